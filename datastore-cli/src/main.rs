@@ -1,0 +1,2 @@
+//! The `datastore` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! `/etc/fstab` as text (fstab(5)).

@@ -1,0 +1,1 @@
+//! The kernel's mount table as text (`/proc/self/mountinfo`, proc(5)).

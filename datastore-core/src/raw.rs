@@ -1,0 +1,126 @@
+//! What a configuration file says, before anybody has thought about it: values with their places, nothing resolved.
+//!
+//! Both languages ([`syntax::toml`](crate::syntax::toml), [`syntax::php`](crate::syntax::php)) are read into these
+//! types. A raw value has the right type and form, but nothing that asks for another file or for the machine has
+//! happened yet.
+
+use crate::diag::Located;
+
+/// A text and its place.
+pub type RawText = Located<String>;
+
+/// One configlet, or one `[app.NAME]` table of `/etc/datastore.conf`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawApp {
+    /// `title`: what people call the app.
+    pub title: Option<RawText>,
+    /// `enabled`: whether the app is asked for.
+    pub enabled: Option<Located<bool>>,
+    /// `services`: the units or init scripts that use the data.
+    pub services: Option<Located<Vec<RawText>>>,
+    /// `premount`: a program to run before the first bind.
+    pub premount: Option<RawText>,
+    /// `postmount`: a program to run after the last bind.
+    pub postmount: Option<RawText>,
+    /// The mappings, in the order in which the file names them. No mount point twice.
+    pub mappings: Vec<RawMapping>,
+}
+
+/// One mapping of a configlet. In an override, only what it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawMapping {
+    /// The mount point as written.
+    pub mount_point: RawText,
+    /// Where the bytes are.
+    pub target: Option<RawTarget>,
+    /// `permissions`, as written.
+    pub permissions: Option<RawText>,
+    /// `owner`.
+    pub owner: Option<RawText>,
+    /// `group`.
+    pub group: Option<RawText>,
+    /// `volume`: overrides the volume that `%{base}` means.
+    pub volume: Option<RawText>,
+    /// `premount` of this mapping alone.
+    pub premount: Option<RawText>,
+    /// `postmount` of this mapping alone.
+    pub postmount: Option<RawText>,
+    /// `options` of the bind, such as `["suid", "dev", "noexec", "ro"]`.
+    pub options: Option<Located<Vec<RawText>>>,
+    /// `unusual`: the admin knows that the mount point lies below /etc or /usr.
+    pub unusual: Option<Located<bool>>,
+}
+
+impl RawMapping {
+    /// A mapping of which only the mount point is known.
+    #[must_use]
+    pub fn new(mount_point: RawText) -> Self {
+        Self {
+            mount_point,
+            target: None,
+            permissions: None,
+            owner: None,
+            group: None,
+            volume: None,
+            premount: None,
+            postmount: None,
+            options: None,
+            unusual: None,
+        }
+    }
+}
+
+/// Where a mapping's bytes are, in either dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawTarget {
+    /// `target = "%{base}/www/virtual"`: an absolute path with expansions.
+    Path(RawText),
+    /// ClearOS: `['base']` and `['directory']`; the store directory is exactly base/directory.
+    ClearOs {
+        /// `['base']`, an absolute path; `None` if only the directory is overridden.
+        base: Option<RawText>,
+        /// `['directory']`, relative to the base; `None` if only the base is overridden.
+        directory: Option<RawText>,
+    },
+}
+
+/// `/etc/datastore.conf`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawGlobals {
+    /// `host`.
+    pub host: Option<RawText>,
+    /// `store`: where volumes are mounted; `/store` unless given.
+    pub store: Option<RawText>,
+    /// `volume`: the volume of mappings that name none; `data0` unless given.
+    pub volume: Option<RawText>,
+    /// `[volume.NAME]`.
+    pub volumes: Vec<RawVolume>,
+    /// `[app.NAME]`: the default mappings.
+    pub apps: Vec<(RawText, RawApp)>,
+}
+
+/// `[volume.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawVolume {
+    /// The name.
+    pub name: RawText,
+    /// `id`: the identity that the volume must carry.
+    pub id: Option<RawText>,
+    /// `path`: where it is, if not `<store>/<name>`.
+    pub path: Option<RawText>,
+    /// `source`: what is mounted there, in fstab's words (`LABEL=data0`, `/disk.img`, `server:/export`); none for a plain directory.
+    pub source: Option<RawText>,
+    /// `type`: the file system; `none` for a bound directory.
+    pub fstype: Option<RawText>,
+    /// `options`: mount options as fstab has them.
+    pub options: Option<RawText>,
+}
+
+/// `/etc/clearos/storage.conf`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawClearOsGlobals {
+    /// `$config['base']`.
+    pub base: Option<RawText>,
+    /// `$config['enabled']`.
+    pub enabled: Option<Located<bool>>,
+}

@@ -1,0 +1,1 @@
+//! The PHP forms of configuration, read as data and never executed.

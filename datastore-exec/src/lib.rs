@@ -1,0 +1,1 @@
+//! The half of datastore that touches the machine.

@@ -1,0 +1,2 @@
+//! Everything that a developer does with the repository: `cargo xtask help`.
+fn main() {}
