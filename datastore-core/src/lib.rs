@@ -1,17 +1,45 @@
 //! The pure half of datastore: values in, values out.
 //!
-//! Nothing here touches a file system, a process, the environment or a clock. Text becomes configuration
-//! ([`syntax`], [`raw`]), fstab and the kernel's mount table are read as text ([`fstab`], [`mountinfo`]); whatever must
-//! be known of the machine is asked for by value and answered by `datastore-exec`.
+//! Nothing here touches a file system, a process, the environment or a clock. The one road of every change:
+//!
+//! ```text
+//! text -> config -> wanted ----\
+//!                               plan -> checked plan -> apply -> journal -> status rows
+//! machine -> probe -> observed -/
+//! ```
+//!
+//! [`resolve`](mod@resolve) turns files into [`wanted`]; [`observed`] says what must be known of the machine and holds
+//! the answers; [`standing`] says what each mapping is; [`plan`] makes steps and [`verify`] checks them; [`journal`] and
+//! [`recover`](mod@recover) are what survives a crash; [`status`] is what is shown. `datastore-exec` does everything that touches
+//! the machine.
 
+pub mod config;
 pub mod diag;
+pub mod edit;
 pub mod error;
+pub mod expand;
 pub mod fstab;
+pub mod goal;
+pub mod journal;
+pub mod landscape;
+pub mod manifest;
+pub mod mapping;
 pub mod mountinfo;
+pub mod observed;
+mod overlap;
 pub mod path;
+pub mod plan;
 pub mod raw;
+pub mod recover;
+pub mod resolve;
+pub mod standing;
+pub mod state;
+pub mod status;
+pub mod step;
 pub mod syntax;
 pub mod value;
+pub mod verify;
+pub mod wanted;
 
 pub use error::{Error, ErrorKind, Result};
 pub use path::AbsPath;

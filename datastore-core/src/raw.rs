@@ -91,8 +91,8 @@ pub struct RawGlobals {
     pub host: Option<RawText>,
     /// `store`: where volumes are mounted; `/store` unless given.
     pub store: Option<RawText>,
-    /// `volume`: the volume of mappings that name none; `data0` unless given.
-    pub volume: Option<RawText>,
+    /// `default_volume`: the volume of mappings that name none; `data0` unless given.
+    pub default_volume: Option<RawText>,
     /// `[volume.NAME]`.
     pub volumes: Vec<RawVolume>,
     /// `[app.NAME]`: the default mappings.

@@ -1,0 +1,120 @@
+//! Changes of our own configuration files that keep everything else in them: comments, order, white space (toml_edit).
+
+use toml_edit::{DocumentMut, Item, Table, value};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::{HostName, VolumeName};
+use crate::wanted::Volume;
+
+/// The `/etc/datastore.conf` that `init` writes where there is none: the default mappings, all disabled.
+pub const DEFAULT_CONFIG: &str = include_str!("../../packaging/defaults/datastore.conf");
+
+fn document(file: &str, text: &str) -> Result<DocumentMut> {
+    text.parse().map_err(|e: toml_edit::TomlError| {
+        Error::new(ErrorKind::Invalid, format!("{file} cannot be edited: {}", e.message()))
+            .hint("datastore config check")
+    })
+}
+
+/// The text of an override that says whether an app is asked for.
+pub fn enabled(file: &str, text: Option<&str>, on: bool) -> Result<String> {
+    let fresh = "# What this machine changes about the app. Lies over its configlet or default mapping.\n";
+    let mut document = document(file, text.unwrap_or(fresh))?;
+    document["enabled"] = value(on);
+    Ok(document.to_string())
+}
+
+/// The text of `/etc/datastore.conf` with the host's name.
+pub fn host(file: &str, text: &str, host: &HostName) -> Result<String> {
+    let mut document = document(file, text)?;
+    let is_new = document.get("host").is_none();
+    document["host"] = value(host.as_str());
+    if is_new && document.as_table().len() > 1 {
+        // A key after the first table would belong to that table, so it is written before everything else.
+        document.as_table_mut().sort_values_by(|a, _, b, _| (a != "host").cmp(&(b != "host")));
+    }
+    Ok(document.to_string())
+}
+
+/// The text of `/etc/datastore.conf` with a volume.
+pub fn volume(file: &str, text: &str, volume: &Volume, path: Option<&crate::path::AbsPath>) -> Result<String> {
+    let mut document = document(file, text)?;
+    let mut table = Table::new();
+    if let Some(id) = volume.id {
+        table["id"] = value(id.to_string());
+    }
+    if let Some(path) = path {
+        table["path"] = value(path.to_string());
+    }
+    for (key, text) in [("source", &volume.source), ("type", &volume.fstype), ("options", &volume.options)] {
+        if let Some(text) = text {
+            table[key] = value(text.as_str());
+        }
+    }
+    let volumes = document.entry("volume").or_insert_with(|| {
+        let mut table = Table::new();
+        table.set_implicit(true);
+        Item::Table(table)
+    });
+    match volumes.as_table_like_mut() {
+        Some(volumes) => {
+            volumes.insert(volume.name.as_str(), Item::Table(table));
+        }
+        None => {
+            return Err(Error::new(ErrorKind::Invalid, format!("`volume` in {file} is no table"))
+                .hint("datastore config check"));
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// The text of `/etc/datastore.conf` without a volume.
+pub fn without_volume(file: &str, text: &str, name: &VolumeName) -> Result<String> {
+    let mut document = document(file, text)?;
+    if let Some(volumes) = document.get_mut("volume").and_then(Item::as_table_like_mut) {
+        volumes.remove(name.as_str());
+    }
+    Ok(document.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Id;
+
+    #[test]
+    fn comments_and_order_stay() {
+        let text = "# mine\nhost = \"old\" # here\n\n[volume.data1]\nid = \"x\"\n# end\n";
+        let named = host("f", text, &HostName::parse("new").unwrap()).unwrap();
+        assert_eq!(named, text.replace("\"old\"", "\"new\""));
+        let disk = Volume {
+            name: VolumeName::parse("data0").unwrap(),
+            path: crate::path::AbsPath::literal("/store/data0"),
+            declared: true,
+            id: Some(Id::from_random([9; 16])),
+            source: Some("LABEL=data0".into()),
+            fstype: Some("ext4".into()),
+            options: None,
+        };
+        let with = volume("f", text, &disk, None).unwrap();
+        assert!(with.starts_with(text.trim_end_matches("# end\n")), "{with}");
+        assert!(
+            with.contains("[volume.data0]\nid = \"") && with.contains("source = \"LABEL=data0\"\ntype = \"ext4\"\n")
+        );
+        assert_eq!(without_volume("f", &with, &disk.name).unwrap(), text);
+    }
+
+    #[test]
+    fn the_host_is_written_above_the_tables() {
+        let named = host("f", "# c\n[app.home]\ntitle = \"x\"\n", &HostName::parse("h").unwrap()).unwrap();
+        assert!(named.parse::<DocumentMut>().unwrap().get("host").is_some(), "{named}");
+    }
+
+    #[test]
+    fn the_switch() {
+        let on = enabled("f", None, true).unwrap();
+        assert!(on.ends_with("enabled = true\n"), "{on}");
+        assert_eq!(enabled("f", Some(&on), false).unwrap(), on.replace("true", "false"));
+        assert!(enabled("f", Some("a = ["), true).is_err());
+    }
+}

@@ -1,0 +1,137 @@
+//! Goals: what somebody asks for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::{AppName, HostName, VolumeName};
+
+/// What a plan is made for. Core has one planner for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Goal {
+    /// What the configuration asks for.
+    Apply(Apps),
+    /// Bound again, also after a stop or with another store.
+    Start(Apps),
+    /// Bare and sealed until `start`.
+    Stop(Apps),
+    /// Both, one after the other.
+    Restart(Apps),
+    /// Asked for from now on.
+    Enable(Apps),
+    /// Not asked for, and its mount points plain directories again.
+    Disable(Apps),
+    /// Down, with new stores made and fstab rewritten after an edit.
+    Remap(Apps),
+    /// A new or an existing volume.
+    VolumeAdd(VolumeRequest),
+    /// A volume that is not used any more.
+    VolumeRemove {
+        /// Which.
+        name: VolumeName,
+    },
+    /// The first volume and the host's name.
+    Init {
+        /// The name that presents the data.
+        host: HostName,
+        /// The first volume.
+        volume: VolumeRequest,
+    },
+}
+
+/// The apps that a goal is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apps {
+    /// Named ones; empty means every app that is asked for.
+    pub names: Vec<AppName>,
+    /// Whether store directories are taken as they are, with a new identity where the one expected is missing or another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept: bool,
+}
+
+impl Apps {
+    /// These apps, by name.
+    #[must_use]
+    pub fn named(names: Vec<AppName>) -> Self {
+        Self { names, accept: false }
+    }
+    /// Whether an app is meant.
+    #[must_use]
+    pub fn has(&self, app: &AppName) -> bool {
+        self.names.is_empty() || self.names.contains(app)
+    }
+}
+
+/// A volume to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRequest {
+    /// Its name.
+    pub name: VolumeName,
+    /// What it is.
+    pub source: VolumeSource,
+    /// The file system to make, if one is to be made: `ext4`, `xfs` or `btrfs`.
+    pub format: Option<String>,
+    /// Whether a file system that was found may be overwritten.
+    pub force: bool,
+    /// Where it is, if not `<store>/<name>`.
+    pub at: Option<crate::path::AbsPath>,
+    /// Extra mount options.
+    pub options: Option<String>,
+}
+
+/// What a volume is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeSource {
+    /// Whatever is at its path: a plain directory, or a file system that is mounted there already.
+    Here,
+    /// A directory elsewhere, to be bound there.
+    Directory(crate::path::AbsPath),
+    /// A block device or an image file.
+    Device(crate::path::AbsPath),
+}
+
+impl Goal {
+    /// The verb, as on the command line.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "apply",
+            Self::Start(_) => "start",
+            Self::Stop(_) => "stop",
+            Self::Restart(_) => "restart",
+            Self::Enable(_) => "enable",
+            Self::Disable(_) => "disable",
+            Self::Remap(_) => "remap",
+            Self::VolumeAdd(_) => "volume add",
+            Self::VolumeRemove { .. } => "volume remove",
+            Self::Init { .. } => "init",
+        }
+    }
+
+    /// The apps that it names.
+    #[must_use]
+    pub fn apps(&self) -> Option<&Apps> {
+        match self {
+            Self::Apply(a)
+            | Self::Start(a)
+            | Self::Stop(a)
+            | Self::Restart(a)
+            | Self::Enable(a)
+            | Self::Disable(a)
+            | Self::Remap(a) => Some(a),
+            Self::VolumeAdd(_) | Self::VolumeRemove { .. } | Self::Init { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Goal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.verb())?;
+        match self {
+            Self::VolumeAdd(request) | Self::Init { volume: request, .. } => write!(f, " {}", request.name),
+            Self::VolumeRemove { name } => write!(f, " {name}"),
+            _ => self.apps().into_iter().flat_map(|a| &a.names).try_for_each(|name| write!(f, " {name}")),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The journal of one operation, as text: what was begun, what was done, how it ended.
+//!
+//! A journal is a file of lines, each a checksum (CRC-32 of what follows, eight hexadecimal digits), a space and one
+//! JSON record. A line is written by one write(2), so a power cut leaves a *torn tail*: a last line that is cut or whose
+//! checksum is wrong. That is expected and passed over. A bad line with a good one after it is damage, and refused.
+
+use serde::{Deserialize, Serialize};
+
+use crate::goal::Goal;
+use crate::plan::{PlanId, Subject};
+use crate::step::Step;
+use crate::value::{HostName, ValueError};
+
+/// The version that is written; a higher one is refused.
+pub const VERSION: u32 = 1;
+
+/// The name of an operation, which sorts by time: `20261123T174301Z-1a2b3c4d`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OperationId(String);
+
+impl OperationId {
+    /// Checks a text: it becomes a file name.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let fits = text.len() == 25
+            && text.bytes().enumerate().all(|(i, b)| match i {
+                8 => b == b'T',
+                15 => b == b'Z',
+                16 => b == b'-',
+                17.. => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
+                _ => b.is_ascii_digit(),
+            });
+        if fits { Ok(Self(text.into())) } else { Err(ValueError(format!("`{}` is no operation", text.escape_debug()))) }
+    }
+    /// A new name from a time (RFC 3339, UTC, seconds) and 4 random bytes.
+    pub fn new(rfc3339: &str, random: [u8; 4]) -> Result<Self, ValueError> {
+        let digits: String = rfc3339.chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
+        Self::parse(&format!("{digits}Z-{:08x}", u32::from_be_bytes(random)))
+    }
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The part that temporary files carry in their names.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for OperationId {
+    type Error = ValueError;
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        Self::parse(&text)
+    }
+}
+impl From<OperationId> for String {
+    fn from(id: OperationId) -> String {
+        id.0
+    }
+}
+impl std::fmt::Display for OperationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// The first line: everything that recovery must know.
+    Begin(Box<Begin>),
+    /// These steps are about to be done; on the disk before the first of them begins.
+    Intent {
+        /// First.
+        first: usize,
+        /// Last.
+        last: usize,
+    },
+    /// These steps were done.
+    Done {
+        /// First.
+        first: usize,
+        /// Last.
+        last: usize,
+    },
+    /// This step failed.
+    Failed {
+        /// Which.
+        step: usize,
+        /// Why.
+        error: String,
+    },
+    /// This step, done before, was taken back.
+    Undone {
+        /// Which.
+        step: usize,
+        /// Why that failed, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// The last line.
+    End {
+        /// Seconds since 1970.
+        at: i64,
+        /// How it ended.
+        outcome: Outcome,
+        /// Mappings or parts that failed.
+        #[serde(default)]
+        failed: usize,
+    },
+}
+
+/// The first record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The operation.
+    pub operation: OperationId,
+    /// The program's version.
+    pub program: String,
+    /// Seconds since 1970.
+    pub at: i64,
+    /// Who asked: a user id.
+    pub uid: u32,
+    /// The host.
+    pub host: Option<HostName>,
+    /// What was asked for.
+    pub goal: Goal,
+    /// The plan.
+    pub plan: PlanId,
+    /// The mappings that the steps serve.
+    pub mappings: Vec<Subject>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every step was done.
+    Done,
+    /// Some mappings failed and were taken back; the others were done.
+    Partly,
+    /// It failed and was taken back.
+    Failed,
+    /// It stopped half-way, and `recover` finished it by another operation.
+    Recovered,
+}
+
+/// One operation as its journal tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// How it began.
+    pub begin: Begin,
+    /// Its other records, in order.
+    pub records: Vec<Record>,
+    /// Whether the last line is torn.
+    pub torn: bool,
+}
+
+impl Told {
+    /// How it ended; `None` if it did not.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.records.iter().rev().find_map(|r| match r {
+            Record::End { outcome, .. } => Some(*outcome),
+            _ => None,
+        })
+    }
+    /// How many steps were done.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        let done = |r: &Record| if let Record::Done { first, last } = r { last + 1 - first } else { 0 };
+        self.records.iter().map(done).sum()
+    }
+}
+
+/// An operation without an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The operation.
+    pub operation: OperationId,
+    /// What was asked for; `None` if not even the first line reached the disk, so that nothing was done either.
+    pub goal: Option<Goal>,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// The mappings that it serves.
+    pub mappings: Vec<Subject>,
+    /// How many steps there were.
+    pub steps: usize,
+    /// How many of them are known to be done.
+    pub done: usize,
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Nothing was written before the crash, so nothing was done.
+    #[error("the journal is empty")]
+    Empty,
+    /// Written by a newer program.
+    #[error("the journal has version {0}, and this program knows {VERSION}")]
+    Newer(u32),
+    /// A line in the middle is wrong.
+    #[error("line {line} of the journal is damaged: {why}")]
+    Damaged {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// One record as a line with its newline.
+#[must_use]
+pub fn line(record: &Record) -> String {
+    let json = serde_json::to_string(record).expect("records hold nothing that JSON cannot");
+    format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))
+}
+
+/// The version in a first line, whatever else a newer program has written there.
+#[derive(Deserialize)]
+struct AnyVersion {
+    version: u32,
+}
+
+/// Reads a journal.
+pub fn parse(bytes: &[u8]) -> Result<Told, JournalError> {
+    let mut begin: Option<Begin> = None;
+    let mut records = Vec::new();
+    let mut bad: Option<(usize, String)> = None;
+    for (i, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
+        if let Some((line, why)) = bad {
+            return Err(JournalError::Damaged { line, why });
+        }
+        let json = match check(line) {
+            Ok(json) => json,
+            Err(why) => {
+                bad = Some((i + 1, why.into()));
+                continue;
+            }
+        };
+        if i == 0
+            && let Ok(AnyVersion { version }) = serde_json::from_slice(json)
+            && version > VERSION
+        {
+            return Err(JournalError::Newer(version));
+        }
+        let damaged = |why: String| JournalError::Damaged { line: i + 1, why };
+        match (serde_json::from_slice::<Record>(json).map_err(|e| damaged(e.to_string()))?, begin.is_some()) {
+            (Record::Begin(first), false) => begin = Some(*first),
+            (Record::Begin(_), true) => return Err(damaged("a second beginning".into())),
+            (_, false) => return Err(damaged("no beginning".into())),
+            (record, true) => records.push(record),
+        }
+    }
+    let begin = begin.ok_or(JournalError::Empty)?;
+    Ok(Told { begin, records, torn: bad.is_some() })
+}
+
+/// The JSON of a line whose checksum holds.
+fn check(line: &[u8]) -> Result<&[u8], &'static str> {
+    let line = line.strip_suffix(b"\n").ok_or("it is cut")?;
+    let (sum, json) = line.split_at_checked(9).ok_or("it is too short")?;
+    let sum = sum.strip_suffix(b" ").and_then(|s| std::str::from_utf8(s).ok()).ok_or("it has no checksum")?;
+    let sum = u32::from_str_radix(sum, 16).map_err(|_| "it has no checksum")?;
+    if sum == crc32fast::hash(json) { Ok(json) } else { Err("its checksum is wrong") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::goal::Apps;
+
+    fn begin() -> Record {
+        Record::Begin(Box::new(Begin {
+            version: VERSION,
+            operation: OperationId::new("2026-11-23T17:43:01Z", [0x1a, 2, 3, 4]).unwrap(),
+            program: "0.1.0".into(),
+            at: 1,
+            uid: 0,
+            host: None,
+            goal: Goal::Apply(Apps::default()),
+            plan: PlanId::of(b"x"),
+            mappings: vec![],
+            steps: vec![],
+        }))
+    }
+
+    #[test]
+    fn names_of_operations() {
+        let id = OperationId::new("2026-11-23T17:43:01Z", [0x1a, 2, 3, 4]).unwrap();
+        assert_eq!(id.as_str(), "20261123T174301Z-1a020304");
+        assert!(OperationId::parse("../../etc/passwd").is_err());
+        assert!(OperationId::parse("20261123T174301Z-1A020304").is_err());
+    }
+
+    #[test]
+    fn every_cut_is_a_torn_tail_and_every_flip_is_noticed() {
+        let text: String =
+            [begin(), Record::Intent { first: 0, last: 3 }, Record::End { at: 2, outcome: Outcome::Done, failed: 0 }]
+                .iter()
+                .map(line)
+                .collect();
+        let whole = parse(text.as_bytes()).unwrap();
+        assert_eq!(whole.outcome(), Some(Outcome::Done));
+        for cut in 0..text.len() {
+            match parse(&text.as_bytes()[..cut]) {
+                Ok(told) => assert!(told.records.len() < 2 && told.outcome().is_none()),
+                Err(JournalError::Empty) => {}
+                Err(other) => panic!("cut at {cut}: {other}"),
+            }
+        }
+        for byte in 0..text.len() {
+            for bit in 0..8 {
+                let mut flipped = text.clone().into_bytes();
+                flipped[byte] ^= 1 << bit;
+                assert_ne!(parse(&flipped).as_ref(), Ok(&whole), "byte {byte} bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn newer_journals_are_refused() {
+        let json = r#"{"record":"begin","version":2,"unknown":true}"#;
+        let text = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+        assert_eq!(parse(text.as_bytes()), Err(JournalError::Newer(2)));
+    }
+}

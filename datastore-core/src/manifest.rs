@@ -1,0 +1,311 @@
+//! The manifest of a base and the identity file of a volume: what a disk says of itself, so that it can be told from
+//! another one and read without the machine that wrote it.
+//!
+//! Both are TOML. A store takes one line of the manifest, so that `guard` finds its line without reading the rest.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
+
+use crate::path::AbsPath;
+use crate::value::{AppName, HostName, Id, Mode, OwnerName, VolumeName};
+
+/// The version that is written; a higher one is refused.
+pub const VERSION: i64 = 1;
+/// The name of the directory that holds the manifest and the identity file.
+pub const DIRECTORY: &str = ".datastore";
+
+/// Why a manifest or an identity file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Written by a newer program.
+    #[error("it has version {0}, and this program knows {VERSION}")]
+    Newer(i64),
+    /// Not what we write.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// What the manifest says of one store directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The identity that the directory carries.
+    pub id: Id,
+    /// The app.
+    pub app: AppName,
+    /// Where it is bound.
+    pub mount_point: AbsPath,
+    /// Owner by name, for a machine where the number is another.
+    pub owner: OwnerName,
+    /// Owner by number.
+    pub uid: u32,
+    /// Group by name.
+    pub group: OwnerName,
+    /// Group by number.
+    pub gid: u32,
+    /// Mode.
+    pub mode: Mode,
+}
+
+/// A change of one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The store directory, relative to the base.
+    pub store: String,
+    /// The entry before.
+    pub from: Option<Entry>,
+    /// The entry after.
+    pub to: Option<Entry>,
+}
+
+impl Edit {
+    /// The way back.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        Self { store: self.store.clone(), from: self.to.clone(), to: self.from.clone() }
+    }
+}
+
+/// `live/<host>/.datastore/manifest.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manifest {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let table = document(text)?;
+        let mut entries = BTreeMap::new();
+        if let Some(stores) = table.get("store") {
+            let stores = stores.get_ref().as_table().ok_or_else(|| damaged("`store` is no table"))?;
+            for (key, value) in stores {
+                entries.insert(key.get_ref().clone().into_owned(), entry(key.get_ref(), value.get_ref())?);
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// Reads the entry of one store without reading the others: for `guard`, which runs before every start of a
+    /// service. The text must be of the form that [`Manifest::render`] writes; where it is not, all of it is read.
+    pub fn find(text: &str, store: &str) -> Result<Option<Entry>, ManifestError> {
+        let head = format!("\n{} = {{", quote(store));
+        let known = text.starts_with(&header());
+        if let Some(at) = memchr::memmem::find(text.as_bytes(), head.as_bytes()).filter(|_| known) {
+            let line = text[at + 1..].lines().next().unwrap_or_default();
+            let table = DeTable::parse(line).map_err(|e| damaged(e.message()))?;
+            let value = table.get_ref().get(store).ok_or_else(|| damaged("a line is cut"))?;
+            return entry(store, value.get_ref()).map(Some);
+        }
+        Ok(Self::parse(text)?.entries.remove(store))
+    }
+
+    /// Writes it in the only form: one line for each store, sorted.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = header();
+        out.push_str("\n[store]\n");
+        for (store, e) in &self.entries {
+            let _ = writeln!(
+                out,
+                "{} = {{ id = \"{}\", app = \"{}\", mount_point = {}, owner = {}, uid = {}, group = {}, gid = {}, mode = \"{}\" }}",
+                quote(store),
+                e.id,
+                e.app,
+                quote(&e.mount_point.to_string()),
+                quote(e.owner.as_str()),
+                e.uid,
+                quote(e.group.as_str()),
+                e.gid,
+                e.mode,
+            );
+        }
+        out
+    }
+
+    /// The entry of one store.
+    #[must_use]
+    pub fn get(&self, store: &str) -> Option<&Entry> {
+        self.entries.get(store)
+    }
+
+    /// Every entry, by store.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(k, v)| (k.as_str(), v))
+    }
+
+    /// Makes every edit, or none if one finds another entry than it expects: then the store's name is returned.
+    pub fn edit<'e>(&mut self, edits: impl Iterator<Item = &'e Edit> + Clone) -> Result<(), String> {
+        for edit in edits.clone() {
+            if self.entries.get(&edit.store) != edit.from.as_ref() && self.entries.get(&edit.store) != edit.to.as_ref()
+            {
+                return Err(edit.store.clone());
+            }
+        }
+        for edit in edits {
+            match &edit.to {
+                Some(entry) => self.entries.insert(edit.store.clone(), entry.clone()),
+                None => self.entries.remove(&edit.store),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// `/store/dataN/.datastore/volume.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeFile {
+    /// The identity.
+    pub id: Id,
+    /// The name under which it was made.
+    pub name: VolumeName,
+    /// The host that made it.
+    pub host: Option<HostName>,
+}
+
+impl VolumeFile {
+    /// Reads it.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let table = document(text)?;
+        let text = |key: &str| table.get(key).and_then(|v| v.get_ref().as_str().map(str::to_owned));
+        let need = |key: &str| text(key).ok_or_else(|| damaged(&format!("`{key}` is missing")));
+        Ok(Self {
+            id: Id::parse(&need("id")?).map_err(|e| damaged(&e.0))?,
+            name: VolumeName::parse(&need("name")?).map_err(|e| damaged(&e.0))?,
+            host: text("host").map(|h| HostName::parse(&h)).transpose().map_err(|e| damaged(&e.0))?,
+        })
+    }
+
+    /// Writes it.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = header();
+        let _ = writeln!(out, "id = \"{}\"\nname = \"{}\"", self.id, self.name);
+        if let Some(host) = &self.host {
+            let _ = writeln!(out, "host = \"{host}\"");
+        }
+        out
+    }
+}
+
+fn header() -> String {
+    format!(
+        "# Written by datastore(8). Its identity tells this disk from another one: do not edit or copy it.\nversion = {VERSION}\n"
+    )
+}
+
+fn damaged(why: &str) -> ManifestError {
+    ManifestError::Damaged(why.to_owned())
+}
+
+fn document(text: &str) -> Result<DeTable<'_>, ManifestError> {
+    let table = DeTable::parse(text).map_err(|e| damaged(e.message()))?.into_inner();
+    let version =
+        table.get("version").and_then(|v| v.get_ref().as_integer()).and_then(|i| i.as_str().parse::<i64>().ok());
+    match version {
+        None => Err(damaged("`version` is missing")),
+        Some(version) if version > VERSION => Err(ManifestError::Newer(version)),
+        Some(_) => Ok(table),
+    }
+}
+
+fn entry(store: &str, value: &DeValue<'_>) -> Result<Entry, ManifestError> {
+    let table = value.as_table().ok_or_else(|| damaged(&format!("`{store}` is no table")))?;
+    let text = |key: &str| {
+        table
+            .get(key)
+            .and_then(|v| v.get_ref().as_str())
+            .ok_or_else(|| damaged(&format!("`{key}` of `{store}` is missing")))
+    };
+    let number = |key: &str| {
+        let value = table.get(key).and_then(|v| v.get_ref().as_integer()).and_then(|i| i.as_str().parse().ok());
+        value.ok_or_else(|| damaged(&format!("`{key}` of `{store}` is no number")))
+    };
+    let wrong = |e: crate::value::ValueError| damaged(&e.0);
+    Ok(Entry {
+        id: Id::parse(text("id")?).map_err(wrong)?,
+        app: AppName::parse(text("app")?).map_err(wrong)?,
+        mount_point: AbsPath::parse(text("mount_point")?).map_err(|e| damaged(&e.to_string()))?,
+        owner: OwnerName::parse(text("owner")?).map_err(wrong)?,
+        uid: number("uid")?,
+        group: OwnerName::parse(text("group")?).map_err(wrong)?,
+        gid: number("gid")?,
+        mode: Mode::parse(text("mode")?).map_err(wrong)?,
+    })
+}
+
+/// A TOML basic string.
+fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(mount_point: &str) -> Entry {
+        Entry {
+            id: Id::from_random([3; 16]),
+            app: AppName::parse("mysqld").unwrap(),
+            mount_point: AbsPath::parse(mount_point).unwrap(),
+            owner: OwnerName::parse("DOM\\my \"sql").unwrap(),
+            uid: 27,
+            group: OwnerName::parse("mysql").unwrap(),
+            gid: 27,
+            mode: Mode::parse("2755").unwrap(),
+        }
+    }
+
+    #[test]
+    fn round_trip_and_find() {
+        let mut manifest = Manifest::default();
+        let edits: Vec<Edit> = ["mysql", "www/virtual", "a \"b\" \\c", "é"]
+            .iter()
+            .map(|s| Edit { store: (*s).into(), from: None, to: Some(sample(&format!("/srv/{s}"))) })
+            .collect();
+        manifest.edit(edits.iter()).unwrap();
+        let text = manifest.render();
+        assert_eq!(Manifest::parse(&text).unwrap(), manifest);
+        for edit in &edits {
+            assert_eq!(Manifest::find(&text, &edit.store).unwrap(), edit.to);
+        }
+        assert_eq!(Manifest::find(&text, "sql").unwrap(), None);
+        // The way back leaves nothing, and a second time is no error.
+        let back: Vec<Edit> = edits.iter().map(Edit::inverse).collect();
+        manifest.edit(back.iter()).unwrap();
+        manifest.edit(back.iter()).unwrap();
+        assert_eq!(manifest, Manifest::default());
+    }
+
+    #[test]
+    fn another_entry_is_not_overwritten() {
+        let mut manifest = Manifest::default();
+        manifest.edit([Edit { store: "a".into(), from: None, to: Some(sample("/a")) }].iter()).unwrap();
+        let edit = Edit { store: "a".into(), from: None, to: Some(sample("/b")) };
+        assert_eq!(manifest.edit([edit].iter()), Err("a".into()));
+    }
+
+    #[test]
+    fn newer_and_damaged_files_are_refused() {
+        assert_eq!(Manifest::parse("version = 2\n"), Err(ManifestError::Newer(2)));
+        assert!(matches!(Manifest::parse("[store]\n"), Err(ManifestError::Damaged(_))));
+        assert!(matches!(Manifest::parse("version = 1\n[store]\na = { id = 1 }\n"), Err(ManifestError::Damaged(_))));
+        let file = VolumeFile { id: Id::from_random([1; 16]), name: VolumeName::parse("data0").unwrap(), host: None };
+        assert_eq!(VolumeFile::parse(&file.render()).unwrap(), file);
+    }
+}

@@ -1,0 +1,146 @@
+//! Plans: the ordered steps from what is to what is wanted, with the reasons for everything that is not done.
+//!
+//! A plan is data. Making one changes nothing; a dry run is a plan that nobody applies.
+
+pub mod lines;
+mod mappings;
+pub mod volume;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::goal::Goal;
+use crate::path::AbsPath;
+use crate::standing::View;
+use crate::state::State;
+use crate::status::Row;
+use crate::step::Step;
+use crate::value::{AppName, HostName, Id, ValueError, VolumeName};
+
+/// A digest of a plan's content: sixteen hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlanId(String);
+
+impl PlanId {
+    /// The id of a plan with this content.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        let digest = Sha256::digest(content);
+        Self(digest.iter().take(8).map(|b| format!("{b:02x}")).collect())
+    }
+    /// Checks a text: it becomes a file name.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        if text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text.into()))
+        } else {
+            Err(ValueError(format!("`{}` is no plan: sixteen hexadecimal digits are", text.escape_debug())))
+        }
+    }
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl TryFrom<String> for PlanId {
+    type Error = ValueError;
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        Self::parse(&text)
+    }
+}
+impl From<PlanId> for String {
+    fn from(id: PlanId) -> String {
+        id.0
+    }
+}
+impl std::fmt::Display for PlanId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A mapping that steps serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its app.
+    pub app: AppName,
+    /// Its mount point.
+    pub mount_point: AbsPath,
+    /// Its store directory.
+    pub store: AbsPath,
+    /// Its volume; `None` for one that the configuration no longer names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeName>,
+}
+
+/// The ordered steps from what is to what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "a plan changes nothing until it is checked and applied"]
+pub struct Plan {
+    /// What it is for.
+    pub goal: Goal,
+    /// The host.
+    pub host: Option<HostName>,
+    /// Where new identities come from, so that the same plan can be made again and compared.
+    pub seed: Id,
+    /// The mappings that the steps serve; a step names one by its number here.
+    pub mappings: Vec<Subject>,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// The rows of mappings that were asked for and that no step makes active: refused, waiting, stopped.
+    pub notes: Vec<Row>,
+    /// Things worth knowing that belong to no mapping.
+    pub remarks: Vec<Remark>,
+}
+
+/// Something worth knowing about a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// A sentence.
+    pub detail: String,
+    /// The command that mends it.
+    pub hint: String,
+}
+
+impl Plan {
+    /// Its id: a digest of everything that it would do.
+    #[must_use]
+    pub fn id(&self) -> PlanId {
+        let content = serde_json::to_vec(&(&self.goal, &self.host, &self.seed, &self.mappings, &self.steps));
+        PlanId::of(&content.expect("a plan holds nothing that JSON cannot"))
+    }
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+    /// How many mappings are refused.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.notes.iter().filter(|n| n.state == State::Refused).count()
+    }
+    /// The apps that its steps touch, each once.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppName> {
+        let mut apps: Vec<AppName> = self.mappings.iter().map(|m| m.app.clone()).collect();
+        apps.extend(self.goal.apps().into_iter().flat_map(|a| a.names.iter().cloned()));
+        apps.sort();
+        apps.dedup();
+        apps
+    }
+    /// The volumes that its steps touch, each once.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<VolumeName> {
+        let mut volumes: Vec<VolumeName> = self.mappings.iter().filter_map(|m| m.volume.clone()).collect();
+        volumes.sort();
+        volumes.dedup();
+        volumes
+    }
+}
+
+/// Makes the plan for a goal about mappings. `files` are changes of configuration that the goal implies and that `view`
+/// already takes as made; they come first. `seed` decides new identities.
+pub fn make(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> Plan {
+    mappings::plan(goal, view, files, seed)
+}

@@ -1,0 +1,508 @@
+//! The planner of goals about mappings. Each mapping gets an aim; the steps follow from the aim and from what is.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::{Plan, Remark, Subject};
+use crate::fstab::Entry;
+use crate::goal::{Apps, Goal};
+use crate::manifest;
+use crate::mapping::{BindOptions, Mapping};
+use crate::observed::{DirFacts, FileFacts, Identity, Place};
+use crate::path::{AbsPath, printable};
+use crate::standing::{Ask, Standing, View, record};
+use crate::state::{Reason, State};
+use crate::status::Row;
+use crate::step::{Action, FstabEdit, ManifestEdit, Step};
+use crate::value::{AppName, Attrs, Id};
+
+/// What is to become of one mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// Bound and in fstab.
+    Up,
+    /// Unbound, `noauto`, sealed.
+    Down,
+    /// Down, and then up again.
+    Around,
+    /// Down, with the new store made and named in fstab.
+    Remapped,
+    /// A plain directory again, not in fstab.
+    Gone,
+}
+
+pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> Plan {
+    let all = Apps::default();
+    let apps = goal.apps().unwrap_or(&all);
+    let mut builder = Builder::new(view, seed, apps.accept);
+    let by_name = !apps.names.is_empty();
+    let (aim, new_store) = match goal {
+        Goal::Start(_) => (Aim::Up, true),
+        Goal::Stop(_) => (Aim::Down, true),
+        Goal::Restart(_) => (Aim::Around, true),
+        Goal::Remap(_) => (Aim::Remapped, true),
+        Goal::Disable(_) => (Aim::Gone, true),
+        _ => (Aim::Up, false),
+    };
+    let ask = Ask { by_name, new_store, accept: apps.accept };
+    for (i, mapping) in view.wanted.mappings.iter().enumerate() {
+        if apps.has(&mapping.app) && (mapping.enabled || by_name) {
+            let standing = view.assess(i, ask);
+            builder.mapping(i, mapping, &standing, aim, ask);
+        }
+    }
+    for app in view.wanted.apps.iter().filter(|a| apps.has(&a.name)) {
+        builder.notes.extend(Row::of_unresolved(app));
+    }
+    builder.orphans(aim, apps, by_name);
+    builder.finish(goal, files)
+}
+
+struct Builder<'v, 'a> {
+    view: &'v View<'a>,
+    seed: Id,
+    accept: bool,
+    subjects: Vec<Subject>,
+    unbinds: Vec<(AbsPath, Step)>,
+    dirs: Vec<Step>,
+    manifests: BTreeMap<AbsPath, Vec<ManifestEdit>>,
+    fstab: Vec<FstabEdit>,
+    unseals: Vec<Step>,
+    binds: Vec<Step>,
+    flush: BTreeSet<AbsPath>,
+    /// Directories that steps of this plan make.
+    made: HashSet<AbsPath>,
+    notes: Vec<Row>,
+    remarks: Vec<Remark>,
+    going: HashSet<AbsPath>,
+}
+
+impl<'v, 'a> Builder<'v, 'a> {
+    fn new(view: &'v View<'a>, seed: Id, accept: bool) -> Self {
+        Self {
+            view,
+            seed,
+            accept,
+            subjects: Vec::new(),
+            unbinds: Vec::new(),
+            dirs: Vec::new(),
+            manifests: BTreeMap::new(),
+            fstab: Vec::new(),
+            unseals: Vec::new(),
+            binds: Vec::new(),
+            flush: BTreeSet::new(),
+            made: HashSet::new(),
+            notes: Vec::new(),
+            remarks: Vec::new(),
+            going: HashSet::new(),
+        }
+    }
+
+    fn note(&mut self, mapping: &Mapping, standing: &Standing) {
+        self.notes.push(Row::of(mapping, standing));
+    }
+
+    fn mapping(&mut self, i: usize, mapping: &Mapping, standing: &Standing, aim: Aim, ask: Ask) {
+        // What is taken down need only be known for what it is: neither its volume nor its owner must be there.
+        let goes_down = matches!(aim, Aim::Down | Aim::Gone | Aim::Around | Aim::Remapped);
+        let ours = standing.bound.as_ref().is_some_and(|b| b.ours);
+        let bound_to_other = goes_down && ours && standing.bound.as_ref().is_some_and(|b| !b.right);
+        if !mapping.enabled && aim != Aim::Gone && aim != Aim::Down {
+            self.note(mapping, standing);
+            return;
+        }
+        let refused = standing.refusal.as_ref().map(|r| r.reason);
+        let may = match refused {
+            None => true,
+            // An old store is bound after an edit: that is what these verbs are for.
+            Some(Reason::WrongStore) if bound_to_other => true,
+            // `stop` and `disable` of what cannot be bound anyway still settle the line in fstab.
+            Some(reason) => {
+                matches!(aim, Aim::Down | Aim::Gone)
+                    && mapping.problem.is_none()
+                    && (ours || standing.bound.is_none())
+                    && reason != Reason::ForeignMount
+            }
+        };
+        if !may || (standing.bound.is_some() && !ours) {
+            self.note(mapping, standing);
+            return;
+        }
+        match aim {
+            Aim::Up => match standing.state {
+                State::Pending | State::Drifted => self.up(i, mapping, standing),
+                State::Active => {}
+                _ => self.note(mapping, standing),
+            },
+            Aim::Down | Aim::Gone => self.down(i, mapping, standing, aim),
+            Aim::Around => {
+                let target = View::assess(self.view, i, Ask { new_store: true, ..ask });
+                let blocked = target.refusal.is_some() && !bound_to_other;
+                if blocked || target.state == State::Waiting {
+                    self.note(mapping, &target);
+                } else if self.take_off(mapping, standing).is_some() || standing.bound.is_none() {
+                    self.up(i, mapping, standing);
+                }
+            }
+            Aim::Remapped => self.remap(i, mapping, standing),
+        }
+    }
+
+    fn subject(&mut self, mapping: &Mapping) -> u32 {
+        self.subject_of(Subject {
+            app: mapping.app.clone(),
+            mount_point: mapping.mount_point.clone(),
+            store: mapping.store.clone(),
+            volume: Some(mapping.volume.clone()),
+        })
+    }
+
+    fn subject_of(&mut self, subject: Subject) -> u32 {
+        // Mappings come one after the other, so only the last one can be the same.
+        if self.subjects.last().is_none_or(|s| s.mount_point != subject.mount_point || s.app != subject.app) {
+            self.subjects.push(subject);
+        }
+        u32::try_from(self.subjects.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Everything that makes a mapping active.
+    fn up(&mut self, i: usize, mapping: &Mapping, standing: &Standing) {
+        let Some(attrs) = standing.attrs else {
+            self.note(mapping, standing);
+            return;
+        };
+        let subject = self.subject(mapping);
+        let id = self.store(i, subject, mapping, attrs);
+        self.record(subject, mapping, attrs, id);
+        self.write_line(subject, mapping, standing, Some(self.view.line_for(mapping, false)));
+        let coming_off = self.going.contains(&mapping.mount_point);
+        match &standing.bound {
+            Some(bound) if !coming_off => {
+                if bound.options != mapping.options {
+                    let action = Action::SetOptions {
+                        mount_point: mapping.mount_point.clone(),
+                        from: bound.options,
+                        to: mapping.options,
+                    };
+                    self.binds.push(Step { mapping: Some(subject), action });
+                }
+            }
+            _ => {
+                self.bare_mount_point(i, subject, mapping);
+                let action = Action::Bind {
+                    store: mapping.store.clone(),
+                    mount_point: mapping.mount_point.clone(),
+                    id,
+                    options: mapping.options,
+                };
+                self.binds.push(Step { mapping: Some(subject), action });
+            }
+        }
+    }
+
+    fn facts(&self, i: usize) -> Option<&'a crate::observed::MappingFacts> {
+        self.view.observed.mappings.get(i).and_then(Option::as_ref)
+    }
+
+    /// The store directory: made, or given what it lacks. Returns the identity that it will carry.
+    fn store(&mut self, i: usize, subject: u32, mapping: &Mapping, attrs: Attrs) -> Option<Id> {
+        let place = self.facts(i).map(|f| &f.store)?;
+        let step = |action| Step { mapping: Some(subject), action };
+        let fresh = self.seed.derive(mapping.store.as_bytes());
+        match place {
+            Place::Absent { missing } => {
+                self.parents(subject, &mapping.store, missing, 0o700);
+                let path = mapping.store.clone();
+                self.made.insert(path.clone());
+                self.dirs.push(step(Action::MakeDir { path, attrs, id: Some(fresh), shared: false }));
+                self.flush.insert(mapping.home.clone());
+                Some(fresh)
+            }
+            Place::Dir(dir) => {
+                let id = match (&dir.id, self.accept) {
+                    (Identity::Is(id), _) => *id,
+                    (Identity::None | Identity::Garbled(_), _) => {
+                        let path = mapping.store.clone();
+                        self.dirs.push(step(Action::SetId { path, from: None, to: Some(fresh) }));
+                        self.flush.insert(mapping.home.clone());
+                        fresh
+                    }
+                    _ => return None,
+                };
+                if dir.attrs != attrs {
+                    let path = mapping.store.clone();
+                    self.dirs.push(step(Action::SetAttrs { path, from: dir.attrs, to: attrs }));
+                    self.flush.insert(mapping.home.clone());
+                }
+                Some(id)
+            }
+            _ => None,
+        }
+    }
+
+    /// Directories above `path` that are missing, from the top.
+    fn parents(&mut self, subject: u32, path: &AbsPath, missing: &AbsPath, mode: u32) {
+        let mut above: Vec<AbsPath> = path.ancestors().take_while(|a| a.is_within(missing)).collect();
+        above.reverse();
+        for dir in above {
+            if self.made.insert(dir.clone()) {
+                // Others may need it too, so it stays when this mapping fails.
+                let action = Action::MakeDir { path: dir, attrs: Attrs::root(mode), id: None, shared: true };
+                self.dirs.push(Step { mapping: Some(subject), action });
+            }
+        }
+    }
+
+    /// The mount point: made where missing, and sealed.
+    fn bare_mount_point(&mut self, i: usize, subject: u32, mapping: &Mapping) {
+        let beneath = crate::observed::beneath(self.view.wanted, &mapping.mount_point);
+        let Some(facts) = self.facts(i) else { return };
+        let seal = |from| Step { mapping: Some(subject), action: Action::Seal { path: beneath.clone(), from } };
+        match &facts.beneath {
+            Place::Absent { missing } => {
+                self.parents(subject, &beneath, missing, 0o755);
+                if self.made.insert(beneath.clone()) {
+                    let action =
+                        Action::MakeDir { path: beneath.clone(), attrs: Attrs::root(0o755), id: None, shared: false };
+                    self.dirs.push(Step { mapping: Some(subject), action });
+                    self.dirs.push(seal(Attrs::root(0o755)));
+                    // The mount point of an inner mapping lies in the outer one's store.
+                    let inner = beneath != mapping.mount_point;
+                    self.flush.insert(if inner { beneath.clone() } else { AbsPath::root() });
+                }
+            }
+            Place::Dir(dir) if !dir.is_sealed() => self.dirs.push(seal(dir.attrs)),
+            _ => {}
+        }
+    }
+
+    /// The entry in the manifest.
+    fn record(&mut self, subject: u32, mapping: &Mapping, attrs: Attrs, id: Option<Id>) {
+        let Some(id) = id else { return };
+        if matches!(self.view.observed.manifests.get(&mapping.home), Some(FileFacts::Hidden | FileFacts::Damaged(_))) {
+            return;
+        }
+        let from = self.view.recorded(mapping).cloned();
+        let to = record(mapping, attrs, id);
+        if from.as_ref() != Some(&to) {
+            let edit = manifest::Edit { store: mapping.key(), from, to: Some(to) };
+            self.manifests.entry(mapping.home.clone()).or_default().push(ManifestEdit { mapping: Some(subject), edit });
+        }
+    }
+
+    /// Our line in fstab, unless it stands there already.
+    fn write_line(&mut self, subject: u32, mapping: &Mapping, standing: &Standing, to: Option<Entry>) {
+        let now = standing.line.as_ref().map(|l| &l.entry);
+        if now == to.as_ref() && standing.hand_made.is_none() {
+            return;
+        }
+        let edit = self.view.observed.fstab.change(&mapping.mount_point, to);
+        self.fstab.push(FstabEdit { mapping: Some(subject), edit });
+    }
+
+    /// Takes the bind off, if there is one. `None` if that is refused.
+    fn take_off(&mut self, mapping: &Mapping, standing: &Standing) -> Option<u32> {
+        let subject = self.subject(mapping);
+        let Some(bound) = &standing.bound else { return Some(subject) };
+        let store = bound.source.clone().unwrap_or_else(|| mapping.store.clone());
+        let id = if bound.right { self.identity_of(mapping) } else { None };
+        self.unbind(subject, &mapping.mount_point, store, id, bound.options);
+        Some(subject)
+    }
+
+    fn identity_of(&self, mapping: &Mapping) -> Option<Id> {
+        let i = *self.view.wanted.at(&mapping.mount_point).first()?;
+        self.facts(i).and_then(|f| f.store.dir()).and_then(DirFacts::identity)
+    }
+
+    fn unbind(&mut self, subject: u32, mount_point: &AbsPath, store: AbsPath, id: Option<Id>, options: BindOptions) {
+        self.going.insert(mount_point.clone());
+        let action = Action::Unbind { store, mount_point: mount_point.clone(), id, options };
+        self.unbinds.push((mount_point.clone(), Step { mapping: Some(subject), action }));
+    }
+
+    fn down(&mut self, i: usize, mapping: &Mapping, standing: &Standing, aim: Aim) {
+        let settled = match (&standing.line, aim) {
+            (None, _) => standing.bound.is_none() && (aim == Aim::Gone || standing.state == State::Disabled),
+            (Some(line), Aim::Down) => standing.bound.is_none() && line.noauto,
+            _ => false,
+        };
+        let plain = self.facts(i).and_then(|f| f.beneath.dir()).is_none_or(|d| !d.is_sealed());
+        if settled && (aim == Aim::Down || plain) {
+            return;
+        }
+        let Some(subject) = self.take_off(mapping, standing) else { return };
+        let to = (aim == Aim::Down).then(|| {
+            // The line keeps the store that was bound, so that `start` can tell an edit.
+            let mut entry = self.view.line_for(mapping, true);
+            if let Some(line) = &standing.line {
+                entry.spec.clone_from(&line.entry.spec);
+            }
+            entry
+        });
+        if aim == Aim::Down || standing.line.is_some() {
+            self.write_line(subject, mapping, standing, to);
+        }
+        let Some(place) = self.facts(i).map(|f| &f.beneath) else { return };
+        let path = crate::observed::beneath(self.view.wanted, &mapping.mount_point);
+        match (place, aim) {
+            (Place::Dir(dir), Aim::Down) if !dir.is_sealed() => self.seal_known(subject, mapping, path, dir),
+            (Place::Dir(dir), Aim::Gone) if dir.is_sealed() => {
+                let to = standing.attrs.unwrap_or(Attrs::root(mapping.mode.bits()));
+                self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path, to } });
+            }
+            _ => {}
+        }
+    }
+
+    /// Seals a directory if it is known to be empty; says so if it is not.
+    fn seal_known(&mut self, subject: u32, mapping: &Mapping, path: AbsPath, dir: &DirFacts) {
+        if dir.empty == Some(false) {
+            self.remarks.push(Remark {
+                detail: format!("{} is not sealed: under the bind it is not empty", mapping.mount_point),
+                hint: format!("datastore import {}", mapping.app),
+            });
+        } else {
+            self.unseals.push(Step { mapping: Some(subject), action: Action::Seal { path, from: dir.attrs } });
+        }
+    }
+
+    fn remap(&mut self, i: usize, mapping: &Mapping, standing: &Standing) {
+        let Some(attrs) = standing.attrs else {
+            self.note(mapping, standing);
+            return;
+        };
+        let Some(subject) = self.take_off(mapping, standing) else { return };
+        let id = self.store(i, subject, mapping, attrs);
+        self.record(subject, mapping, attrs, id);
+        let line = self.view.line_for(mapping, true);
+        self.write_line(subject, mapping, standing, Some(line));
+        self.bare_mount_point(i, subject, mapping);
+    }
+
+    /// Lines of ours that the configuration no longer names.
+    fn orphans(&mut self, aim: Aim, apps: &Apps, by_name: bool) {
+        let fstab = &self.view.observed.fstab;
+        let mut lost: BTreeMap<AppName, Vec<AbsPath>> = BTreeMap::new();
+        for row in fstab.entries().filter(|r| r.ours) {
+            let (Some(tag), Some(mount_point)) = (row.entry.option_value("X-datastore"), row.entry.mount_point())
+            else {
+                continue;
+            };
+            let Some(app) = std::str::from_utf8(tag).ok().and_then(|t| AppName::parse(t).ok()) else { continue };
+            let declared = self.view.wanted.at(&mount_point).iter().any(|&i| self.view.wanted.mappings[i].app == app);
+            // An app whose configuration is wrong says nothing about what it maps: its lines stay as they are.
+            let broken = self.view.wanted.app(&app).is_some_and(|a| a.problem.is_some() || !a.unresolved.is_empty());
+            if declared || broken || !apps.has(&app) {
+                continue;
+            }
+            let take = by_name && matches!(aim, Aim::Remapped | Aim::Gone | Aim::Down);
+            if !take {
+                lost.entry(app).or_default().push(mount_point);
+                continue;
+            }
+            let Ok(store) = AbsPath::from_kernel(&row.entry.spec) else { continue };
+            let subject = self.subject_of(Subject {
+                app: app.clone(),
+                mount_point: mount_point.clone(),
+                store: store.clone(),
+                volume: None,
+            });
+            let mount = self.view.observed.mounts.at(&mount_point);
+            if let Some(mount) = mount
+                && self.view.landscape.source_of(&mount).as_ref() == Some(&store)
+            {
+                self.unbind(subject, &mount_point, store, None, BindOptions::from_list(mount.options()));
+            }
+            let to = if aim == Aim::Down {
+                let mut entry = row.entry.clone();
+                if !entry.has_option("noauto") {
+                    entry.options.extend_from_slice(b",noauto");
+                }
+                Some(entry)
+            } else {
+                None
+            };
+            if to.as_ref() != Some(row.entry) {
+                let edit = fstab.change(&mount_point, to);
+                self.fstab.push(FstabEdit { mapping: Some(subject), edit });
+            }
+        }
+        for (app, mount_points) in lost {
+            let list: Vec<String> = mount_points.iter().take(3).map(ToString::to_string).collect();
+            let more =
+                if mount_points.len() > 3 { format!(" and {} more", mount_points.len() - 3) } else { String::new() };
+            self.remarks.push(Remark {
+                detail: format!(
+                    "the configuration of `{app}` no longer names {}{more}; the bind and its line in fstab stay",
+                    list.join(", ")
+                ),
+                hint: format!("datastore disable {app}, or datastore remap {app}"),
+            });
+        }
+    }
+
+    /// Refuses to unbind what something else is mounted in.
+    fn check_nesting(&mut self) -> HashSet<u32> {
+        let mut blocked = HashSet::new();
+        for (mount_point, step) in &self.unbinds {
+            let inner = self.view.observed.mounts.below(mount_point);
+            let stays =
+                inner.iter().find(|m| AbsPath::from_kernel(m.mount_point()).is_ok_and(|p| !self.going.contains(&p)));
+            if let (Some(stays), Some(subject)) = (stays, step.mapping) {
+                blocked.insert(subject);
+                let whose = &self.subjects[subject as usize];
+                self.notes.push(Row {
+                    app: whose.app.to_string(),
+                    mount_point: mount_point.to_string(),
+                    store: whose.store.to_string(),
+                    volume: whose.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    state: State::Refused,
+                    reason: Some(Reason::Busy),
+                    detail: format!("{} is mounted inside {mount_point}", printable(stays.mount_point())),
+                    hint: format!(
+                        "stop the app that it belongs to first, or: umount {}",
+                        printable(stays.mount_point())
+                    ),
+                });
+            }
+        }
+        blocked
+    }
+
+    fn finish(mut self, goal: &Goal, files: Vec<Step>) -> Plan {
+        let blocked = self.check_nesting();
+        let keep = |step: &Step| step.mapping.is_none_or(|m| !blocked.contains(&m));
+        self.unbinds.sort_by(|a, b| b.0.cmp(&a.0));
+        let mut steps = files;
+        steps.extend(self.unbinds.into_iter().map(|(_, step)| step).filter(|s| keep(s)));
+        steps.extend(self.dirs.into_iter().filter(|s| keep(s)));
+        let whole = |action| Step { mapping: None, action };
+        for path in self.flush {
+            steps.push(whole(Action::Flush { path }));
+        }
+        for (home, mut edits) in self.manifests {
+            edits.retain(|e| e.mapping.is_none_or(|m| !blocked.contains(&m)));
+            if !edits.is_empty() {
+                steps.push(whole(Action::Manifest { home, edits }));
+            }
+        }
+        self.fstab.retain(|e| e.mapping.is_none_or(|m| !blocked.contains(&m)));
+        if !self.fstab.is_empty() {
+            steps.push(whole(Action::Fstab { edits: self.fstab }));
+            if self.view.observed.systemd {
+                steps.push(whole(Action::ReloadSystemd));
+            }
+        }
+        steps.extend(self.unseals.into_iter().filter(|s| keep(s)));
+        steps.extend(self.binds.into_iter().filter(|s| keep(s)));
+        Plan {
+            goal: goal.clone(),
+            host: self.view.wanted.host.clone(),
+            seed: self.seed,
+            mappings: self.subjects,
+            steps,
+            notes: self.notes,
+            remarks: self.remarks,
+        }
+    }
+}

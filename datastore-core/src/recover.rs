@@ -1,0 +1,65 @@
+//! What to do about operations that stopped half-way.
+//!
+//! Every goal converges: planning it again from what is now gives the steps that are missing. So recovery decides nothing
+//! new; it says which goal to plan again, and which temporary files may still lie about.
+
+use crate::goal::{Apps, Goal};
+use crate::journal::{OperationId, Unfinished};
+
+/// How one operation is finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The operation that stopped.
+    pub operation: OperationId,
+    /// What to plan and apply; `None` if nothing had begun.
+    pub goal: Option<Goal>,
+}
+
+/// Says how to finish each operation, oldest first.
+#[must_use]
+pub fn recover(unfinished: &[Unfinished]) -> Vec<Recovery> {
+    let mut all: Vec<&Unfinished> = unfinished.iter().collect();
+    all.sort_by(|a, b| a.operation.cmp(&b.operation));
+    all.into_iter()
+        .map(|u| Recovery { operation: u.operation.clone(), goal: u.goal.as_ref().and_then(again) })
+        .collect()
+}
+
+/// The goal that finishes a goal.
+fn again(goal: &Goal) -> Option<Goal> {
+    Some(match goal {
+        // Half of it was `stop`, and what is left is `start`.
+        Goal::Restart(apps) => Goal::Start(apps.clone()),
+        // It said "take the stores as they are" of the stores as they were then; that does not hold for later ones.
+        Goal::Apply(apps) => Goal::Apply(Apps { accept: false, ..apps.clone() }),
+        Goal::Start(apps) => Goal::Start(Apps { accept: false, ..apps.clone() }),
+        // A half-made file system is made again only when somebody asks; the next `volume add` converges.
+        Goal::VolumeAdd(request) if request.format.is_some() => return None,
+        other => other.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::AppName;
+
+    #[test]
+    fn oldest_first_and_restart_becomes_start() {
+        let apps = Apps::named(vec![AppName::parse("httpd").unwrap()]);
+        let unfinished = |time: &str, goal: Goal| Unfinished {
+            operation: OperationId::new(time, [0; 4]).unwrap(),
+            goal: Some(goal),
+            at: 0,
+            mappings: vec![],
+            steps: 1,
+            done: 0,
+        };
+        let all = [
+            unfinished("2026-11-23T10:00:01Z", Goal::Stop(apps.clone())),
+            unfinished("2026-11-23T10:00:00Z", Goal::Restart(apps.clone())),
+        ];
+        let plan: Vec<_> = recover(&all).into_iter().map(|r| r.goal).collect();
+        assert_eq!(plan, [Some(Goal::Start(apps.clone())), Some(Goal::Stop(apps))]);
+    }
+}

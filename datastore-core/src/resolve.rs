@@ -1,0 +1,495 @@
+//! From layers to [`Wanted`]: names, paths and modes checked, expansions replaced, each mapping placed on its volume.
+
+#![allow(clippy::literal_string_with_formatting_args, reason = "the hints show expansions of ours")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::{Config, Input, Layered, MAX_MAPPINGS};
+use crate::diag::{Code, Diagnostic, Located, Sources, Span};
+use crate::expand::{ExpandError, Names, expand};
+use crate::mapping::{BindOptions, Hooks, Mapping, Origins};
+use crate::overlap;
+use crate::path::AbsPath;
+use crate::raw::{RawMapping, RawTarget, RawText, RawVolume};
+use crate::state::{Reason, Refusal};
+use crate::value::{AppName, HostName, Id, Mode, OwnerName, ValueError, VolumeName};
+use crate::wanted::{App, Volume, Wanted};
+
+/// Who has which mount point already, by our block in fstab: where two configlets claim one place, the one that has it keeps it.
+pub type Incumbents = HashMap<AbsPath, AppName>;
+
+/// Reads all configuration and says what it asks for. Never fails: whatever is wrong stands in
+/// [`Wanted::diagnostics`], and refuses the app it belongs to and no other.
+#[must_use]
+pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
+    let mut config = Config::read(inputs);
+    let found = std::mem::take(&mut config.found);
+    let mut resolver = Resolver {
+        sources: &config.sources,
+        found,
+        volumes: Vec::new(),
+        host: None,
+        store: AbsPath::literal("/store"),
+        default_volume: VolumeName::parse("data0").expect("a valid name"),
+        globals_problem: None,
+    };
+    resolver.globals(&config);
+    let mut apps = Vec::new();
+    let mut mappings = Vec::new();
+    let clearos_on = config.clearos.enabled.as_ref().is_none_or(|e| e.value);
+    for (name, layered) in &config.apps {
+        let room = MAX_MAPPINGS.saturating_sub(mappings.len());
+        let (app, its_mappings) = resolver.app(name, layered, clearos_on, room);
+        apps.push(app);
+        mappings.extend(its_mappings);
+    }
+    overlap::check(&mut mappings, resolver.sources, incumbents, &mut resolver.found);
+    let Resolver { found, volumes, host, store, default_volume, .. } = resolver;
+    let sources = config.sources;
+    let index = HashMap::new();
+    Wanted { host, store, default_volume, volumes, apps, mappings, diagnostics: found, sources, index }.sorted()
+}
+
+struct Resolver<'a> {
+    sources: &'a Sources,
+    found: Vec<Diagnostic>,
+    volumes: Vec<Volume>,
+    host: Option<HostName>,
+    store: AbsPath,
+    default_volume: VolumeName,
+    globals_problem: Option<Arc<Refusal>>,
+}
+
+/// A store directory, the directory that holds its manifest, and its volume.
+type Placed = (AbsPath, AbsPath, VolumeName);
+
+/// Where nothing may ever be mounted, in it or below it.
+const CLOSED: &[&str] =
+    &["/boot", "/dev", "/proc", "/run", "/sys", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+/// Where something may be mounted below it, if the admin says `unusual = true`.
+const UNUSUAL: &[&str] = &["/etc", "/usr"];
+/// Our own state, which must stay on the root file system.
+const STATE: &str = "/var/lib/datastore";
+
+impl Resolver<'_> {
+    fn report(&mut self, span: Span, code: Code, message: impl Into<String>) -> &mut Diagnostic {
+        self.found.push(self.sources.diagnose(span, code, message));
+        self.found.last_mut().expect("just pushed")
+    }
+
+    /// Checks one text, or reports it.
+    fn check<T>(&mut self, raw: Option<&RawText>, parse: impl Fn(&str) -> Result<T, ValueError>) -> Option<T> {
+        let raw = raw?;
+        match parse(&raw.value) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.report(raw.span, Code::BadValue, why.to_string());
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, raw: &RawText) -> Option<AbsPath> {
+        match AbsPath::parse(&raw.value) {
+            Ok(path) => Some(path),
+            Err(why) => {
+                self.report(raw.span, Code::ForbiddenPath, why.to_string());
+                None
+            }
+        }
+    }
+
+    fn globals(&mut self, config: &Config) {
+        let before = self.errors();
+        let globals = &config.globals;
+        self.host = self.check(globals.host.as_ref(), HostName::parse);
+        if let Some(name) = self.check(globals.default_volume.as_ref(), VolumeName::parse) {
+            self.default_volume = name;
+        }
+        if let Some(raw) = &globals.store
+            && let Some(path) = self.path(raw)
+        {
+            if path.depth() == 0 || closed(&path).is_some() {
+                self.report(raw.span, Code::ForbiddenPath, format!("volumes cannot be mounted below {path}"));
+            } else {
+                self.store = path;
+            }
+        }
+        for raw in &globals.volumes {
+            if let Some(volume) = self.volume(raw) {
+                self.volumes.push(volume);
+            }
+        }
+        for (i, a) in globals.volumes.iter().enumerate() {
+            let same =
+                |b: &RawVolume| b.id.is_some() && b.id.as_ref().map(|t| &t.value) == a.id.as_ref().map(|t| &t.value);
+            if let Some(b) = globals.volumes[..i].iter().find(|b| same(b)) {
+                let message = format!("`{}` and `{}` have one identity", b.name.value, a.name.value);
+                self.report(a.id.as_ref().expect("equal ids").span, Code::Duplicate, message);
+            }
+        }
+        if config.globals_broken || self.errors() > before {
+            let first = self.found.iter().find(|d| d.is_error());
+            let detail = first.map_or_else(|| "/etc/datastore.conf is wrong".into(), Diagnostic::one_line);
+            let reason = if first.is_some_and(|d| d.code == Code::Unsafe) {
+                Reason::ConfigUnsafe
+            } else {
+                Reason::ConfigInvalid
+            };
+            self.globals_problem = Some(Arc::new(Refusal::new(reason, detail, "datastore config check")));
+        } else if self.host.is_none() {
+            self.globals_problem = Some(Arc::new(Refusal::new(
+                Reason::VolumeMissing,
+                "this machine has no data store yet: /etc/datastore.conf names no host",
+                "datastore init",
+            )));
+        }
+    }
+
+    fn errors(&self) -> usize {
+        self.found.iter().filter(|d| d.is_error()).count()
+    }
+
+    fn volume(&mut self, raw: &RawVolume) -> Option<Volume> {
+        let name = self.check(Some(&raw.name), VolumeName::parse)?;
+        let path = match &raw.path {
+            None => self.store.join(name.as_str()).ok()?,
+            Some(raw) => {
+                let path = self.path(raw)?;
+                if path.is_root() || closed(&path).is_some() {
+                    self.report(raw.span, Code::ForbiddenPath, format!("a volume cannot be at {path}"));
+                    return None;
+                }
+                path
+            }
+        };
+        let id = self.check(raw.id.as_ref(), Id::parse);
+        let word = |raw: Option<&RawText>| raw.map(|t| t.value.clone());
+        for text in [&raw.source, &raw.fstype, &raw.options].into_iter().flatten() {
+            if text.value.is_empty() || text.value.chars().any(char::is_control) || text.value.starts_with('-') {
+                self.report(
+                    text.span,
+                    Code::BadValue,
+                    "the value is empty, begins with `-`, or holds a control character",
+                );
+                return None;
+            }
+        }
+        Some(Volume {
+            name,
+            path,
+            declared: true,
+            id,
+            source: word(raw.source.as_ref()),
+            fstype: word(raw.fstype.as_ref()),
+            options: word(raw.options.as_ref()),
+        })
+    }
+
+    fn app(&mut self, name: &AppName, layered: &Layered, clearos_on: bool, room: usize) -> (App, Vec<Mapping>) {
+        let raw = &layered.app;
+        let start = self.found.len();
+        self.found.extend(layered.found.iter().cloned());
+        let mut app = App {
+            name: name.clone(),
+            title: raw.title.as_ref().map(|t| t.value.clone()),
+            enabled: raw.enabled.as_ref().map_or(!layered.is_default, |e| e.value)
+                && (clearos_on || !layered.is_clearos),
+            enabled_origin: raw.enabled.as_ref().map(|e| e.span),
+            services: Vec::new(),
+            hooks: Hooks::default(),
+            problem: None,
+            unresolved: Vec::new(),
+            files: layered.files.clone(),
+        };
+        for service in raw.services.iter().flat_map(|s| &s.value) {
+            let bad = |c: char| !(c.is_ascii_alphanumeric() || "@._:\\-".contains(c));
+            if service.value.is_empty() || service.value.starts_with('-') || service.value.contains(bad) {
+                self.report(
+                    service.span,
+                    Code::BadValue,
+                    format!("`{}` is no name of a service", service.value.escape_debug()),
+                );
+            } else {
+                app.services.push(service.value.clone());
+            }
+        }
+        app.hooks.premount = raw.premount.as_ref().and_then(|t| self.path(t));
+        app.hooks.postmount = raw.postmount.as_ref().and_then(|t| self.path(t));
+        if raw.mappings.len() > room {
+            let span = raw.mappings[room].mount_point.span;
+            self.report(span, Code::TooLarge, format!("more than {MAX_MAPPINGS} mappings in all"));
+        }
+        let mut mappings = Vec::new();
+        for raw in raw.mappings.iter().take(room) {
+            match self.mapping(name, raw, app.enabled) {
+                Some(mapping) => mappings.push(mapping),
+                None => app.unresolved.push(crate::path::printable(raw.mount_point.value.as_bytes())),
+            }
+        }
+        let errors: Vec<&Diagnostic> = self.found[start..].iter().filter(|d| d.is_error()).collect();
+        if let Some(first) = errors.first() {
+            let unsafe_ = errors.iter().find(|d| d.code == Code::Unsafe);
+            let reason = if unsafe_.is_some() { Reason::ConfigUnsafe } else { Reason::ConfigInvalid };
+            let detail = unsafe_.unwrap_or(first).one_line();
+            app.problem = Some(Arc::new(Refusal::new(reason, detail, format!("datastore config check {name}"))));
+        } else if layered.is_clearos {
+            // ClearOS's own form needs neither host nor volume names.
+        } else {
+            app.problem = self.globals_problem.clone();
+        }
+        if app.problem.is_some() && mappings.is_empty() && app.unresolved.is_empty() {
+            // Nothing of it could be read: one row says so.
+            app.unresolved.push(String::new());
+        }
+        for mapping in &mut mappings {
+            mapping.problem = app.problem.clone();
+        }
+        (app, mappings)
+    }
+
+    fn mapping(&mut self, app: &AppName, raw: &RawMapping, enabled: bool) -> Option<Mapping> {
+        let before = self.found.len();
+        let mount_point = self.path(&raw.mount_point);
+        if let Some(mount_point) = &mount_point {
+            self.check_mount_point(mount_point, raw);
+        }
+        let mode = self.check(raw.permissions.as_ref(), Mode::parse).unwrap_or(Mode::from_bits(0o755));
+        let root = || OwnerName::parse("root").expect("a valid name");
+        let owner = self.check(raw.owner.as_ref(), OwnerName::parse).unwrap_or_else(root);
+        let group = self.check(raw.group.as_ref(), OwnerName::parse).unwrap_or_else(root);
+        let options = self.options(raw.options.as_ref());
+        let hooks = Hooks {
+            premount: raw.premount.as_ref().and_then(|t| self.path(t)),
+            postmount: raw.postmount.as_ref().and_then(|t| self.path(t)),
+        };
+        let (store, home, volume) = self.place(app, raw)?;
+        if self.found.len() > before {
+            return None;
+        }
+        let target = match raw.target.as_ref()? {
+            RawTarget::Path(text) => Some(text.span),
+            RawTarget::ClearOs { base, directory } => directory.as_ref().or(base.as_ref()).map(|t| t.span),
+        };
+        let span = |raw: &Option<RawText>| raw.as_ref().map(|t| t.span);
+        Some(Mapping {
+            app: app.clone(),
+            mount_point: mount_point?,
+            store,
+            home,
+            volume,
+            mode,
+            owner,
+            group,
+            options,
+            hooks,
+            enabled,
+            problem: None,
+            origins: Origins {
+                mount_point: raw.mount_point.span,
+                target,
+                permissions: span(&raw.permissions),
+                owner: span(&raw.owner),
+                group: span(&raw.group),
+                volume: span(&raw.volume),
+                options: raw.options.as_ref().map(|o| o.span),
+            },
+        })
+    }
+
+    fn options(&mut self, raw: Option<&Located<Vec<RawText>>>) -> BindOptions {
+        let mut options = BindOptions::default();
+        for word in raw.iter().flat_map(|list| &list.value) {
+            if let Err(near) = options.set(&word.value) {
+                let known = BindOptions::WORDS.join(", ");
+                let hint = near.map_or_else(|| format!("known options: {known}"), |n| format!("did you mean `{n}`?"));
+                let message = format!("`{}` is no option of a bind", word.value.escape_debug());
+                self.report(word.span, Code::BadValue, message).hint = Some(hint);
+            }
+        }
+        options
+    }
+
+    fn check_mount_point(&mut self, path: &AbsPath, raw: &RawMapping) {
+        let span = raw.mount_point.span;
+        let state = AbsPath::literal(STATE);
+        let above = |other: &AbsPath| other.is_within(path);
+        let closed_path = closed(path);
+        if path.is_root() {
+            self.report(span, Code::ForbiddenPath, "nothing may be mounted on `/`");
+        } else if let Some(dir) = closed_path {
+            self.report(span, Code::ForbiddenPath, format!("{path} lies in {dir}, where nothing may be mounted"));
+        } else if path.is_within(&self.store) || self.store.is_within(path) {
+            let message = format!("{path} is at, above or inside {}, which holds the data", self.store);
+            self.report(span, Code::ForbiddenPath, message);
+        } else if above(&state) || path.is_within(&state) {
+            self.report(span, Code::ForbiddenPath, format!("{path} would cover {STATE}, datastore's own state"));
+        } else if let Some(dir) = UNUSUAL.iter().find(|d| path == &AbsPath::literal(d)) {
+            self.report(span, Code::ForbiddenPath, format!("nothing may be mounted on {dir}"));
+        } else if let Some(dir) = UNUSUAL.iter().find(|d| path.is_below(&AbsPath::literal(d))) {
+            let ours = ["/etc/datastore.d", "/etc/datastore.conf", "/etc/fstab"];
+            if ours.iter().any(|o| path.is_within(&AbsPath::literal(o))) {
+                self.report(span, Code::ForbiddenPath, format!("{path} is datastore's own configuration"));
+            } else if !raw.unusual.as_ref().is_some_and(|u| u.value) {
+                self.report(span, Code::ForbiddenPath, format!("{path} lies below {dir}, which is unusual for data"))
+                    .hint = Some("if it is meant, add to this mapping: unusual = true".into());
+            }
+        }
+    }
+
+    /// Finds the store directory and its volume.
+    fn place(&mut self, app: &AppName, raw: &RawMapping) -> Option<Placed> {
+        match raw.target.as_ref() {
+            None => {
+                self.report(raw.mount_point.span, Code::MissingKey, "the mapping has no `target`").hint =
+                    Some("add, for example: target = \"%{base}/name\"".into());
+                None
+            }
+            Some(RawTarget::Path(target)) => self.place_target(app, raw, target),
+            Some(RawTarget::ClearOs { base: Some(base), directory: Some(directory) }) => {
+                self.place_clearos(base, directory)
+            }
+            Some(RawTarget::ClearOs { base, .. }) => {
+                let key = if base.is_some() { "directory" } else { "base" };
+                self.report(raw.mount_point.span, Code::MissingKey, format!("the mapping has no ['{key}']"));
+                None
+            }
+        }
+    }
+
+    fn place_target(&mut self, app: &AppName, raw: &RawMapping, target: &RawText) -> Option<Placed> {
+        let named = match raw.volume.as_ref() {
+            None => None,
+            some => Some(self.check(some, VolumeName::parse)?),
+        };
+        let meant = named.clone().unwrap_or_else(|| self.default_volume.clone());
+        let volume_path = self.volume_or_usual(&meant).path;
+        // Before `init` the host has no name; a stand-in lets everything else be checked, and the app is refused anyway.
+        let host = self.host.as_ref().map_or("-", HostName::as_str).to_owned();
+        let names = Names {
+            store: self.store.to_str()?,
+            volume_path: volume_path.to_str()?,
+            volume: meant.as_str(),
+            host: Some(&host),
+            app: app.as_str(),
+        };
+        let text = match expand(&target.value, names) {
+            Ok(text) => text,
+            Err(why) => {
+                let hint = match &why {
+                    ExpandError::Unknown { near: Some(near), .. } => format!("did you mean `%{{{near}}}`?"),
+                    _ => "known: %{base} %{store} %{volume} %{host} %{app} %{%}".into(),
+                };
+                self.report(target.span, Code::UnknownExpansion, why.to_string()).hint = Some(hint);
+                return None;
+            }
+        };
+        let store = self.path(&Located::new(text, target.span))?;
+        // A target may name another volume outright, as the proposal does with /store/data11.
+        let volume = match self.volume_holding(&store) {
+            Some(volume) => volume,
+            None => {
+                self.report(target.span, Code::ForbiddenPath, format!("{store} lies on no volume")).hint =
+                    Some(format!("begin the target with %{{base}}, which is {volume_path}/live/{host}"));
+                return None;
+            }
+        };
+        if let Some(named) = named
+            && named != volume.name
+        {
+            let message = format!("the target lies on {}, but the mapping names volume `{named}`", volume.name);
+            self.report(target.span, Code::BadValue, message);
+            return None;
+        }
+        let base = volume.live().child(&host);
+        if !store.is_below(&base) || store.is_within(&base.child(".datastore")) {
+            self.report(target.span, Code::ForbiddenPath, format!("the store directory {store} is not below {base}"))
+                .hint = Some("begin the target with %{base}".into());
+            return None;
+        }
+        self.need_volume(&volume);
+        Some((store, base, volume.name))
+    }
+
+    fn place_clearos(&mut self, base: &RawText, directory: &RawText) -> Option<Placed> {
+        let base_path = self.path(base)?;
+        let store = match base_path.join(directory.value.trim_matches('/')) {
+            Ok(store) if store.is_below(&base_path) && !directory.value.chars().any(char::is_control) => store,
+            Ok(_) => {
+                self.report(directory.span, Code::ForbiddenPath, "the directory is empty or holds a control character");
+                return None;
+            }
+            Err(why) => {
+                self.report(directory.span, Code::ForbiddenPath, why.to_string());
+                return None;
+            }
+        };
+        if base_path.is_root() || closed(&base_path).is_some() {
+            self.report(base.span, Code::ForbiddenPath, format!("{base_path} cannot hold data"));
+            return None;
+        }
+        let own = ["backup", "log", "sbin", ".datastore"];
+        if own.iter().any(|dir| store.is_within(&base_path.child(dir))) {
+            self.report(directory.span, Code::ForbiddenPath, format!("{store} is datastore's own directory"));
+            return None;
+        }
+        // The base's file system is the volume: one that is declared there, else one that must be declared first.
+        let volume =
+            match self.volumes.iter().find(|v| v.path == base_path || (v.declared && base_path.is_within(&v.path))) {
+                Some(volume) => volume.clone(),
+                None => {
+                    let mut name = VolumeName::parse("clearos").expect("a valid name");
+                    let mut n = 1;
+                    while self.volumes.iter().any(|v| v.name == name) {
+                        n += 1;
+                        name = VolumeName::parse(&format!("clearos{n}")).expect("a valid name");
+                    }
+                    usual(name, base_path.clone())
+                }
+            };
+        self.need_volume(&volume);
+        Some((store, base_path, volume.name))
+    }
+
+    fn volume_or_usual(&self, name: &VolumeName) -> Volume {
+        let known = self.volumes.iter().find(|v| v.name == *name);
+        known.cloned().unwrap_or_else(|| usual(name.clone(), self.store.child(name.as_str())))
+    }
+
+    /// The volume whose directory a path lies in: a known one, the nearest first, else the one that `/store/NAME` would be.
+    fn volume_holding(&self, path: &AbsPath) -> Option<Volume> {
+        let known = self.volumes.iter().filter(|v| path.is_below(&v.path)).max_by_key(|v| v.path.depth());
+        let implied = path
+            .below(&self.store)
+            .and_then(|rest| rest.components().next().and_then(|c| std::str::from_utf8(c).ok().map(str::to_owned)))
+            .and_then(|name| VolumeName::parse(&name).ok())
+            .map(|name| usual(name.clone(), self.store.child(name.as_str())));
+        match (known, implied) {
+            (Some(known), Some(implied)) if implied.path.depth() > known.path.depth() && known.path == self.store => {
+                Some(implied)
+            }
+            (Some(known), _) => Some(known.clone()),
+            (None, implied) => implied.filter(|v| path.is_below(&v.path)),
+        }
+    }
+
+    fn need_volume(&mut self, volume: &Volume) {
+        if !self.volumes.iter().any(|v| v.name == volume.name) {
+            self.volumes.push(volume.clone());
+        }
+    }
+}
+
+/// A volume that only its name tells of.
+fn usual(name: VolumeName, path: AbsPath) -> Volume {
+    Volume { name, path, declared: false, id: None, source: None, fstype: None, options: None }
+}
+
+/// The closed directory that a path is at, above or in.
+fn closed(path: &AbsPath) -> Option<&'static str> {
+    CLOSED.iter().copied().find(|dir| {
+        let dir = AbsPath::literal(dir);
+        path.is_within(&dir) || dir.is_below(path)
+    })
+}

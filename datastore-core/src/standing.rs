@@ -1,0 +1,622 @@
+//! What one mapping is, from what is wanted and what is observed. Status and every planner ask here, so that they cannot
+//! disagree.
+
+use crate::fstab::Entry;
+use crate::landscape::Landscape;
+use crate::mapping::{BindOptions, Mapping};
+use crate::observed::{DirFacts, FileFacts, Identity, Lookup, MappingFacts, Observed, Place, VolumeFacts};
+use crate::path::{AbsPath, printable};
+use crate::state::{Reason, Refusal, State};
+use crate::value::{Attrs, Id};
+use crate::wanted::{Volume, Wanted};
+
+/// What is wanted, what is, and where the volumes lie.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// What the configuration asks for.
+    pub wanted: &'a Wanted,
+    /// The machine.
+    pub observed: &'a Observed,
+    /// The volumes in the mount table.
+    pub landscape: Landscape,
+}
+
+/// How the question is meant.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ask {
+    /// The app was asked for by name, so what it waits for is a refusal.
+    pub by_name: bool,
+    /// The store may be another one than fstab says: `start` after a stop, and `remap`.
+    pub new_store: bool,
+    /// Store directories are taken as they are.
+    pub accept: bool,
+}
+
+/// What one mapping is.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The word.
+    pub state: State,
+    /// Why it is refused.
+    pub refusal: Option<Refusal>,
+    /// One sentence for a state that needs one.
+    pub detail: String,
+    /// The command that changes it.
+    pub hint: String,
+    /// What is bound at the mount point.
+    pub bound: Option<Bound>,
+    /// What differs from the configuration although the bind is right.
+    pub drift: Vec<Drift>,
+    /// Our line in fstab.
+    pub line: Option<OurLine>,
+    /// A hand-made line for the same bind, which is taken into our block.
+    pub hand_made: Option<u32>,
+    /// The mode, owner and group that the store must have, once its owner exists.
+    pub attrs: Option<Attrs>,
+}
+
+/// A bind that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Whether it is the store that the configuration names.
+    pub right: bool,
+    /// What is bound, if it lies on a volume of ours.
+    pub source: Option<AbsPath>,
+    /// Its options.
+    pub options: BindOptions,
+    /// Whether we bound it: our line names this source, or it is the wanted store.
+    pub ours: bool,
+}
+
+/// Our line in fstab, held against the one that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OurLine {
+    /// The line.
+    pub entry: Entry,
+    /// Whether its source is the wanted store.
+    pub same_store: bool,
+    /// Whether it says `noauto`: stopped on purpose.
+    pub noauto: bool,
+    /// Whether it is exactly what would be written, `noauto` apart.
+    pub exact: bool,
+}
+
+/// One thing that differs although the bind is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// Mode, owner or group of the store.
+    Attrs {
+        /// What it has.
+        is: Attrs,
+        /// What it must have.
+        wanted: Attrs,
+    },
+    /// Options of the bind.
+    Options {
+        /// What it has.
+        is: BindOptions,
+        /// What it must have.
+        wanted: BindOptions,
+    },
+    /// The line in fstab.
+    Fstab(&'static str),
+    /// The store carries no identity yet.
+    NoIdentity,
+    /// The manifest does not tell of it.
+    Manifest,
+}
+
+impl std::fmt::Display for Drift {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Attrs { is, wanted } => write!(f, "the store directory has {is}, not {wanted}"),
+            Self::Options { is, wanted } => write!(f, "it is bound {is}, not {wanted}"),
+            Self::Fstab(what) => f.write_str(what),
+            Self::NoIdentity => f.write_str("the store directory carries no identity"),
+            Self::Manifest => f.write_str("the manifest on the volume does not tell of it"),
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    /// Puts the two together.
+    #[must_use]
+    pub fn new(wanted: &'a Wanted, observed: &'a Observed) -> Self {
+        Self { wanted, observed, landscape: Landscape::new(wanted, &observed.mounts) }
+    }
+
+    /// The number of a volume and what is wanted of it.
+    #[must_use]
+    pub fn volume_of(&self, mapping: &Mapping) -> (usize, &'a Volume) {
+        let i = self.wanted.volumes.binary_search_by(|v| v.name.cmp(&mapping.volume));
+        let i = i.expect("resolve() lists the volume of every mapping");
+        (i, &self.wanted.volumes[i])
+    }
+
+    /// The identity that the manifest knows for a mapping's store.
+    #[must_use]
+    pub fn recorded(&self, mapping: &Mapping) -> Option<&'a crate::manifest::Entry> {
+        match self.observed.manifests.get(&mapping.home) {
+            Some(FileFacts::Is(manifest)) => manifest.get(&mapping.key()),
+            _ => None,
+        }
+    }
+
+    /// The line that fstab must have for a mapping.
+    #[must_use]
+    pub fn line_for(&self, mapping: &Mapping, noauto: bool) -> Entry {
+        crate::plan::lines::bind(mapping, self.volume_of(mapping).1, noauto)
+    }
+
+    /// What a mapping is, by its number in [`Wanted::mappings`]. The facts about it must have been asked for.
+    #[must_use]
+    pub fn assess(&self, i: usize, ask: Ask) -> Standing {
+        let mapping = &self.wanted.mappings[i];
+        let mut standing = Standing {
+            state: State::Pending,
+            refusal: None,
+            detail: String::new(),
+            hint: String::new(),
+            bound: None,
+            drift: Vec::new(),
+            line: self.our_line(mapping),
+            hand_made: None,
+            attrs: None,
+        };
+        let Some(facts) = self.observed.mappings.get(i).and_then(Option::as_ref) else {
+            return standing.detailed(State::Disabled, "not looked at", "");
+        };
+        standing.bound = self.bound(mapping, facts, standing.line.as_ref());
+        match self.judge(mapping, facts, ask, &mut standing) {
+            Ok(()) => standing,
+            Err(refusal) => {
+                standing.state = State::Refused;
+                standing.detail.clone_from(&refusal.detail);
+                standing.hint.clone_from(&refusal.hint);
+                standing.refusal = Some(refusal);
+                standing
+            }
+        }
+    }
+
+    fn our_line(&self, mapping: &Mapping) -> Option<OurLine> {
+        let row = self.observed.fstab.ours(&mapping.mount_point)?;
+        let noauto = row.entry.has_option("noauto");
+        Some(OurLine {
+            entry: row.entry.clone(),
+            same_store: row.entry.spec == mapping.store.as_bytes(),
+            noauto,
+            exact: *row.entry == self.line_for(mapping, noauto),
+        })
+    }
+
+    /// What is bound at the mount point, if anything.
+    fn bound(&self, mapping: &Mapping, facts: &MappingFacts, line: Option<&OurLine>) -> Option<Bound> {
+        let mount = self.observed.mounts.at(&mapping.mount_point)?;
+        let source = self.landscape.source_of(&mount);
+        // Inodes tell for certain where both may be seen; a path in the mount table has to do where not.
+        let right = match (facts.mount_point.dir(), facts.store.dir()) {
+            (Some(seen), Some(store)) => (seen.dev, seen.ino) == (store.dev, store.ino),
+            _ => source.as_ref() == Some(&mapping.store),
+        };
+        let by_line = line.is_some_and(|l| source.as_ref().is_some_and(|s| l.entry.spec == s.as_bytes()));
+        Some(Bound { right, source, options: BindOptions::from_list(mount.options()), ours: right || by_line })
+    }
+
+    fn judge(&self, m: &Mapping, facts: &MappingFacts, ask: Ask, out: &mut Standing) -> Result<(), Refusal> {
+        if let Some(problem) = &m.problem {
+            return Err(Refusal::clone(problem));
+        }
+        let right = out.bound.as_ref().is_some_and(|b| b.right);
+        if !m.enabled {
+            out.state = State::Disabled;
+            let hint = format!("datastore enable {}", m.app);
+            if right {
+                out.say(
+                    format!("not asked for, but {} is still bound", m.store),
+                    format!("datastore disable {}", m.app),
+                );
+            } else {
+                out.say("not asked for".into(), hint);
+            }
+            return Ok(());
+        }
+        self.judge_volume(m)?;
+        let waiting = self.owners(m, out);
+        self.judge_lines(m, right, out)?;
+        if let Some(bound) = &out.bound
+            && !bound.right
+        {
+            return Err(self.wrong_bind(m, bound, ask, out));
+        }
+        self.judge_store(m, facts, ask, out, waiting.is_some())?;
+        if right {
+            // The owner of data that is in use may have gone; that must not make it look unused.
+            if let Some(why) = waiting {
+                out.state = State::Drifted;
+                out.say(
+                    why,
+                    format!("create the user or group, or edit the configlet, then: datastore apply {}", m.app),
+                );
+                return Ok(());
+            }
+            self.find_drift(m, facts, out);
+            return Ok(());
+        }
+        if let Some(why) = waiting {
+            if ask.by_name {
+                let hint = format!(
+                    "install the package that creates it, or edit the configlet, then: datastore start {}",
+                    m.app
+                );
+                return Err(Refusal::new(Reason::OwnerUnknown, why, hint));
+            }
+            out.state = State::Waiting;
+            out.say(why, String::new());
+            return Ok(());
+        }
+        self.judge_mount_point(m, facts)?;
+        match &out.line {
+            Some(line) if line.noauto && !ask.new_store => {
+                out.state = State::Inactive;
+                out.say("stopped on purpose".into(), format!("datastore start {}", m.app));
+            }
+            Some(line) if !line.same_store && !ask.new_store => {
+                let was = printable(&line.entry.spec);
+                return Err(Refusal::new(
+                    Reason::WrongStore,
+                    format!("the configuration says {}, but {was} was bound here before", m.store),
+                    format!("datastore remap {} (then copy the data, then: datastore start {})", m.app, m.app),
+                ));
+            }
+            _ => {
+                out.state = State::Pending;
+                out.say("not bound".into(), format!("datastore apply {}", m.app));
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_volume(&self, m: &Mapping) -> Result<(), Refusal> {
+        let (i, volume) = self.volume_of(m);
+        self.judge_volume_itself(i, volume)
+    }
+
+    /// Whether a volume is the one that it must be.
+    pub fn judge_volume_itself(&self, i: usize, volume: &Volume) -> Result<(), Refusal> {
+        let facts: Option<&VolumeFacts> = self.observed.volumes.get(i);
+        let name = &volume.name;
+        let missing = |detail: String, hint: String| Err(Refusal::new(Reason::VolumeMissing, detail, hint));
+        let place = if volume.path == self.wanted.store.child(name.as_str()) {
+            String::new()
+        } else {
+            format!(" --at {}", volume.path)
+        };
+        if !volume.declared {
+            return missing(
+                format!("no volume `{name}` ({}) is declared", volume.path),
+                format!("datastore volume add {name}{place}"),
+            );
+        }
+        let Some(facts) = facts else {
+            return missing(format!("volume `{name}` was not looked at"), "datastore status".into());
+        };
+        if volume.source.is_some() && !self.landscape.is_mounted(i) {
+            let source = volume.source.as_deref().unwrap_or_default();
+            return missing(
+                format!("volume `{name}` ({source}) is not mounted at {}", volume.path),
+                format!("mount {}", volume.path),
+            );
+        }
+        match &facts.top {
+            Place::Dir(_) | Place::Hidden => {}
+            Place::Absent { missing: at } => {
+                return missing(
+                    format!("{at}, the place of volume `{name}`, does not exist"),
+                    format!("datastore volume add {name}{place}"),
+                );
+            }
+            Place::Other { at, what } => {
+                return missing(
+                    format!("{at} is {what}, not the directory of volume `{name}`"),
+                    format!("ls -ld {at}"),
+                );
+            }
+            Place::Failed(why) => {
+                return missing(format!("volume `{name}` cannot be looked at: {why}"), "dmesg | tail".into());
+            }
+        }
+        let wrong = |detail: String| {
+            let hint = format!(
+                "look at what is mounted: findmnt {}; if it is the right disk: datastore volume add {name}{place}",
+                volume.path
+            );
+            Err(Refusal::new(Reason::WrongVolume, detail, hint))
+        };
+        match (&facts.file, volume.id) {
+            (FileFacts::Hidden, _) => Ok(()),
+            (FileFacts::Is(file), Some(id)) if file.id == id => Ok(()),
+            (FileFacts::Is(file), Some(id)) => {
+                wrong(format!("{} holds the volume with identity {}, not `{name}` with {id}", volume.path, file.id))
+            }
+            (FileFacts::Absent, Some(id)) => {
+                wrong(format!("{} carries no identity; volume `{name}` has {id}", volume.path))
+            }
+            (FileFacts::Damaged(why), _) => wrong(format!("the identity of volume `{name}` cannot be read: {why}")),
+            (_, None) => missing(
+                format!("volume `{name}` has no identity in /etc/datastore.conf"),
+                format!("datastore volume add {name}{place}"),
+            ),
+        }
+    }
+
+    /// Looks the owners up; says what is missing.
+    fn owners(&self, m: &Mapping, out: &mut Standing) -> Option<String> {
+        let user = self.observed.users.get(&m.owner);
+        let group = self.observed.groups.get(&m.group);
+        if let (Some(Lookup::Found(uid)), Some(Lookup::Found(gid))) = (user, group) {
+            out.attrs = Some(Attrs { mode: m.mode, uid: *uid, gid: *gid });
+            return None;
+        }
+        let say = |what: &str, name: &dyn std::fmt::Display, found: Option<&Lookup>| match found {
+            Some(Lookup::Found(_)) => None,
+            Some(Lookup::Failed(why)) => Some(format!("looking up {what} `{name}` failed: {why}")),
+            Some(Lookup::Unknown) | None => Some(format!("{what} `{name}` does not exist yet")),
+        };
+        let all = [say("user", &m.owner, user), say("group", &m.group, group)];
+        Some(all.into_iter().flatten().collect::<Vec<_>>().join("; "))
+    }
+
+    /// Lines of others for the same mount point.
+    fn judge_lines(&self, m: &Mapping, right: bool, out: &mut Standing) -> Result<(), Refusal> {
+        let foreign = self.observed.fstab.foreign(&m.mount_point);
+        match foreign.as_slice() {
+            [] => return Ok(()),
+            [row] if row.entry.spec == m.store.as_bytes() && row.entry.is_bind() => {
+                out.hand_made = Some(row.line);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let row = &foreign[0];
+        let what =
+            format!("line {} of /etc/fstab mounts {} on {}", row.line, printable(&row.entry.spec), m.mount_point);
+        let hint = format!("remove that line from /etc/fstab, then: datastore apply {}", m.app);
+        if right {
+            out.drift.push(Drift::Fstab("a line in fstab that is not ours names the same mount point"));
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::ForeignMount, what, hint))
+    }
+
+    fn wrong_bind(&self, m: &Mapping, bound: &Bound, _ask: Ask, _out: &Standing) -> Refusal {
+        match &bound.source {
+            Some(source) if bound.ours => Refusal::new(
+                Reason::WrongStore,
+                format!("the configuration says {}, but {source} is bound", m.store),
+                format!("datastore remap {} (then copy the data, then: datastore start {})", m.app, m.app),
+            ),
+            _ => {
+                let mount = self.observed.mounts.at(&m.mount_point);
+                let what = mount.map_or_else(String::new, |mount| {
+                    format!("{} ({})", printable(&mount.source()), printable(&mount.fstype()))
+                });
+                let deleted = mount.is_some_and(|mount| mount.is_deleted());
+                if deleted {
+                    return Refusal::new(
+                        Reason::WrongStore,
+                        format!("what is bound at {} has been deleted", m.mount_point),
+                        format!(
+                            "stop the programs that use it, then: umount {} && datastore start {}",
+                            m.mount_point, m.app
+                        ),
+                    );
+                }
+                Refusal::new(
+                    Reason::ForeignMount,
+                    format!("{what} is mounted at {}, which is not {}", m.mount_point, m.store),
+                    format!("umount {} && datastore start {}", m.mount_point, m.app),
+                )
+            }
+        }
+    }
+
+    fn judge_store(
+        &self,
+        m: &Mapping,
+        facts: &MappingFacts,
+        ask: Ask,
+        out: &mut Standing,
+        waiting: bool,
+    ) -> Result<(), Refusal> {
+        let recorded = self.recorded(m);
+        let accept = format!("datastore start {} --accept-store", m.app);
+        if let Some(FileFacts::Damaged(why)) = self.observed.manifests.get(&m.home) {
+            return Err(Refusal::new(
+                Reason::WrongStore,
+                format!("the manifest in {}/{} cannot be read: {why}", m.home, crate::manifest::DIRECTORY),
+                "bring it back from a backup",
+            ));
+        }
+        let wrong = |detail: String| {
+            Err(Refusal::new(Reason::WrongStore, detail, format!("if it is meant to be so: {accept}")))
+        };
+        match &facts.store {
+            Place::Hidden => Ok(()),
+            Place::Failed(why) => Err(Refusal::new(
+                Reason::MountFailed,
+                format!("{} cannot be looked at: {why}", m.store),
+                "dmesg | tail",
+            )),
+            Place::Other { at, what } => Err(Refusal::new(
+                Reason::WrongStore,
+                format!("{at} is {what}, not a directory"),
+                format!("ls -ld {at}"),
+            )),
+            Place::Absent { .. } if recorded.is_some() && !ask.accept => wrong(format!(
+                "the store directory {} is gone; restore it, with its extended attributes, from a backup",
+                m.store
+            )),
+            Place::Absent { .. } => self.judge_space(m, waiting),
+            Place::Dir(dir) => match (&dir.id, recorded) {
+                _ if ask.accept => Ok(()),
+                (Identity::Is(id), Some(entry)) if *id == entry.id => Ok(()),
+                (Identity::Is(id), Some(entry)) => {
+                    wrong(format!("{} carries the identity {id}, not {}", m.store, entry.id))
+                }
+                (Identity::None, Some(entry)) => {
+                    wrong(format!("{} carries no identity, and should carry {}", m.store, entry.id))
+                }
+                (Identity::Garbled(text), _) => wrong(format!("{} carries `{text}`, which is no identity", m.store)),
+                (Identity::Unsupported, _) => Err(Refusal::new(
+                    Reason::WrongStore,
+                    format!("the file system of {} holds no extended attributes, so no identity", m.store),
+                    "use a file system with extended attributes (ext4, xfs, btrfs)",
+                )),
+                (Identity::Is(_), None) => Ok(()),
+                (Identity::None, None) => {
+                    if out.bound.as_ref().is_some_and(|b| b.right) {
+                        out.drift.push(Drift::NoIdentity);
+                    }
+                    Ok(())
+                }
+                (Identity::Hidden | Identity::Unasked, _) => Ok(()),
+            },
+        }
+    }
+
+    /// Whether the volume can take a new directory.
+    fn judge_space(&self, m: &Mapping, waiting: bool) -> Result<(), Refusal> {
+        let (i, volume) = self.volume_of(m);
+        let Some(facts) = self.observed.volumes.get(i) else { return Ok(()) };
+        if waiting {
+            return Ok(());
+        }
+        if facts.read_only {
+            let detail = format!("volume `{}` is mounted read-only, so {} cannot be made", volume.name, m.store);
+            return Err(Refusal::new(Reason::MountFailed, detail, format!("mount -o remount,rw {}", volume.path)));
+        }
+        let full = |what: &str| {
+            let detail = format!("volume `{}` has no {what} left for {}", volume.name, m.store);
+            Err(Refusal::new(
+                Reason::NoSpace,
+                detail,
+                format!("free some room on {}: df -h {0}; df -i {0}", volume.path),
+            ))
+        };
+        match facts.space {
+            Some(space) if space.bytes_free < 64 << 10 => full("space"),
+            Some(space) if space.inodes > 0 && space.inodes_free == 0 => full("inodes"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the bare mount point may be covered.
+    fn judge_mount_point(&self, m: &Mapping, facts: &MappingFacts) -> Result<(), Refusal> {
+        let refuse = |detail: String, hint: String| Err(Refusal::new(Reason::MountPointNotEmpty, detail, hint));
+        match &facts.beneath {
+            Place::Absent { .. } | Place::Hidden => Ok(()),
+            Place::Failed(why) => Err(Refusal::new(
+                Reason::MountFailed,
+                format!("{} cannot be looked at: {why}", m.mount_point),
+                "dmesg | tail",
+            )),
+            Place::Other { at, what } => refuse(
+                format!("{at} is {what}; a mount point and everything above it must be plain directories"),
+                format!("ls -ld {at}; name the real path in the configlet"),
+            ),
+            Place::Dir(DirFacts { empty: Some(false), .. }) => refuse(
+                format!("{} is not empty; binding would hide what is in it", m.mount_point),
+                format!("datastore import {}", m.app),
+            ),
+            Place::Dir(_) => Ok(()),
+        }
+    }
+
+    /// What differs although the bind is right.
+    fn find_drift(&self, m: &Mapping, facts: &MappingFacts, out: &mut Standing) {
+        if let (Some(store), Some(wanted)) = (facts.store.dir().or(facts.mount_point.dir()), out.attrs)
+            && store.attrs != wanted
+        {
+            out.drift.push(Drift::Attrs { is: store.attrs, wanted });
+        }
+        if let Some(bound) = &out.bound
+            && bound.options != m.options
+        {
+            out.drift.push(Drift::Options { is: bound.options, wanted: m.options });
+        }
+        match &out.line {
+            None if out.hand_made.is_some() => out.drift.push(Drift::Fstab("its line in fstab is hand-made")),
+            None => out.drift.push(Drift::Fstab("fstab has no line for it")),
+            Some(line) if line.noauto => {
+                out.drift.push(Drift::Fstab("its line in fstab says noauto, so it would not come back after a reboot"));
+            }
+            Some(line) if !line.exact => out.drift.push(Drift::Fstab("its line in fstab differs")),
+            Some(_) => {}
+        }
+        if self.wants_record(m, facts, out.attrs) {
+            out.drift.push(Drift::Manifest);
+        }
+        if out.drift.is_empty() {
+            out.state = State::Active;
+        } else {
+            out.state = State::Drifted;
+            let all: Vec<String> = out.drift.iter().map(ToString::to_string).collect();
+            out.say(all.join("; "), format!("datastore apply {}", m.app));
+        }
+    }
+
+    /// Whether the manifest must be written for a mapping.
+    fn wants_record(&self, m: &Mapping, facts: &MappingFacts, attrs: Option<Attrs>) -> bool {
+        match self.observed.manifests.get(&m.home) {
+            None | Some(FileFacts::Hidden | FileFacts::Damaged(_)) => false,
+            Some(FileFacts::Absent) => true,
+            Some(FileFacts::Is(_)) => {
+                let id = facts.store.dir().and_then(DirFacts::identity).or_else(|| self.recorded(m).map(|e| e.id));
+                match (attrs, id) {
+                    (Some(attrs), Some(id)) => self.recorded(m) != Some(&record(m, attrs, id)),
+                    _ => false,
+                }
+            }
+        }
+    }
+}
+
+/// What the manifest says of a mapping.
+#[must_use]
+pub fn record(m: &Mapping, attrs: Attrs, id: Id) -> crate::manifest::Entry {
+    crate::manifest::Entry {
+        id,
+        app: m.app.clone(),
+        mount_point: m.mount_point.clone(),
+        owner: m.owner.clone(),
+        uid: attrs.uid,
+        group: m.group.clone(),
+        gid: attrs.gid,
+        mode: m.mode,
+    }
+}
+
+impl DirFacts {
+    /// The identity, if one was seen.
+    #[must_use]
+    pub fn identity(&self) -> Option<Id> {
+        match self.id {
+            Identity::Is(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+impl Standing {
+    fn say(&mut self, detail: String, hint: String) {
+        self.detail = detail;
+        self.hint = hint;
+    }
+
+    fn detailed(mut self, state: State, detail: &str, hint: &str) -> Self {
+        self.state = state;
+        self.say(detail.into(), hint.into());
+        self
+    }
+}

@@ -1,0 +1,227 @@
+//! Rows: what a person or a program is shown of a mapping, a volume, an operation. The only place where field names are chosen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Unfinished;
+use crate::mapping::Mapping;
+use crate::observed::{FileFacts, Observed, Space};
+use crate::standing::{Ask, Standing, View};
+use crate::state::{Reason, Refusal, State};
+use crate::wanted::App;
+
+/// One mapping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The app.
+    pub app: String,
+    /// The mount point; empty where the configuration cannot be read at all.
+    pub mount_point: String,
+    /// The store directory; empty where it is not known.
+    pub store: String,
+    /// The volume; empty where it is not known.
+    pub volume: String,
+    /// The state.
+    pub state: State,
+    /// Why it is refused; `null` in any other state.
+    pub reason: Option<Reason>,
+    /// A sentence.
+    pub detail: String,
+    /// The command that mends it.
+    pub hint: String,
+}
+
+impl Row {
+    /// The row of a mapping.
+    #[must_use]
+    pub fn of(mapping: &Mapping, standing: &Standing) -> Self {
+        Self {
+            app: mapping.app.to_string(),
+            mount_point: mapping.mount_point.to_string(),
+            store: mapping.store.to_string(),
+            volume: mapping.volume.to_string(),
+            state: standing.state,
+            reason: standing.refusal.as_ref().map(|r| r.reason),
+            detail: standing.detail.clone(),
+            hint: standing.hint.clone(),
+        }
+    }
+
+    /// The rows of what an app names and nobody could resolve. An app of which nothing could be read has one row without a mount point.
+    #[must_use]
+    pub fn of_unresolved(app: &App) -> Vec<Self> {
+        let Some(problem) = &app.problem else { return Vec::new() };
+        let row = |mount_point: &str| Self {
+            app: app.name.to_string(),
+            mount_point: mount_point.into(),
+            store: String::new(),
+            volume: String::new(),
+            state: if app.enabled { State::Refused } else { State::Disabled },
+            reason: app.enabled.then_some(problem.reason),
+            detail: problem.detail.clone(),
+            hint: problem.hint.clone(),
+        };
+        app.unresolved.iter().map(|m| row(m)).collect()
+    }
+}
+
+/// One volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRow {
+    /// Its name.
+    pub volume: String,
+    /// Where it is.
+    pub path: String,
+    /// `active` or `refused`; `pending` for one that is only named by a mapping.
+    pub state: State,
+    /// Why it is refused.
+    pub reason: Option<Reason>,
+    /// A sentence.
+    pub detail: String,
+    /// The command that mends it.
+    pub hint: String,
+    /// What is mounted there, in fstab's words; empty for a plain directory.
+    pub source: String,
+    /// The file system; empty where not known.
+    pub fstype: String,
+    /// Its identity; empty where not known.
+    pub id: String,
+    /// Bytes in all; `null` where not known.
+    pub bytes: Option<u64>,
+    /// Bytes free.
+    pub bytes_free: Option<u64>,
+    /// Inodes in all; 0 where the file system does not count them.
+    pub inodes: Option<u64>,
+    /// Inodes free.
+    pub inodes_free: Option<u64>,
+    /// Whether nothing can be written to it.
+    pub read_only: bool,
+    /// How many mappings have their store on it.
+    pub mappings: usize,
+}
+
+/// One operation that is running or stopped half-way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationRow {
+    /// Its name.
+    pub operation: String,
+    /// What was asked for, as on the command line.
+    pub goal: String,
+    /// `moving` while it runs, `interrupted` if it stopped half-way.
+    pub state: State,
+    /// When it began, in seconds since 1970.
+    pub since: i64,
+    /// How many of its steps are done.
+    pub done: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// The command that finishes it; empty while it runs.
+    pub hint: String,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The host that presents the data; empty before `init`.
+    pub host: String,
+    /// Every mapping, by mount point.
+    pub mappings: Vec<Row>,
+    /// Every volume, by name.
+    pub volumes: Vec<VolumeRow>,
+    /// Operations that run or stopped half-way.
+    pub operations: Vec<OperationRow>,
+    /// Whether everything could be seen; without privilege identity and mode of the stores cannot.
+    pub complete: bool,
+}
+
+/// Tells what is, of the mappings of which `of` says so.
+#[must_use]
+pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
+    let View { wanted, observed, .. } = view;
+    let mut mappings = Vec::new();
+    let mut on_volume = vec![0; wanted.volumes.len()];
+    for (i, mapping) in wanted.mappings.iter().enumerate() {
+        if mapping.enabled {
+            on_volume[view.volume_of(mapping).0] += 1;
+        }
+        if of(mapping) {
+            let mut row = Row::of(mapping, &view.assess(i, Ask::default()));
+            if let Some(unfinished) = interrupted(observed, mapping) {
+                row.state = State::Interrupted;
+                row.reason = None;
+                row.detail = format!(
+                    "`{}` stopped half-way ({} of {} steps done); {}",
+                    unfinished.goal.as_ref().map_or_else(|| "an operation".into(), ToString::to_string),
+                    unfinished.done,
+                    unfinished.steps,
+                    if row.detail.is_empty() { "what is bound now is right" } else { &row.detail },
+                );
+                row.hint = "datastore recover".into();
+            }
+            mappings.push(row);
+        }
+    }
+    mappings.extend(wanted.apps.iter().flat_map(Row::of_unresolved));
+    Status {
+        host: wanted.host.as_ref().map(ToString::to_string).unwrap_or_default(),
+        mappings,
+        volumes: wanted.volumes.iter().enumerate().map(|(i, _)| volume_row(view, i, on_volume[i])).collect(),
+        operations: operations(observed),
+        complete: observed.privileged,
+    }
+}
+
+/// The operation that stopped half-way with this mapping in hand.
+fn interrupted<'o>(observed: &'o Observed, mapping: &Mapping) -> Option<&'o Unfinished> {
+    let has = |u: &&Unfinished| u.mappings.iter().any(|s| s.mount_point == mapping.mount_point && s.app == mapping.app);
+    observed.unfinished.iter().find(has)
+}
+
+fn volume_row(view: &View<'_>, i: usize, mappings: usize) -> VolumeRow {
+    let volume = &view.wanted.volumes[i];
+    let facts = view.observed.volumes.get(i);
+    let judged = view.judge_volume_itself(i, volume);
+    let mount = view.observed.mounts.holding(&volume.path);
+    let space: Option<Space> = facts.and_then(|f| f.space).filter(|_| judged.is_ok());
+    let (state, reason, detail, hint) = match &judged {
+        Ok(()) => (State::Active, None, String::new(), String::new()),
+        Err(Refusal { reason, detail, hint }) if volume.declared || mappings > 0 => {
+            (State::Refused, Some(*reason), detail.clone(), hint.clone())
+        }
+        Err(Refusal { detail, hint, .. }) => (State::Pending, None, detail.clone(), hint.clone()),
+    };
+    let id = match facts.map(|f| &f.file) {
+        Some(FileFacts::Is(file)) => file.id.to_string(),
+        _ => String::new(),
+    };
+    VolumeRow {
+        volume: volume.name.to_string(),
+        path: volume.path.to_string(),
+        state,
+        reason,
+        detail,
+        hint,
+        source: volume.source.clone().unwrap_or_default(),
+        fstype: mount.filter(|_| judged.is_ok()).map(|m| crate::path::printable(&m.fstype())).unwrap_or_default(),
+        id,
+        bytes: space.map(|s| s.bytes),
+        bytes_free: space.map(|s| s.bytes_free),
+        inodes: space.map(|s| s.inodes),
+        inodes_free: space.map(|s| s.inodes_free),
+        read_only: facts.is_some_and(|f| f.read_only),
+        mappings,
+    }
+}
+
+fn operations(observed: &Observed) -> Vec<OperationRow> {
+    let row = |u: &Unfinished, running: bool| OperationRow {
+        operation: u.operation.to_string(),
+        goal: u.goal.as_ref().map(ToString::to_string).unwrap_or_default(),
+        state: if running { State::Moving } else { State::Interrupted },
+        since: u.at,
+        done: u.done,
+        steps: u.steps,
+        hint: if running { String::new() } else { "datastore recover".into() },
+    };
+    let running = observed.running.iter().map(|u| row(u, true));
+    running.chain(observed.unfinished.iter().map(|u| row(u, false))).collect()
+}

@@ -1,0 +1,255 @@
+//! The plan checker: only a plan that passed it can be applied. It shares no code with the planners and knows nothing of
+//! goals; it holds the steps against what is wanted and what was observed, and against the rules that no plan may break.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Error, ErrorKind};
+use crate::fstab::Stand;
+use crate::observed::{Observed, Place};
+use crate::path::AbsPath;
+use crate::plan::Plan;
+use crate::step::Action;
+use crate::wanted::Wanted;
+
+/// A plan that keeps the rules. There is no other way to make one than [`check`].
+#[derive(Debug, Clone)]
+pub struct CheckedPlan(Plan);
+
+impl CheckedPlan {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+}
+
+/// A rule that a plan breaks. This is always a defect of the program, never the user's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("step {step} ({action}) {rule}")]
+pub struct Violation {
+    /// The step, from 1.
+    pub step: usize,
+    /// What it would do.
+    pub action: String,
+    /// The rule.
+    pub rule: &'static str,
+}
+
+/// Holds a plan against the rules.
+pub fn check(plan: Plan, wanted: &Wanted, observed: &Observed) -> Result<CheckedPlan, Error> {
+    if let Some(why) = &observed.fstab_fixed
+        && plan.steps.iter().any(|s| matches!(s.action, Action::Fstab { .. }))
+    {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!("/etc/fstab cannot be written: {why}; nothing has been changed"),
+        )
+        .hint("make /etc and /etc/fstab writable, then run the command again"));
+    }
+    if let Err(error) = observed.fstab.block()
+        && plan.steps.iter().any(|s| matches!(s.action, Action::Fstab { .. }))
+    {
+        let hint = error.hint();
+        return Err(Error::new(ErrorKind::Refused, format!("{error}; nothing has been changed")).hint(hint));
+    }
+    let mut checker = Checker::new(wanted, observed);
+    for (i, step) in plan.steps.iter().enumerate() {
+        let outside = step.mapping.into_iter().chain(step.action.serves()).any(|m| m as usize >= plan.mappings.len());
+        let rule = if outside { Err("names a mapping that is not in the plan") } else { checker.step(&step.action) };
+        if let Err(rule) = rule {
+            let violation = Violation { step: i + 1, action: step.action.to_string(), rule };
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the plan breaks a rule of datastore, so it is not applied; nothing has been changed",
+            )
+            .hint("this is a defect of datastore: please report the output of `datastore plan --json`")
+            .caused_by(violation));
+        }
+    }
+    Ok(CheckedPlan(plan))
+}
+
+type Rule = Result<(), &'static str>;
+
+/// What the steps so far have made of the machine, as far as the rules ask.
+struct Checker<'a> {
+    observed: &'a Observed,
+    /// Directories that hold data: a store must lie in one of them.
+    homes: Vec<AbsPath>,
+    volumes: HashSet<&'a AbsPath>,
+    /// What is known of directories: made by a step, or seen before.
+    known: HashMap<AbsPath, Known>,
+    made: HashSet<AbsPath>,
+    bound: HashMap<AbsPath, AbsPath>,
+    off: HashSet<AbsPath>,
+    binds_began: bool,
+    last_bound: Option<AbsPath>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Empty,
+    Filled,
+    Unsure,
+}
+
+impl<'a> Checker<'a> {
+    fn new(wanted: &'a Wanted, observed: &'a Observed) -> Self {
+        let mut known = HashMap::new();
+        for (mapping, facts) in wanted.mappings.iter().zip(&observed.mappings) {
+            if let Some(facts) = facts
+                && let Place::Dir(dir) = &facts.beneath
+            {
+                let state = match dir.empty {
+                    Some(true) => Known::Empty,
+                    Some(false) => Known::Filled,
+                    None if dir.is_sealed() => Known::Empty,
+                    None => Known::Unsure,
+                };
+                known.insert(crate::observed::beneath(wanted, &mapping.mount_point), state);
+            }
+        }
+        Self {
+            observed,
+            homes: wanted.mappings.iter().map(|m| m.home.clone()).collect::<HashSet<_>>().into_iter().collect(),
+            volumes: wanted.volumes.iter().map(|v| &v.path).collect(),
+            known,
+            made: HashSet::new(),
+            bound: HashMap::new(),
+            off: HashSet::new(),
+            binds_began: false,
+            last_bound: None,
+        }
+    }
+
+    fn is_mounted(&self, path: &AbsPath) -> bool {
+        !self.off.contains(path) && (self.bound.contains_key(path) || self.observed.mounts.at(path).is_some())
+    }
+
+    fn is_store(&self, path: &AbsPath) -> bool {
+        self.homes.iter().any(|home| path.is_below(home))
+    }
+
+    fn step(&mut self, action: &Action) -> Rule {
+        match action {
+            Action::MakeDir { path, attrs, .. } => {
+                rule(!path.is_root(), "makes the root directory")?;
+                rule(self.made.insert(path.clone()), "makes a directory a second time")?;
+                rule(
+                    attrs.mode.bits() & 0o002 == 0 || self.is_store(path),
+                    "makes a directory that everybody can write to",
+                )?;
+                self.known.insert(path.clone(), Known::Empty);
+            }
+            Action::RemoveDir { path, .. } => {
+                rule(self.made.contains(path), "removes a directory that the plan did not make")?;
+            }
+            Action::SetAttrs { path, .. } | Action::SetId { path, .. } => {
+                rule(self.is_store(path), "changes a directory that is no store directory")?;
+            }
+            Action::Seal { path, .. } => {
+                let state = self.known.get(path).copied();
+                rule(
+                    matches!(state, Some(Known::Empty | Known::Unsure)),
+                    "seals a directory that is not known to be empty",
+                )?;
+            }
+            Action::Unseal { path, .. } => {
+                rule(!self.is_store(path) || self.known.contains_key(path), "unseals a store directory")?;
+            }
+            Action::Bind { store, mount_point, .. } => {
+                rule(self.is_store(store), "binds a directory that lies on no volume")?;
+                rule(!self.is_mounted(mount_point), "binds on a mount point where something is mounted")?;
+                rule(
+                    !self.is_mounted(store) || self.volumes.contains(store),
+                    "binds a directory on which something is mounted",
+                )?;
+                let sure = |path: &AbsPath| !matches!(self.known.get(path), Some(Known::Filled));
+                rule(sure(mount_point), "covers a directory that is not empty")?;
+                if self.binds_began
+                    && let Some(last) = &self.last_bound
+                {
+                    rule(!last.is_below(mount_point), "binds a directory after one that lies inside it")?;
+                }
+                self.binds_began = true;
+                self.last_bound = Some(mount_point.clone());
+                self.off.remove(mount_point);
+                self.bound.insert(mount_point.clone(), store.clone());
+            }
+            Action::Unbind { mount_point, .. } => {
+                rule(self.is_mounted(mount_point), "unbinds where nothing is mounted")?;
+                rule(!self.volumes.contains(mount_point), "unbinds a volume")?;
+                let inner = self.observed.mounts.below(mount_point);
+                let inside = inner.iter().filter_map(crate::mountinfo::Mount::path).all(|p| self.off.contains(&p));
+                rule(inside, "unbinds a directory in which something is still mounted")?;
+                self.off.insert(mount_point.clone());
+                self.bound.remove(mount_point);
+            }
+            Action::SetOptions { mount_point, .. } => {
+                rule(self.is_mounted(mount_point), "changes the options of something that is not mounted")?;
+            }
+            Action::Fstab { edits } => {
+                let mut seen = HashSet::new();
+                for FstabRef { mount_point, to, takes_foreign } in edits.iter().map(|e| FstabRef::of(&e.edit)) {
+                    rule(seen.insert(mount_point.clone()), "changes the line of one mount point twice")?;
+                    rule(!mount_point.is_root(), "writes a line for the root file system")?;
+                    if let Some(entry) = to {
+                        rule(entry.has_option("nofail"), "writes a line without nofail, which could stop the boot")?;
+                        rule(
+                            entry.mount_point().as_ref() == Some(mount_point),
+                            "writes a line for another mount point",
+                        )?;
+                    }
+                    rule(!takes_foreign || to.is_some(), "removes a line of fstab that is not ours")?;
+                }
+            }
+            Action::Manifest { home, .. } => {
+                rule(
+                    self.homes.contains(home) || self.volumes.contains(home),
+                    "writes a manifest outside of a volume",
+                )?;
+            }
+            Action::WriteFile { path, .. } => {
+                let etc = [AbsPath::literal("/etc/datastore.conf"), AbsPath::literal("/etc/datastore.d")];
+                let ours = etc.iter().any(|e| path.is_within(e))
+                    || path.parent().is_some_and(|p| p.file_name() == crate::manifest::DIRECTORY.as_bytes());
+                rule(ours, "writes a file that is not datastore's")?;
+            }
+            Action::Mount { path, .. } => {
+                rule(!self.is_mounted(path), "mounts a volume where something is mounted")?;
+                self.bound.insert(path.clone(), path.clone());
+                self.off.remove(path);
+            }
+            Action::Unmount { path, .. } => {
+                rule(self.is_mounted(path), "unmounts what is not mounted")?;
+                self.off.insert(path.clone());
+                self.bound.remove(path);
+            }
+            Action::MakeFilesystem { fstype, .. } => {
+                rule(matches!(fstype.as_str(), "ext4" | "xfs" | "btrfs"), "makes a file system of an unknown kind")?;
+            }
+            Action::Flush { .. } | Action::ReloadSystemd => {}
+        }
+        Ok(())
+    }
+}
+
+/// What the checker looks at in an edit of fstab.
+struct FstabRef<'a> {
+    mount_point: &'a AbsPath,
+    to: Option<&'a crate::fstab::Entry>,
+    takes_foreign: bool,
+}
+
+impl<'a> FstabRef<'a> {
+    fn of(edit: &'a crate::fstab::Edit) -> Self {
+        let to = match &edit.to {
+            Stand::Ours(entry) => Some(entry),
+            Stand::Absent | Stand::Foreign { .. } => None,
+        };
+        Self { mount_point: &edit.mount_point, to, takes_foreign: matches!(edit.from, Stand::Foreign { .. }) }
+    }
+}
+
+fn rule(holds: bool, rule: &'static str) -> Rule {
+    if holds { Ok(()) } else { Err(rule) }
+}
