@@ -1,1 +1,15 @@
 //! The half of datastore that touches the machine.
+
+pub mod durable;
+pub mod engine;
+pub mod event;
+pub mod holders;
+pub mod lock;
+pub mod report;
+pub mod root;
+pub mod sys;
+#[cfg(test)]
+mod testing;
+
+pub use engine::Engine;
+pub use root::Root;

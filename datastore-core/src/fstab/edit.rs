@@ -88,6 +88,14 @@ impl Edit {
     }
 }
 
+impl Edit {
+    /// The text that our line had, where it was not as we write it.
+    fn given(&self, entry: &Entry) -> Option<&[u8]> {
+        let text = &self.put.as_ref()?.text[..];
+        (text.ends_with(b"\n") && is_line(text) && Entry::parse(text).as_ref() == Some(entry)).then_some(text)
+    }
+}
+
 impl fmt::Display for Stand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -318,18 +326,23 @@ fn expect<'a>(table: &'a Fstab, found: Option<Block>, edit: &Edit) -> Result<Opt
 fn check_writable(edit: &Edit) -> Result<(), EditError> {
     let why = match &edit.to {
         Stand::Absent => return Ok(()),
-        Stand::Ours(entry) | Stand::Foreign { entry, .. }
-            if entry.mount_point().as_ref() != Some(&edit.mount_point) =>
-        {
+        Stand::Ours(entry) | Stand::Foreign { entry, .. } if !is_of(entry, &edit.mount_point) => {
             "it is of another mount point"
         }
-        Stand::Ours(entry) if !entry.is_writable() => "a field is empty, holds a NUL byte, or begins as a comment does",
+        Stand::Ours(entry) if !entry.is_writable() && edit.given(entry).is_none() => {
+            "a field is empty, holds a NUL byte, or begins as a comment does"
+        }
         Stand::Foreign { text, entry } if !is_line(text) || Entry::parse(text).as_ref() != Some(entry) => {
             "its text is not what it says"
         }
         Stand::Ours(_) | Stand::Foreign { .. } => return Ok(()),
     };
     Err(EditError::Unwritable { mount_point: edit.mount_point.clone(), why })
+}
+
+/// Whether an entry mounts there; the usual spelling is told without reading it as a path.
+fn is_of(entry: &Entry, mount_point: &AbsPath) -> bool {
+    entry.file == mount_point.as_bytes() || entry.mount_point().as_ref() == Some(mount_point)
 }
 
 /// Whether a text is one line, its line end included or missing.
@@ -342,12 +355,7 @@ fn sort_in<'a>(edit: &'a Edit, row: Option<&'a Stored>, work: &mut Work<'a>) {
         return;
     }
     let piece = |entry: &'a Entry| {
-        let given = edit
-            .put
-            .as_ref()
-            .map(|place| &place.text[..])
-            .filter(|text| text.ends_with(b"\n") && is_line(text) && Entry::parse(text).as_ref() == Some(entry));
-        let text = given.map_or_else(|| Cow::Owned(written(entry)), Cow::Borrowed);
+        let text = edit.given(entry).map_or_else(|| Cow::Owned(written(entry)), Cow::Borrowed);
         Piece { text, key: Some(key(entry, &edit.mount_point)) }
     };
     if let (Some(row), Stand::Ours(old), Stand::Ours(new)) = (row, &edit.from, &edit.to)

@@ -69,7 +69,10 @@ impl Entry {
             escape_into(&mut out, text);
             out.push(b' ');
         }
-        out.extend_from_slice(format!("{} {}", self.freq, self.passno).as_bytes());
+        match (self.freq, self.passno) {
+            (0, 0) => out.extend_from_slice(b"0 0"),
+            (freq, passno) => out.extend_from_slice(format!("{freq} {passno}").as_bytes()),
+        }
         out
     }
 

@@ -208,6 +208,7 @@ fn some_line() -> impl Strategy<Value = Vec<u8>> {
         "# comment",
         "\t# x",
         "garbage",
+        "/s /m5 xfs",
         "\r",
         "/a /b",
         "UUID=1 none swap sw 0 0",

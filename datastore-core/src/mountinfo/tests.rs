@@ -82,7 +82,7 @@ fn lookups_by_path() {
     assert_eq!(ids(&server.below(&path("/s"))), [0_u32; 0]);
     assert_eq!(ids(&server.below(&AbsPath::root())), [24, 30, 62, 67, 22, 66, 64, 65, 61, 63]);
     let covered = server.by_id(25).unwrap();
-    assert!(!covered.is_visible() && server.iter().filter(super::Mount::is_visible).count() == 11);
+    assert!(!covered.is_visible() && server.iter().filter(Mount::is_visible).count() == 11);
     assert_eq!(format!("{covered:?}"), "Mount(25 on 24: / at /dev/shm (hidden))");
 }
 
