@@ -151,8 +151,8 @@ fn ask(id: u64) -> Result<Mounted, SysError> {
     // In units of 8 bytes, so that the fixed part is aligned. Two paths of 4095 bytes and a word fit the second size.
     let mut buffer = vec![0_u64; 256];
     loop {
-        // SAFETY: the request has the size that it names; the kernel writes at most as many bytes as the buffer has. Both
-        // outlive the call.
+        // SAFETY: the request has the size that it names; the kernel writes at most as many bytes as the buffer has.
+        // Both outlive the call.
         let answer = super::raw(unsafe {
             libc::syscall(SYS_STATMOUNT, &raw const request, buffer.as_mut_ptr(), buffer.len() * 8, 0)
         });
@@ -162,8 +162,8 @@ fn ask(id: u64) -> Result<Mounted, SysError> {
             Err(errno) => return Err(failed(errno)),
         }
     }
-    // SAFETY: the buffer is longer than the fixed part and aligned for it, wholly initialised, and every bit pattern is a
-    // valid `Head`.
+    // SAFETY: the buffer is longer than the fixed part and aligned for it, wholly initialised, and every bit pattern is
+    // a valid `Head`.
     let head = unsafe { *buffer.as_ptr().cast::<Head>() };
     if head.mask & WANTED != WANTED {
         return Err(failed(Errno::NOSYS));

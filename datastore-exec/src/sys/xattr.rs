@@ -4,6 +4,7 @@
 //! namespace, or on a file system that knows no `trusted.*`) it is `user.datastore.id`, which the directory's owner can
 //! change too. When both are there, `trusted` counts. The value is the UUID as text, 36 bytes.
 
+use datastore_core::observed::Identity;
 use datastore_core::path::printable;
 use datastore_core::value::Id;
 use rustix::fs::XattrFlags;
@@ -14,22 +15,6 @@ use super::fd::Entry;
 
 const TRUSTED: &str = "trusted.datastore.id";
 const USER: &str = "user.datastore.id";
-
-/// What a directory says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// It carries this identity.
-    Is(Id),
-    /// It carries none.
-    None,
-    /// It carries none that can be seen, but the caller lacks the privilege (CAP_SYS_ADMIN of the machine, not of a user
-    /// namespace) to see the one that may be there.
-    Hidden,
-    /// The file system has no extended attributes that could hold one.
-    Unsupported,
-    /// There is one, but it is not a UUID; the text is what is there, safe to print.
-    Garbled(String),
-}
 
 /// Under which name an identity was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
