@@ -327,15 +327,21 @@ pub fn clear(root: &Path) -> io::Result<()> {
 }
 
 /// Takes the immutable and append-only flags off every directory and file in a tree (ioctl_iflags(2)): what has one
-/// cannot be removed. Links are not followed.
+/// cannot be removed. Without privilege there are none, but a directory of mode 0000 keeps its own owner out. Links are
+/// not followed.
 fn unseal(dir: &Path) -> io::Result<()> {
-    clear_flags(dir)?;
+    let privileged = rustix::process::geteuid().is_root();
+    if privileged {
+        clear_flags(dir)?;
+    } else {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
             unseal(&entry.path())?;
-        } else if kind.is_file() {
+        } else if kind.is_file() && privileged {
             clear_flags(&entry.path())?;
         }
     }

@@ -86,7 +86,7 @@ fn apply(stage: &mut Stage) -> Result {
     all_active(stage)?;
     for mount_point in MOUNT_POINTS {
         let mounted = is_mounted(stage, mount_point)?;
-        stage.promise(mounted, &format!("{mount_point} is a mount point (mountpoint(1))"));
+        stage.promise(mounted, &format!("{mount_point} is a mount point (the kernel's mount table)"));
     }
     let line = format!("cat {}", stage.path("/etc/fstab").display());
     let fstab = stage.shell(&line)?;
