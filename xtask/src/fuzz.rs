@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: libFuzzer on the stable compiler, and the replay of what it found earlier as an ordinary test.
 //!
 //! A target is a file `fuzz/fuzz_targets/<name>.rs` with its `[[bin]]` in `fuzz/Cargo.toml`; its inputs to keep lie in
-//! `fuzz/corpus/<name>/`, its words in `fuzz/dict/<name>.dict`. Both directories may be absent.
+//! `fuzz/corpus/<name>/`, its words in `fuzz/dictionaries/<name>.dict`. Both directories may be absent.
 
 use std::fs;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     tool = tool.arg(format!("-max_total_time={}", args.seconds)).arg(format!("-max_len={MAX_LEN}"));
     tool = tool.args(["-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1"]);
     tool = tool.arg(format!("-artifact_prefix={}/", artifacts.display()));
-    let dict = repo.path("fuzz/dict").join(format!("{target}.dict"));
+    let dict = repo.path("fuzz/dictionaries").join(format!("{target}.dict"));
     if dict.is_file() {
         tool = tool.arg(format!("-dict={}", dict.display()));
     }
