@@ -1,5 +1,6 @@
 //! A mount namespace and a root directory for one test.
 
+use std::borrow::BorrowMut;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -130,7 +131,7 @@ impl Sandbox {
     /// If the command is not built.
     #[track_caller]
     pub fn datastore<S: AsRef<OsStr>>(&self, args: &[S]) -> Run {
-        self.run(&mut self.datastore_command(args))
+        self.run(self.datastore_command(args))
     }
 
     /// The same, not yet started: to be killed half-way, run beside another, or given another environment.
@@ -173,13 +174,13 @@ impl Sandbox {
         plain_command(program)
     }
 
-    /// Runs a command to its end.
+    /// Runs a command, or what its builder methods return, to its end.
     ///
     /// # Panics
     /// If it cannot be started.
     #[track_caller]
-    pub fn run(&self, command: &mut Command) -> Run {
-        Run::new(command, &self.root)
+    pub fn run(&self, mut command: impl BorrowMut<Command>) -> Run {
+        Run::new(command.borrow_mut(), &self.root)
     }
 
     /// A sparse file of this many bytes in the root, with a file system of this type, labelled with the file's stem.

@@ -1,5 +1,6 @@
 //! Commands of a user without privilege, in a user namespace where it is root.
 
+use std::borrow::BorrowMut;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -125,13 +126,13 @@ impl Unprivileged {
         command
     }
 
-    /// Runs a command to its end. (A failure's mount table is the test's own, not that of the namespace.)
+    /// Runs a command, or what its builder methods return, to its end. (A failure's mount table is the test's own, not that of the namespace.)
     ///
     /// # Panics
     /// If it cannot be started.
     #[track_caller]
-    pub fn run(&self, command: &mut Command) -> Run {
-        Run::new(command, &self.root)
+    pub fn run(&self, mut command: impl BorrowMut<Command>) -> Run {
+        Run::new(command.borrow_mut(), &self.root)
     }
 
     /// Runs `datastore --root ROOT ARGUMENT...` in the namespaces.
