@@ -1,4 +1,5 @@
-//! The two languages of configuration, read into [`raw`](crate::raw) values with their places.
+//! The two languages of configuration, read into [`raw`](crate::raw) values with their places, and printed.
 
 pub mod php;
+pub mod print;
 pub mod toml;

@@ -1,0 +1,362 @@
+//! The command line: what may be said. Values are only validated here; nothing asks the machine.
+
+mod grammar;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use datastore_core::goal::{Apps, Goal};
+use datastore_core::plan::PlanId;
+use datastore_core::value::{AppName, HostName, VolumeName};
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "datastore",
+    version,
+    about = "Keeps the data of a whole server in one place and binds it where programs expect it",
+    long_about = "Keeps the data of a whole server in one place, /store/dataN, and binds it where programs expect it.\n\n\
+                  `datastore VERB [APP...]` and `datastore APP VERB` are the same.",
+    after_help = crate::exit::TABLE,
+    max_term_width = 110
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options that stand anywhere.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The directory under which everything lies: an image, a rescued disk, a test
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// Print one JSON document and nothing else
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Do not ask
+    #[arg(long, short = 'y', global = true)]
+    pub(crate) yes: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Set this machine up: its name and its first volume
+    #[command(after_help = "Examples:\n  \
+        datastore init                                         the data goes to /store/data0 on the disk that is there\n  \
+        datastore init --device /dev/sdb1                      a disk that has a file system\n  \
+        datastore init --device /dev/sdb --format xfs          a disk that is empty\n  \
+        datastore init --host mail --enable home cyrus-imapd")]
+    Init(Init),
+    /// Add, list or remove volumes
+    #[command(subcommand)]
+    Volume(VolumeVerb),
+    /// Show what a verb would do, and change nothing
+    #[command(after_help = "Examples:\n  \
+        datastore plan                          what `apply` would do\n  \
+        datastore plan stop httpd               what `stop httpd` would do\n  \
+        datastore plan remap home --save        keep it; `datastore apply --plan ID` does exactly that")]
+    Plan(Plan),
+    /// Make the machine as the configuration asks for
+    #[command(after_help = "Examples:\n  \
+        datastore apply                  everything; shows the plan and asks\n  \
+        datastore apply --yes            the same without asking\n  \
+        datastore apply httpd mysqld     these two\n  \
+        datastore apply --plan 1f0c2d3e4b5a6978   a plan that was kept with `plan --save`")]
+    Apply(Apply),
+    /// Show what is bound where, from the kernel
+    #[command(after_help = "Examples:\n  \
+        datastore status\n  \
+        datastore status httpd           exit code as an init script: 0 active, 1 refused, 3 not bound, 4 unknown\n  \
+        datastore status --json")]
+    Status(Names),
+    /// Check the configuration; the same as `config check`
+    #[command(after_help = "Examples:\n  datastore check\n  datastore check httpd")]
+    Check(MaybeApp),
+    /// Bind the data of apps
+    #[command(after_help = "Examples:\n  \
+        datastore start httpd\n  \
+        datastore httpd start\n  \
+        datastore start home --accept-store     take the store directory as it is, after a restore from a backup")]
+    Start(Start),
+    /// Unbind the data of apps, until `start`; what is left is sealed
+    #[command(after_help = "Examples:\n  datastore stop httpd\n  datastore httpd stop")]
+    Stop(SomeApps),
+    /// Unbind and bind the data of apps
+    #[command(after_help = "Examples:\n  datastore restart httpd\n  datastore httpd restart")]
+    Restart(SomeApps),
+    /// Ask for apps from now on
+    #[command(after_help = "Examples:\n  datastore enable home\n  datastore enable home mysqld --yes")]
+    Enable(SomeApps),
+    /// Do not ask for apps any more, and give their plain directories back; the data stays in the store
+    #[command(after_help = "Examples:\n  datastore disable samba\n  datastore samba disable --yes")]
+    Disable(SomeApps),
+    /// After an edit: take the old binds down, make the new store directories, rewrite fstab
+    #[command(after_help = "Examples:\n  datastore remap httpd        afterwards: datastore start httpd")]
+    Remap(SomeApps),
+    /// Exit 0 only if all data of an app is in place; for start scripts
+    #[command(after_help = "Examples:\n  datastore guard mysqld && exec mysqld\n  datastore --root /mnt guard home")]
+    Guard(OneApp),
+    /// Finish operations that stopped half-way
+    #[command(after_help = "Examples:\n  datastore recover")]
+    Recover,
+    /// Check, explain or convert configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Move the data that an app has at its mount points into the store (not in this version)
+    #[command(after_help = "Examples:\n  datastore import home        says what to do by hand meanwhile")]
+    Import(OneApp),
+}
+
+/// `volume ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeVerb {
+    /// Add a volume, new or prepared before
+    #[command(after_help = "Examples:\n  \
+        datastore volume add data1 --device /dev/sdc1\n  \
+        datastore volume add data1 --device /dev/sdc --format ext4\n  \
+        datastore --root /mnt volume add data1 --device /disk.img --format btrfs --yes\n  \
+        datastore volume add data2 --directory /srv/big\n  \
+        datastore volume add data3 --at /mnt/nfs        what is mounted there already")]
+    Add(VolumeAdd),
+    /// List the volumes
+    #[command(after_help = "Examples:\n  datastore volume list\n  datastore volume list --json")]
+    List,
+    /// Remove a volume that no app uses any more; its data stays on it
+    #[command(after_help = "Examples:\n  datastore volume remove data1")]
+    Remove {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: VolumeName,
+    },
+}
+
+/// `config ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Check all configuration, or that of one app
+    #[command(after_help = "Examples:\n  datastore config check\n  datastore config check httpd --json")]
+    Check(MaybeApp),
+    /// Show what the configuration comes to
+    #[command(after_help = "Examples:\n  \
+        datastore config show\n  \
+        datastore config show httpd --origin       with file, line and column of each value")]
+    Show {
+        /// Only this app
+        #[arg(value_name = "APP")]
+        app: Option<AppName>,
+        /// Say where each value was written
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Print a configlet in PHP, of datastore or ClearOS, as TOML
+    #[command(after_help = "Examples:\n  \
+        datastore config import httpd.conf > /etc/datastore.d/httpd.conf\n  \
+        datastore config import /etc/clearos/storage.d/home_default.conf /etc/clearos/storage.d/home.conf\n\n\
+        Later files lie over earlier ones, as ClearOS lays its two files over each other.")]
+    Import {
+        /// The files of one app
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The name that presents the data; the machine's short name unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<HostName>,
+    /// The name of the first volume
+    #[arg(long, value_name = "NAME", default_value = "data0")]
+    pub(crate) volume: VolumeName,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Apps to ask for at once
+    #[arg(long, value_name = "APP", num_args = 1.., value_delimiter = ',')]
+    pub(crate) enable: Vec<AppName>,
+}
+
+/// `volume add`
+#[derive(Debug, Args)]
+pub(crate) struct VolumeAdd {
+    /// Its name, such as data1
+    #[arg(value_name = "NAME")]
+    pub(crate) name: VolumeName,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Where it is, if not /store/NAME
+    #[arg(long, value_name = "PATH", value_parser = abs_path)]
+    pub(crate) at: Option<AbsPath>,
+    /// More mount options, as in fstab
+    #[arg(long, value_name = "OPTIONS")]
+    pub(crate) options: Option<String>,
+}
+
+/// What a volume is made of.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Source {
+    /// A block device or an image file
+    #[arg(long, value_name = "DEV|IMAGE", conflicts_with = "directory")]
+    pub(crate) device: Option<PathBuf>,
+    /// Make this file system on the device
+    #[arg(long, value_name = "TYPE", requires = "device", value_parser = ["ext4", "xfs", "btrfs"])]
+    pub(crate) format: Option<String>,
+    /// Overwrite a file system that is found on the device
+    #[arg(long, requires = "format")]
+    pub(crate) force: bool,
+    /// A directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// A verb (apply, start, stop, restart, enable, disable, remap; apply unless given), then apps
+    #[arg(value_name = "VERB|APP")]
+    words: Vec<String>,
+    /// Keep the plan, to be applied later by its id
+    #[arg(long)]
+    pub(crate) save: bool,
+    /// As for `apply` and `start`
+    #[arg(long)]
+    accept_store: bool,
+}
+
+/// `apply`
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// Only these apps
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<AppName>,
+    /// Apply this plan, which `plan --save` kept, or nothing
+    #[arg(long, value_name = "ID", value_parser = PlanId::parse, conflicts_with_all = ["apps", "accept_store"])]
+    pub(crate) plan: Option<PlanId>,
+    /// Take store directories as they are, also with another identity or none
+    #[arg(long)]
+    pub(crate) accept_store: bool,
+}
+
+/// `start`
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// The apps
+    #[arg(value_name = "APP", required = true)]
+    pub(crate) apps: Vec<AppName>,
+    /// Take store directories as they are, also with another identity or none
+    #[arg(long)]
+    pub(crate) accept_store: bool,
+}
+
+/// Any number of apps.
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    /// Only these apps
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<AppName>,
+}
+
+/// At least one app.
+#[derive(Debug, Args)]
+pub(crate) struct SomeApps {
+    /// The apps
+    #[arg(value_name = "APP", required = true)]
+    pub(crate) apps: Vec<AppName>,
+}
+
+/// One app.
+#[derive(Debug, Args)]
+pub(crate) struct OneApp {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: AppName,
+}
+
+/// One app or none.
+#[derive(Debug, Args)]
+pub(crate) struct MaybeApp {
+    /// Only this app
+    #[arg(value_name = "APP")]
+    pub(crate) app: Option<AppName>,
+}
+
+fn abs_path(text: &str) -> std::result::Result<AbsPath, datastore_core::path::PathError> {
+    AbsPath::parse(text)
+}
+
+/// Reads the words of a command line, in either grammar. The error is also what `--help` and `--version` come to.
+pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Cli, clap::Error> {
+    Cli::try_parse_from(grammar::rewrite(words))
+}
+
+/// Whether the words hold `--json`, for command lines that could not be understood.
+pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
+    words.iter().skip(1).take_while(|w| *w != "--").any(|w| w == "--json")
+}
+
+/// A goal for apps.
+pub(crate) type OfApps = fn(Apps) -> Goal;
+
+/// The verbs that `plan` can show.
+const PLANNED: &[(&str, OfApps)] = &[
+    ("apply", Goal::Apply),
+    ("start", Goal::Start),
+    ("stop", Goal::Stop),
+    ("restart", Goal::Restart),
+    ("enable", Goal::Enable),
+    ("disable", Goal::Disable),
+    ("remap", Goal::Remap),
+];
+
+/// These apps, each once.
+pub(crate) fn apps(mut names: Vec<AppName>, accept: bool) -> Apps {
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    Apps { accept, ..Apps::named(names) }
+}
+
+impl Plan {
+    /// What the plan is to be made for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if a word is no app's name, or a verb that needs an app has none.
+    pub(crate) fn goal(&self) -> Result<Goal> {
+        let verb = |word: Option<&String>| word.and_then(|w| PLANNED.iter().find(|(name, _)| w == name));
+        let mut words: Vec<&String> = self.words.iter().collect();
+        let found = match (verb(words.first().copied()), verb(words.get(1).copied())) {
+            (Some(first), _) => Some((first, 0)),
+            (None, Some(second)) => Some((second, 1)),
+            (None, None) => None,
+        };
+        let (name, goal) = match found {
+            Some((&(name, goal), at)) => {
+                words.remove(at);
+                (name, goal)
+            }
+            None => ("apply", Goal::Apply as OfApps),
+        };
+        let names = words.into_iter().map(|word| {
+            AppName::parse(word)
+                .map_err(|why| Error::new(ErrorKind::Usage, why.to_string()).hint("datastore plan --help"))
+        });
+        let names = names.collect::<Result<Vec<_>>>()?;
+        if names.is_empty() && name != "apply" {
+            return Err(Error::new(ErrorKind::Usage, format!("`plan {name}` needs the name of an app"))
+                .hint(format!("datastore plan {name} APP")));
+        }
+        if self.accept_store && !matches!(name, "apply" | "start") {
+            return Err(Error::new(ErrorKind::Usage, format!("`plan {name}` cannot take --accept-store"))
+                .hint("only apply and start can"));
+        }
+        Ok(goal(apps(names, self.accept_store)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

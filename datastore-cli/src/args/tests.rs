@@ -1,0 +1,162 @@
+//! What each command line is read as.
+
+use clap::CommandFactory as _;
+
+use super::*;
+
+fn read(line: &str) -> std::result::Result<Cli, clap::Error> {
+    let words: Vec<OsString> =
+        std::iter::once("datastore").chain(line.split_whitespace()).map(OsString::from).collect();
+    parse(&words)
+}
+
+#[test]
+fn the_parser_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_list_of_verbs_is_that_of_the_parser() {
+    let mut known: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    known.push("help".into());
+    assert_eq!(known, grammar::VERBS);
+}
+
+#[test]
+fn every_verb_has_examples() {
+    fn look(command: &clap::Command) {
+        let subs: Vec<_> = command.get_subcommands().collect();
+        if subs.is_empty() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:\n  datastore "), "{}", command.get_name());
+        }
+        subs.into_iter().for_each(look);
+    }
+    let command = Cli::command();
+    command.get_subcommands().for_each(look);
+    assert!(command.get_after_help().unwrap().to_string().contains("Exit codes:"));
+}
+
+#[test]
+fn what_is_read() {
+    let table = [
+        ("stop httpd", "Stop(SomeApps { apps: [\"httpd\"] })"),
+        ("httpd stop", "Stop(SomeApps { apps: [\"httpd\"] })"),
+        ("start httpd home --accept-store", "Start(Start { apps: [\"httpd\", \"home\"], accept_store: true })"),
+        ("status", "Status(Names { apps: [] })"),
+        ("guard --json status", "Guard(OneApp { app: \"status\" })"),
+        ("check", "Check(MaybeApp { app: None })"),
+        ("httpd config check", "Config(Check(MaybeApp { app: Some(\"httpd\") }))"),
+        ("config show --origin", "Config(Show { app: None, origin: true })"),
+        ("recover --yes", "Recover"),
+        ("volume list", "Volume(List)"),
+        ("volume remove data1", "Volume(Remove { name: \"data1\" })"),
+        ("apply", "Apply(Apply { apps: [], plan: None, accept_store: false })"),
+        (
+            "apply --plan 0123456789abcdef",
+            "Apply(Apply { apps: [], plan: Some(PlanId(\"0123456789abcdef\")), accept_store: false })",
+        ),
+        ("import home", "Import(OneApp { app: \"home\" })"),
+    ];
+    for (line, verb) in table {
+        let cli = read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        assert_eq!(format!("{:?}", cli.verb), verb, "{line}");
+    }
+}
+
+#[test]
+fn options_for_all_stand_anywhere() {
+    for line in ["--root /r --json -y stop a", "stop --root=/r a --json --yes", "a --root /r stop -y --json"] {
+        let global = read(line).unwrap_or_else(|e| panic!("{line}: {e}")).global;
+        assert_eq!((global.root.to_str(), global.json, global.yes), (Some("/r"), true, true), "{line}");
+    }
+    let global = read("status").unwrap().global;
+    assert_eq!((global.root.to_str(), global.json, global.yes), (Some("/"), false, false));
+}
+
+#[test]
+fn volumes() {
+    let Verb::Init(init) = read("init --device x.img --format xfs --force --enable home,samba mysqld").unwrap().verb
+    else {
+        panic!("init")
+    };
+    assert_eq!((init.volume.as_str(), init.host), ("data0", None));
+    assert_eq!(init.source.device.as_deref(), Some(std::path::Path::new("x.img")));
+    assert_eq!((init.source.format.as_deref(), init.source.force), (Some("xfs"), true));
+    assert_eq!(init.enable.iter().map(AppName::as_str).collect::<Vec<_>>(), ["home", "samba", "mysqld"]);
+
+    let Verb::Volume(VolumeVerb::Add(add)) = read("volume add data1 --at /mnt/nfs/ --options noatime").unwrap().verb
+    else {
+        panic!("volume add")
+    };
+    assert_eq!(add.at, Some(AbsPath::literal("/mnt/nfs")));
+    assert_eq!((add.options.as_deref(), add.source.directory), (Some("noatime"), None));
+}
+
+#[test]
+fn what_is_refused() {
+    for line in [
+        "",
+        "stop",
+        "start",
+        "restart",
+        "enable",
+        "guard",
+        "guard a b",
+        "stop ../a",
+        "a.local stop",
+        "apply --plan xyz",
+        "apply a --plan 0123456789abcdef",
+        "apply --accept-store --plan 0123456789abcdef",
+        "volume add",
+        "volume add data1 --format ext4",
+        "volume add data1 --device /dev/a --force",
+        "volume add data1 --device /dev/a --format zfs",
+        "volume add data1 --device /dev/a --directory /b",
+        "volume add data1 --at b",
+        "volume add a/b",
+        "httpd recover",
+        "httpd volume list",
+        "config import",
+        "nonsense",
+        "move home --to data1",
+    ] {
+        let error = read(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}: {error}");
+    }
+    for line in ["--help", "--version", "stop --help", "help stop", "httpd stop --help"] {
+        assert_eq!(read(line).expect_err(line).exit_code(), 0, "{line}");
+    }
+}
+
+#[test]
+fn what_is_planned() {
+    let goal = |line: &str| match read(line).unwrap_or_else(|e| panic!("{line}: {e}")).verb {
+        Verb::Plan(plan) => plan.goal().map(|goal| goal.to_string()),
+        other => panic!("{other:?}"),
+    };
+    for (line, meant) in [
+        ("plan", "apply"),
+        ("plan apply", "apply"),
+        ("plan httpd", "apply httpd"),
+        ("plan stop httpd home", "stop httpd home"),
+        ("plan httpd stop", "stop httpd"),
+        ("httpd plan", "apply httpd"),
+        ("httpd plan stop", "stop httpd"),
+        ("plan remap httpd --save", "remap httpd"),
+        ("plan stop start", "stop start"),
+        ("plan stop a a", "stop a"),
+    ] {
+        assert_eq!(goal(line).unwrap(), meant, "{line}");
+    }
+    for line in ["plan stop", "plan a/b", "plan stop a --accept-store"] {
+        assert_eq!(goal(line).expect_err(line).kind(), ErrorKind::Usage, "{line}");
+    }
+}
+
+#[test]
+fn json_is_seen_in_what_is_not_understood() {
+    let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+    assert!(asks_for_json(&words("datastore nonsense --json")));
+    assert!(!asks_for_json(&words("datastore nonsense -- --json")));
+}

@@ -1,0 +1,73 @@
+//! The verbs: each makes one goal or asks one question, and hands the answer to a view.
+
+mod apps;
+mod change;
+mod config;
+mod config_import;
+mod init;
+mod look;
+mod volume;
+
+use datastore_core::value::AppName;
+use datastore_core::{Error, ErrorKind, Result};
+use datastore_exec::Engine;
+
+use crate::args::{Cli, ConfigVerb, Global, Verb, VolumeVerb};
+use crate::exit::{Code, Exit};
+use crate::view;
+
+/// What all verbs need.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) global: Global,
+}
+
+impl Session {
+    fn engine(&self) -> Result<Engine> {
+        Engine::open(&self.global.root)
+    }
+}
+
+/// Does what the command line says, prints what came of it, and says what to exit with.
+pub(crate) fn run(cli: Cli) -> Code {
+    let session = Session { global: cli.global };
+    match dispatch(&session, cli.verb) {
+        Ok(code) => code,
+        Err(error) => {
+            view::failed(&error, session.global.json);
+            Exit::of(error.kind()).into()
+        }
+    }
+}
+
+fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
+    Ok(match verb {
+        Verb::Guard(args) => look::guard(session, &args.app)?.into(),
+        Verb::Status(args) => look::status(session, &args.apps)?,
+        Verb::Plan(args) => look::plan(session, &args)?.into(),
+        Verb::Apply(args) => apps::apply(session, args)?.into(),
+        Verb::Start(args) => apps::start(session, args)?.into(),
+        Verb::Stop(args) => apps::stop(session, args)?.into(),
+        Verb::Restart(args) => apps::restart(session, args)?.into(),
+        Verb::Enable(args) => apps::enable(session, args)?.into(),
+        Verb::Disable(args) => apps::disable(session, args)?.into(),
+        Verb::Remap(args) => apps::remap(session, args)?.into(),
+        Verb::Recover => apps::recover(session)?.into(),
+        Verb::Init(args) => init::init(session, args)?.into(),
+        Verb::Volume(VolumeVerb::Add(args)) => volume::add(session, args)?.into(),
+        Verb::Volume(VolumeVerb::List) => volume::list(session)?.into(),
+        Verb::Volume(VolumeVerb::Remove { name }) => volume::remove(session, name)?.into(),
+        Verb::Check(args) => config::check(session, args.app.as_ref())?.into(),
+        Verb::Config(ConfigVerb::Check(args)) => config::check(session, args.app.as_ref())?.into(),
+        Verb::Config(ConfigVerb::Show { app, origin }) => config::show(session, app.as_ref(), origin)?.into(),
+        Verb::Config(ConfigVerb::Import { files }) => config_import::import(session, &files)?.into(),
+        Verb::Import(args) => return apps::import(session, &args.app).map(Into::into),
+    })
+}
+
+/// The error for an app that nobody declares.
+fn no_such_app(name: &AppName, nearest: Option<&str>) -> Error {
+    let hint =
+        nearest.map_or_else(|| "datastore status lists the apps".into(), |near| format!("did you mean `{near}`?"));
+    Error::new(ErrorKind::Usage, format!("no app is called `{name}`")).hint(hint)
+}

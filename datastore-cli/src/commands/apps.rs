@@ -1,0 +1,102 @@
+//! The verbs about apps that change something.
+
+use datastore_core::goal::Goal;
+use datastore_core::value::AppName;
+use datastore_core::{Error, ErrorKind, Result};
+use datastore_exec::engine::Engine;
+
+use super::change::{self, Change};
+use super::{Session, no_such_app};
+use crate::args::{self, Apply, SomeApps, Start};
+use crate::exit::Exit;
+use crate::view::{self, progress::Progress};
+
+pub(crate) fn apply(session: &Session, args: Apply) -> Result<Exit> {
+    let engine = session.engine()?;
+    let Some(id) = args.plan else {
+        return with_question(session, &engine, &Goal::Apply(args::apps(args.apps, args.accept_store)));
+    };
+    let can_ask = change::can_ask(session);
+    if can_ask || session.global.yes {
+        engine.recover(&mut Progress::new(session.global.json))?;
+    }
+    let prepared = engine.load(&id)?;
+    finish(session, change::confirm(session, &engine, prepared, can_ask)?)
+}
+
+pub(crate) fn start(session: &Session, args: Start) -> Result<Exit> {
+    without_question(session, &Goal::Start(args::apps(args.apps, args.accept_store)))
+}
+
+pub(crate) fn stop(session: &Session, args: SomeApps) -> Result<Exit> {
+    without_question(session, &Goal::Stop(args::apps(args.apps, false)))
+}
+
+pub(crate) fn restart(session: &Session, args: SomeApps) -> Result<Exit> {
+    without_question(session, &Goal::Restart(args::apps(args.apps, false)))
+}
+
+pub(crate) fn enable(session: &Session, args: SomeApps) -> Result<Exit> {
+    with_question(session, &session.engine()?, &Goal::Enable(args::apps(args.apps, false)))
+}
+
+pub(crate) fn disable(session: &Session, args: SomeApps) -> Result<Exit> {
+    with_question(session, &session.engine()?, &Goal::Disable(args::apps(args.apps, false)))
+}
+
+pub(crate) fn remap(session: &Session, args: SomeApps) -> Result<Exit> {
+    with_question(session, &session.engine()?, &Goal::Remap(args::apps(args.apps, false)))
+}
+
+/// Finishes what stopped half-way.
+pub(crate) fn recover(session: &Session) -> Result<Exit> {
+    let reports = session.engine()?.recover(&mut Progress::new(session.global.json))?;
+    view::recovered(&reports, session.global.json)?;
+    Ok(reports.iter().map(Exit::of_report).fold(Exit::Done, Exit::or))
+}
+
+/// Says that this version cannot do it, and what can be done by hand.
+pub(crate) fn import(session: &Session, app: &AppName) -> Result<Exit> {
+    let wanted = session.engine()?.config()?;
+    if wanted.app(app).is_none() {
+        return Err(no_such_app(app, wanted.nearest_app(app.as_str())));
+    }
+    let steps = wanted
+        .of_app(app)
+        .map(|(_, m)| &m.mount_point)
+        .map(|at| format!("rename {at} to {at}.old; datastore enable {app}; cp -a --sparse=always {at}.old/. {at}/"));
+    let steps: Vec<String> = steps.collect();
+    let by_hand = if steps.is_empty() {
+        format!("datastore config check {app}")
+    } else {
+        format!(
+            "by hand: stop its services; {}; start them, and keep the .old tree until all is well",
+            steps.join("; ")
+        )
+    };
+    Err(Error::new(
+        ErrorKind::Refused,
+        format!("this version cannot move the existing data of `{app}` into the store; nothing has been changed"),
+    )
+    .hint(by_hand))
+}
+
+fn without_question(session: &Session, goal: &Goal) -> Result<Exit> {
+    let report = change::at_once(session, &session.engine()?, goal)?;
+    finish(session, Change::Made(report))
+}
+
+/// The whole of a verb that asks.
+pub(crate) fn with_question(session: &Session, engine: &Engine, goal: &Goal) -> Result<Exit> {
+    finish(session, change::asked(session, engine, goal)?)
+}
+
+fn finish(session: &Session, change: Change) -> Result<Exit> {
+    match change {
+        Change::Declined => Ok(Exit::Failed),
+        Change::Made(report) => {
+            view::report(&report, session.global.json)?;
+            Ok(Exit::of_report(&report))
+        }
+    }
+}

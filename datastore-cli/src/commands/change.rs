@@ -1,0 +1,88 @@
+//! The road of every verb that changes something: plan, show, ask, apply; or all at once with `--yes`.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use datastore_core::goal::Goal;
+use datastore_core::{Error, ErrorKind, Result};
+use datastore_exec::Engine;
+use datastore_exec::engine::Prepared;
+use datastore_exec::report::Report;
+
+use super::Session;
+use crate::view::{self, progress::Progress};
+
+/// How a change came out.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// It was carried out, or there was nothing to do.
+    Made(Report),
+    /// The answer to the question was no.
+    Declined,
+}
+
+/// Does it without a question: the verbs that init scripts call, and `--yes`.
+pub(crate) fn at_once(session: &Session, engine: &Engine, goal: &Goal) -> Result<Report> {
+    engine.run(goal, &mut Progress::new(session.global.json))
+}
+
+/// Does it with `--yes`; else shows the plan and asks.
+pub(crate) fn asked(session: &Session, engine: &Engine, goal: &Goal) -> Result<Change> {
+    if session.global.yes {
+        return at_once(session, engine, goal).map(Change::Made);
+    }
+    let can_ask = can_ask(session);
+    if can_ask {
+        // What stopped half-way was agreed to when it began.
+        engine.recover(&mut Progress::new(session.global.json))?;
+    }
+    confirm(session, engine, engine.plan(goal)?, can_ask)
+}
+
+/// Shows a plan, asks, and applies exactly that plan.
+pub(crate) fn confirm(session: &Session, engine: &Engine, prepared: Prepared, can_ask: bool) -> Result<Change> {
+    let plan = prepared.checked.plan();
+    if !plan.is_empty() && !session.global.yes {
+        if !can_ask {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("`{}` would change this machine and nobody can be asked; nothing has been changed", plan.goal),
+            )
+            .hint(format!("look at `datastore plan`, then add --yes: datastore {} --yes", plan.goal)));
+        }
+        view::plan_to_confirm(plan)?;
+        if !answer()? {
+            view::note("nothing has been changed");
+            return Ok(Change::Declined);
+        }
+    }
+    engine.apply(prepared, &mut Progress::new(session.global.json)).map(Change::Made)
+}
+
+/// Whether there is a person to ask: input and output are a terminal, and nobody asked for JSON.
+pub(crate) fn can_ask(session: &Session) -> bool {
+    !session.global.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+fn answer() -> Result<bool> {
+    view::question("Go on? [y/N] ");
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| {
+        Error::new(ErrorKind::System, "the answer cannot be read; nothing has been changed").caused_by(error)
+    })?;
+    Ok(is_yes(&line))
+}
+
+fn is_yes(line: &str) -> bool {
+    matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        assert!(["y\n", "Y\n", " yes \n", "YES"].into_iter().all(is_yes));
+        assert!(!["", "\n", "n\n", "yy\n", "ja\n", "no\n"].into_iter().any(is_yes));
+    }
+}

@@ -1,0 +1,43 @@
+//! The verbs that only look: `status`, `guard`, `plan`.
+
+use datastore_core::value::AppName;
+use datastore_core::{ErrorKind, Result};
+
+use super::Session;
+use crate::args::Plan;
+use crate::exit::{Code, Exit, Lsb};
+use crate::view;
+
+/// Shows what is. With apps named, the exit code is that of an init script.
+pub(crate) fn status(session: &Session, apps: &[AppName]) -> Result<Code> {
+    let status = match session.engine()?.status(apps) {
+        Ok(status) => status,
+        Err(error) if error.kind() == ErrorKind::Usage && !apps.is_empty() => {
+            view::failed(&error, session.global.json);
+            return Ok(Lsb::Unknown.into());
+        }
+        Err(error) => return Err(error),
+    };
+    view::status(&status, !apps.is_empty(), session.global.json)?;
+    Ok(if apps.is_empty() { Exit::Done.into() } else { Lsb::of(&status.mappings).into() })
+}
+
+/// Says nothing if the app may start.
+pub(crate) fn guard(session: &Session, app: &AppName) -> Result<Exit> {
+    session.engine()?.guard(app)?;
+    if session.global.json {
+        view::json::guarded(app)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows a plan, and keeps it if that was asked for.
+pub(crate) fn plan(session: &Session, args: &Plan) -> Result<Exit> {
+    let goal = args.goal()?;
+    let engine = session.engine()?;
+    let prepared = engine.plan(&goal)?;
+    let saved = if args.save { Some(engine.save(&prepared)?) } else { None };
+    let plan = prepared.checked.plan();
+    view::plan(plan, saved.as_ref(), session.global.json)?;
+    Ok(if plan.refused() > 0 { Exit::Refused } else { Exit::Done })
+}

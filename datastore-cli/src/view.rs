@@ -1,0 +1,127 @@
+//! The only place that prints. A view takes values and makes text; the text leaves here.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a view is for")]
+
+pub(crate) mod effective;
+mod human;
+pub(crate) mod json;
+mod look;
+pub(crate) mod offers;
+pub(crate) mod progress;
+
+use std::io::{self, Write as _};
+
+use datastore_core::diag::Diagnostic;
+use datastore_core::plan::{Plan, PlanId};
+use datastore_core::status::{Status, VolumeRow};
+use datastore_core::wanted::Wanted;
+use datastore_core::{Error, ErrorKind, Result};
+use datastore_exec::report::Report;
+
+use self::look::Look;
+use crate::exit::{Code, Exit};
+
+/// How many lines of a plan are shown with the question.
+const MOST_LINES: usize = 40;
+
+/// Writes to standard output. A reader that went away (`| head`) is no error; a full disk is.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::System, "the result cannot be written to standard output").caused_by(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes to standard error; there is nobody to tell if that fails.
+fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Says what failed: on standard error for people, as an object on standard output for programs.
+pub(crate) fn failed(error: &Error, as_json: bool) {
+    if as_json {
+        if let Err(unwritten) = json::error(error) {
+            tell(&human::error(&unwritten));
+        }
+    } else {
+        tell(&human::error(error));
+    }
+}
+
+/// Says what is wrong with the command line, or prints the help that was asked for.
+pub(crate) fn not_understood(error: &clap::Error, as_json: bool) -> Code {
+    if as_json && error.use_stderr() {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        failed(&Error::new(ErrorKind::Usage, message).hint("datastore --help"), true);
+    } else {
+        let _ = error.print();
+    }
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+/// A word on the side.
+pub(crate) fn note(text: &str) {
+    tell(&format!("{text}\n"));
+}
+
+/// A question, without the end of the line.
+pub(crate) fn question(text: &str) {
+    tell(text);
+}
+
+/// The plan above the question, cut to what can be read.
+pub(crate) fn plan_to_confirm(plan: &Plan) -> Result<()> {
+    print(&human::plan(plan, Some(MOST_LINES), Look::of_stdout()))
+}
+
+/// The answer of `plan`.
+pub(crate) fn plan(plan: &Plan, saved: Option<&PlanId>, as_json: bool) -> Result<()> {
+    if as_json {
+        return json::plan(plan, saved.is_some());
+    }
+    let mut text = human::plan(plan, None, Look::of_stdout());
+    if let Some(id) = saved {
+        text.push_str(&format!("kept; to do exactly this: datastore apply --plan {id}\n"));
+    }
+    print(&text)
+}
+
+/// What an operation came to.
+pub(crate) fn report(report: &Report, as_json: bool) -> Result<()> {
+    if as_json { json::print(report) } else { print(&human::report(report, Look::of_stdout())) }
+}
+
+/// What `recover` came to.
+pub(crate) fn recovered(reports: &[Report], as_json: bool) -> Result<()> {
+    if as_json { json::recovered(reports) } else { print(&human::recovered(reports, Look::of_stdout())) }
+}
+
+/// What is. `named` if apps were asked for by name.
+pub(crate) fn status(status: &Status, named: bool, as_json: bool) -> Result<()> {
+    if as_json { json::print(status) } else { print(&human::status(status, named, Look::of_stdout())) }
+}
+
+/// The answer of `volume list`.
+pub(crate) fn volumes(volumes: &[VolumeRow], as_json: bool) -> Result<()> {
+    if as_json { json::volumes(volumes) } else { print(&human::volumes(volumes, Look::of_stdout())) }
+}
+
+/// The answer of `config check`.
+pub(crate) fn diagnostics(found: &[&Diagnostic], wanted: &Wanted, as_json: bool) -> Result<()> {
+    if as_json { json::diagnostics(found) } else { print(&human::diagnostics(found, wanted)) }
+}
+
+/// The answer of `config import`: the TOML on standard output, what was found on standard error.
+pub(crate) fn imported(text: &str, found: &[Diagnostic], as_json: bool) -> Result<()> {
+    if as_json {
+        return json::imported(text, found);
+    }
+    for finding in found {
+        tell(&format!("{finding}\n"));
+    }
+    print(text)
+}

@@ -1,0 +1,28 @@
+//! What people read.
+
+mod config;
+mod plan;
+mod report;
+mod status;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub(super) use config::{diagnostics, effective};
+pub(super) use plan::plan;
+pub(super) use report::{recovered, report};
+pub(super) use status::{status, volumes};
+pub(super) use table::Table;
+pub(super) use text::{clean, cut};
+
+use datastore_core::Error;
+
+/// An error with its causes on one line, and its hint on the next.
+pub(super) fn error(error: &Error) -> String {
+    let mut text = format!("datastore: {}\n", clean(&error.chain()));
+    if let Some(hint) = error.get_hint() {
+        text.push_str(&format!("hint: {}\n", clean(hint)));
+    }
+    text
+}

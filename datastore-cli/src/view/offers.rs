@@ -1,0 +1,88 @@
+//! What `init` ends with: the apps that could be asked for, and what stands at their mount points.
+
+use anstyle::Style;
+use datastore_core::Result;
+use serde::Serialize;
+
+use super::human::Table;
+use super::look::Look;
+
+/// What stands at a mount point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Found {
+    /// Nothing; `enable` makes it.
+    Absent,
+    /// An empty directory.
+    Empty,
+    /// A directory with something in it, which is not covered.
+    Filled,
+    /// It could not be read, or is no directory.
+    Unreadable,
+}
+
+/// A mount point of an app.
+#[derive(Debug, Serialize)]
+pub(crate) struct Place {
+    pub(crate) mount_point: String,
+    pub(crate) found: Found,
+}
+
+/// An app that is declared and not asked for.
+#[derive(Debug, Serialize)]
+pub(crate) struct Offer {
+    pub(crate) app: String,
+    pub(crate) title: String,
+    pub(crate) places: Vec<Place>,
+}
+
+/// Prints them for people.
+pub(crate) fn print(offers: &[Offer]) -> Result<()> {
+    super::print(&draw(offers, Look::of_stdout()))
+}
+
+fn draw(offers: &[Offer], look: Look) -> String {
+    let mut table = Table::new(&["APP", "TITLE", "MOUNT POINT", "NOW"]);
+    for offer in offers {
+        for (i, place) in offer.places.iter().enumerate() {
+            let now = match place.found {
+                Found::Absent => "not there; will be made".to_owned(),
+                Found::Empty => "empty".to_owned(),
+                Found::Filled => format!("holds data: datastore import {}", offer.app),
+                Found::Unreadable => "cannot be read as a directory".to_owned(),
+            };
+            let first = |text: &str| if i == 0 { text.to_owned() } else { String::new() };
+            let cells = vec![first(&offer.app), first(&offer.title), place.mount_point.clone(), now];
+            table.row(cells, Style::new(), Vec::new());
+        }
+    }
+    let drawn = table.draw(look);
+    if drawn.is_empty() {
+        return "every app that is declared is asked for\n".into();
+    }
+    format!("\nThese apps are not asked for yet; `datastore enable APP` does it:\n{drawn}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finding_has_its_words() {
+        let place = |mount_point: &str, found| Place { mount_point: mount_point.into(), found };
+        let offers = [
+            Offer {
+                app: "httpd".into(),
+                title: "Web server".into(),
+                places: vec![place("/var/www/cgi-bin", Found::Absent), place("/var/www/html", Found::Empty)],
+            },
+            Offer {
+                app: "home".into(),
+                title: "Home directories".into(),
+                places: vec![place("/home", Found::Filled), place("/x", Found::Unreadable)],
+            },
+        ];
+        insta::assert_snapshot!(draw(&offers, Look::default()));
+        assert_eq!(draw(&[], Look::default()), "every app that is declared is asked for\n");
+    }
+}

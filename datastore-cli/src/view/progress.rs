@@ -1,0 +1,127 @@
+//! How far a long operation has come: a bar on a terminal, plain lines in a pipe, nothing beside JSON. All on standard error.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use datastore_exec::event::{Event, Listener};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::human::{clean, cut};
+use super::tell;
+
+/// Fewer steps than this are over before anybody has read a line about them.
+const FEW: usize = 20;
+/// A line at most so often, unless a tenth is done.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens to the engine and shows.
+#[derive(Debug)]
+pub(crate) struct Progress(Mode);
+
+#[derive(Debug)]
+enum Mode {
+    Quiet,
+    Bar(Option<ProgressBar>),
+    Lines(Pace),
+}
+
+impl Progress {
+    /// What standard error is good for; quiet beside JSON.
+    pub(crate) fn new(is_json: bool) -> Self {
+        Self(if is_json {
+            Mode::Quiet
+        } else if std::io::stderr().is_terminal() {
+            Mode::Bar(None)
+        } else {
+            Mode::Lines(Pace::new(Instant::now()))
+        })
+    }
+}
+
+impl Listener for Progress {
+    fn event(&mut self, event: &Event<'_>) {
+        if matches!(self.0, Mode::Quiet) {
+            return;
+        }
+        if let Event::Recovering { operation, goal } = event {
+            tell(&format!("finishing `{}`, which had stopped half-way ({operation})\n", clean(goal)));
+            return;
+        }
+        match &mut self.0 {
+            Mode::Quiet => {}
+            Mode::Bar(bar) => draw(bar, event),
+            Mode::Lines(pace) => match event {
+                Event::Begin { .. } => *pace = Pace::new(Instant::now()),
+                Event::Done { steps, of, what } => {
+                    if pace.is_due(*steps, *of, Instant::now()) {
+                        tell(&format!("{steps}/{of} {}\n", clean(what)));
+                    }
+                }
+                _ => {}
+            },
+        }
+    }
+}
+
+fn draw(bar: &mut Option<ProgressBar>, event: &Event<'_>) {
+    match event {
+        Event::Begin { plan, .. } => {
+            let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {elapsed} {msg}");
+            let style = style.map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("#> "));
+            *bar = Some(ProgressBar::new(plan.steps.len() as u64).with_style(style));
+        }
+        Event::Done { steps, of, what } => {
+            if let Some(bar) = bar {
+                bar.set_length(*of as u64);
+                bar.set_position(*steps as u64);
+                bar.set_message(cut(&clean(what), 40));
+            }
+        }
+        Event::End { .. } => {
+            // The report says the rest.
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// When a plain line is due.
+#[derive(Debug)]
+struct Pace {
+    last: Instant,
+    tenth: usize,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { last: now, tenth: 0 }
+    }
+
+    fn is_due(&mut self, steps: usize, of: usize, now: Instant) -> bool {
+        let tenth = steps * 10 / of.max(1);
+        let due = (of >= FEW && tenth > self.tenth) || now.duration_since(self.last) >= PAUSE;
+        if due {
+            *self = Self { last: now, tenth };
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_few() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        let at = |n: usize| (1..=n).filter(|&i| pace.is_due(i, n, begun)).count();
+        assert_eq!([5, 1000].map(at), [0, 10]);
+        // Slow steps: one line a second.
+        let mut pace = Pace::new(begun);
+        let slow = |i: u32| pace.is_due(i as usize, 1_000_000, begun + Duration::from_millis(300) * i);
+        assert_eq!((1..=20).filter(|&i| slow(i)).count(), 5);
+    }
+}
