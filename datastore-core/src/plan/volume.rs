@@ -10,7 +10,7 @@ use crate::path::{AbsPath, printable};
 use crate::standing::View;
 use crate::step::{Action, FstabEdit, Step};
 use crate::value::{Attrs, HostName, Id, Mode, VolumeName};
-use crate::wanted::Volume;
+use crate::wanted::{Volume, Wanted};
 
 /// The facts about the place and the source of a volume.
 #[derive(Debug)]
@@ -82,6 +82,19 @@ pub fn path_of(view_store: &AbsPath, request: &VolumeRequest) -> AbsPath {
     request.at.clone().unwrap_or_else(|| view_store.child(request.name.as_str()))
 }
 
+/// The host's name once the goal is reached: the one it has, else the one that is given.
+pub fn host_of(goal: &Goal, wanted: &Wanted) -> Result<HostName> {
+    let given = match goal {
+        Goal::Init { host, .. } => Some(host),
+        Goal::VolumeAdd(request) => wanted.host.as_ref().or(request.host.as_ref()),
+        _ => wanted.host.as_ref(),
+    };
+    match given {
+        Some(host) => Ok(host.clone()),
+        None => refuse("this machine has no data store yet", "datastore init"),
+    }
+}
+
 /// The directories of a volume, parents first (DESIGN 3).
 #[must_use]
 pub fn layout(path: &AbsPath, host: &HostName) -> Vec<AbsPath> {
@@ -102,14 +115,12 @@ fn refuse<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T> {
 
 /// Plans `volume add` and `init`.
 pub fn add(goal: &Goal, view: &View<'_>, site: &Site, seed: Id) -> Result<Plan> {
-    let (request, host, is_init) = match goal {
-        Goal::VolumeAdd(request) => (request, view.wanted.host.clone(), false),
-        Goal::Init { host, volume } => (volume, Some(host.clone()), true),
+    let request = match goal {
+        Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => request,
         _ => return Err(Error::new(ErrorKind::Usage, format!("`{goal}` adds no volume"))),
     };
-    let Some(host) = host else {
-        return refuse("this machine has no data store yet", "datastore init");
-    };
+    let host = host_of(goal, view.wanted)?;
+    let is_init = matches!(goal, Goal::Init { .. }) || view.wanted.host.is_none();
     if let Some(old) = &view.wanted.host
         && is_init
         && *old != host
@@ -119,7 +130,6 @@ pub fn add(goal: &Goal, view: &View<'_>, site: &Site, seed: Id) -> Result<Plan> 
             "leave out --host, or keep the old name",
         );
     }
-    let request = &VolumeRequest { format: request.format.clone(), ..request.clone() };
     let declared = view.wanted.volume(&request.name).filter(|v| v.declared);
     let mut adder = Adder { view, site, request, host, seed, declared, steps: Vec::new(), remarks: Vec::new() };
     let volume = adder.volume()?;
