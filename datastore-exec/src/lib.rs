@@ -5,6 +5,7 @@ pub mod engine;
 pub mod event;
 pub mod holders;
 pub mod lock;
+mod place;
 pub mod report;
 pub mod root;
 pub mod sys;
