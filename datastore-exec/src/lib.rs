@@ -4,6 +4,7 @@ pub mod durable;
 pub mod engine;
 pub mod event;
 pub mod holders;
+pub mod journal_file;
 pub mod lock;
 mod place;
 pub mod report;
