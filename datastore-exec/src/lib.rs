@@ -9,6 +9,11 @@ pub mod lock;
 mod place;
 pub mod report;
 pub mod root;
+pub mod site;
+pub mod steps {
+    //! The steps of plans, one function for each.
+    pub mod volume;
+}
 pub mod sys;
 #[cfg(test)]
 mod testing;
