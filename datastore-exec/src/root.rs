@@ -177,6 +177,12 @@ impl Root {
         Ok(Self(Arc::new(Inner { fd: Arc::new(fd), path, kept: Mutex::default() })))
     }
 
+    /// The same root with kept directories of its own, for another thread: they are behind a lock.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Inner { fd: self.0.fd.clone(), path: self.0.path.clone(), kept: Mutex::default() }))
+    }
+
     /// Where the root is, seen from the root directory of the process, with all links resolved when it was opened.
     #[must_use]
     pub fn path(&self) -> &AbsPath {

@@ -210,7 +210,8 @@ fn set_attributes(mount: BorrowedFd<'_>, options: BindOptions) -> Result<(), Sys
         )
     });
     answer.map(drop).map_err(|errno| {
-        let call = Call::MountSetattr { fd: FdName::of(mount), set: names(options, true), clear: names(options, false) };
+        let call =
+            Call::MountSetattr { fd: FdName::of(mount), set: names(options, true), clear: names(options, false) };
         SysError::new(call, errno)
     })
 }
@@ -225,7 +226,8 @@ fn remount(mount: BorrowedFd<'_>, options: BindOptions) -> Result<(), SysError> 
         (0x2000, MountFlags::from_bits_retain(256)), // MS_NOSYMFOLLOW, Linux 5.10
     ];
     let path = fd::proc_path(mount);
-    let failed = |errno| SysError::new(Call::MountRemount { fd: FdName::of(mount), flags: names(options, true) }, errno);
+    let failed =
+        |errno| SysError::new(Call::MountRemount { fd: FdName::of(mount), flags: names(options, true) }, errno);
     let now = rustix::fs::statvfs(&path).map_err(failed)?.f_flag.bits();
     let mut flags = MountFlags::BIND;
     for (bit, flag) in KEPT {
@@ -322,8 +324,8 @@ mod tests {
     #[test]
     fn a_bind_has_the_options_asked_for_and_goes_away() {
         on_every_kernel(|sandbox, root| {
-            let (read_only, noexec) = (true, true);
-            for options in [SAFE, BindOptions::default(), BindOptions { read_only, noexec, ..SAFE }] {
+            let (ro, noexec) = (true, true);
+            for options in [SAFE, BindOptions::default(), BindOptions { ro, noexec, ..SAFE }] {
                 let mount = bind_at(root, "/store/mysql", "/var/lib/mysql", options).unwrap();
                 let inside = sandbox.dir().join("var/lib/mysql");
                 assert_eq!(std::fs::read_to_string(inside.join("data")).unwrap(), "old");
@@ -451,7 +453,7 @@ mod tests {
             assert_eq!(Some(told.parent_id), root.stat(&AbsPath::root()).unwrap().mnt_id);
             assert_eq!((told.fs_type.as_str(), told.root.as_slice()), ("ext4", b"/live/a b".as_slice()));
             assert_eq!(told.mount_point, root.outside(&path("/home")).unwrap().as_bytes());
-            assert!(told.ro && told.nosuid && told.nodev && !told.noexec && !told.fs_read_only);
+            assert!(told.read_only && told.nosuid && told.nodev && !told.noexec && !told.fs_read_only);
             assert_eq!(statmount::at(Entry::itself(&mount)).unwrap(), Answer::Mount(told));
             for missing in [crate::testing::SYS_STATMOUNT, libc::SYS_statx] {
                 let answer = without(&[missing], || statmount::at(place.entry()).unwrap());

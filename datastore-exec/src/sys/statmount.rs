@@ -43,6 +43,36 @@ pub struct Mounted {
     pub fs_read_only: bool,
 }
 
+impl Mounted {
+    /// The same as a line of `/proc/self/mountinfo` (proc(5)), as far as it is known: the source and the file system's own options are
+    /// not, and stand as `none` and `rw` or `ro`.
+    #[must_use]
+    pub fn mountinfo_line(&self) -> Vec<u8> {
+        use datastore_core::fstab::escape;
+        let word = |on: bool, word: &'static str| if on { word } else { "" };
+        let options = [
+            if self.read_only { "ro" } else { "rw" },
+            word(self.nosuid, ",nosuid"),
+            word(self.nodev, ",nodev"),
+            word(self.noexec, ",noexec"),
+        ];
+        let mut line = format!(
+            "{} {} {}:{} ",
+            self.mnt_id,
+            self.parent_id,
+            rustix::fs::major(self.dev),
+            rustix::fs::minor(self.dev)
+        )
+        .into_bytes();
+        line.extend(escape(&self.root));
+        line.push(b' ');
+        line.extend(escape(&self.mount_point));
+        let fs = if self.fs_read_only { "ro" } else { "rw" };
+        line.extend(format!(" {} - {} none {fs}\n", options.concat(), self.fs_type).into_bytes());
+        line
+    }
+}
+
 /// The answer to [`at`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {

@@ -4,6 +4,9 @@
 //! namespace, or on a file system that knows no `trusted.*`) it is `user.datastore.id`, which the directory's owner can
 //! change too. When both are there, `trusted` counts. The value is the UUID as text, 36 bytes.
 
+use std::ffi::CString;
+use std::os::fd::AsRawFd;
+
 use datastore_core::observed::Identity;
 use datastore_core::path::printable;
 use datastore_core::value::Id;
@@ -42,6 +45,38 @@ pub fn identity(entry: Entry<'_>) -> Result<Identity, SysError> {
     }
 }
 
+/// getxattrat(2), Linux 6.13: by descriptor and name, without the walk through `/proc` that takes longer than the rest.
+#[allow(unsafe_code, reason = "rustix has no getxattrat")]
+fn getxattrat(entry: Entry<'_>, attribute: &str, buffer: &mut [u8; 64]) -> Result<usize, Errno> {
+    /// `struct xattr_args`, linux/xattr.h.
+    #[repr(C, align(8))]
+    struct Arguments {
+        value: u64,
+        size: u32,
+        flags: u32,
+    }
+    // The same number on every architecture but Alpha; libc does not have it for all of them.
+    const SYS_GETXATTRAT: libc::c_long = 464;
+    let (Ok(name), Ok(attribute)) = (CString::new(entry.name()), CString::new(attribute)) else {
+        return Err(Errno::INVAL);
+    };
+    let mut arguments = Arguments { value: buffer.as_mut_ptr() as u64, size: 64, flags: 0 };
+    // SAFETY: both strings end in NUL, `value` points to `size` bytes that may be written, the structure has the size that is
+    // given, and all of them outlive the call.
+    let length = super::raw(unsafe {
+        libc::syscall(
+            SYS_GETXATTRAT,
+            entry.dir().as_raw_fd(),
+            name.as_ptr(),
+            libc::AT_SYMLINK_NOFOLLOW,
+            attribute.as_ptr(),
+            &raw mut arguments,
+            size_of::<Arguments>(),
+        )
+    })?;
+    Ok(usize::try_from(length).unwrap_or(0))
+}
+
 enum Read {
     Value(Identity),
     Absent,
@@ -50,7 +85,13 @@ enum Read {
 
 fn read(entry: Entry<'_>, path: &[u8], attribute: &str) -> Result<Read, SysError> {
     let mut buffer = [0; 64];
-    match rustix::fs::lgetxattr(path, attribute, &mut buffer[..]) {
+    // Of a descriptor itself only the way through /proc works if it is `O_PATH` (EBADF otherwise).
+    let by_name = if entry.name().is_empty() { Err(Errno::NOSYS) } else { getxattrat(entry, attribute, &mut buffer) };
+    let found = match by_name {
+        Err(Errno::NOSYS) => rustix::fs::lgetxattr(path, attribute, &mut buffer[..]),
+        other => other,
+    };
+    match found {
         Ok(length) => {
             let value = &buffer[..length];
             let id = std::str::from_utf8(value).ok().and_then(|text| Id::parse(text).ok());
