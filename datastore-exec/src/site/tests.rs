@@ -241,12 +241,7 @@ fn where_it_is_mounted_and_what_else_uses_it() {
         // The same through the machine's own device, which the root has not.
         let ask = || seen(&root, VolumeSource::Device(block.path())).device.unwrap();
         assert!(!ask().is_image && ask().in_use.is_none() && ask().size == 16 << 20);
-        let exclusive = rustix::fs::open(
-            &block.0,
-            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::EXCL,
-            rustix::fs::Mode::empty(),
-        )
-        .unwrap();
+        let exclusive = rustix::fs::open(&block.0, OFlags::RDONLY | OFlags::EXCL, rustix::fs::Mode::empty()).unwrap();
         assert!(ask().in_use.unwrap().contains("the kernel has it in use"));
         drop(exclusive);
         steps::volume::mount(&root, &block.0, &path("/store/data0"), "ext4", "noatime").unwrap();
