@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::diag::{Code, Diagnostic, Sources};
+use crate::diag::{Code, Diagnostic, FileId, Sources};
 use crate::raw::{RawApp, RawClearOsGlobals, RawGlobals, RawMapping, RawTarget};
 use crate::syntax;
 use crate::value::AppName;
@@ -127,6 +127,7 @@ impl Config {
             .filter(|i| i.role == Role::ClearOsOverride)
             .map(|i| (i.app.clone(), i.path.clone()))
             .collect();
+        let mut apps = Vec::with_capacity(inputs.len());
         for input in inputs {
             match input.role {
                 Role::Globals => config.read_globals(&input),
@@ -139,14 +140,44 @@ impl Config {
                     };
                     let twin = format!("{app}-system");
                     if system || !overrides.iter().any(|(name, _)| *name == twin) {
-                        config.read_app(Input { app, ..input });
+                        apps.push(Input { app, ..input });
                     }
                 }
-                Role::Configlet | Role::ClearOsDefault | Role::Local => config.read_app(input),
+                Role::Configlet | Role::ClearOsDefault | Role::Local => apps.push(input),
             }
+        }
+        let mut texts: Vec<Result<FileId, Diagnostic>> = Vec::with_capacity(apps.len());
+        for input in &mut apps {
+            texts.push(Self::text(input).map(|text| config.sources.add(&input.path, &text)));
+            // The text is kept once.
+            input.content = Content::Bytes(Vec::new());
+        }
+        for (input, read) in apps.into_iter().zip(config.parse(&texts)) {
+            config.read_app(input, read);
         }
         config.check_layers();
         config
+    }
+
+    /// Reads the texts of configlets; many of them with two threads, because they do not depend on each other.
+    fn parse(&self, texts: &[Result<FileId, Diagnostic>]) -> Vec<(RawApp, Vec<Diagnostic>)> {
+        let one = |text: &Result<FileId, Diagnostic>| match text {
+            Err(found) => (RawApp::default(), vec![found.clone()]),
+            Ok(file) if syntax::php::is_php(&self.sources.text(*file)) => {
+                syntax::php::configlet(*file, &self.sources, self.clearos.base.as_ref())
+            }
+            Ok(file) => syntax::toml::configlet(*file, &self.sources),
+        };
+        if texts.len() < 16 {
+            return texts.iter().map(one).collect();
+        }
+        let (first, second) = texts.split_at(texts.len() / 2);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| second.iter().map(one).collect::<Vec<_>>());
+            let mut all: Vec<_> = first.iter().map(one).collect();
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            all
+        })
     }
 
     /// The text of an input, or the finding that there is none.
@@ -217,7 +248,7 @@ impl Config {
         }
     }
 
-    fn read_app(&mut self, input: Input) {
+    fn read_app(&mut self, input: Input, (app, found): (RawApp, Vec<Diagnostic>)) {
         let name = match AppName::parse(&input.app) {
             Ok(name) => name,
             Err(why) => {
@@ -226,17 +257,6 @@ impl Config {
                         .hint("rename it to <app>.conf, or remove it"),
                 );
                 return;
-            }
-        };
-        let (app, found) = match Self::text(&input) {
-            Err(found) => (RawApp::default(), vec![found]),
-            Ok(text) => {
-                let file = self.sources.add(&input.path, &text);
-                if syntax::php::is_php(&text) {
-                    syntax::php::configlet(file, &self.sources, self.clearos.base.as_ref())
-                } else {
-                    syntax::toml::configlet(file, &self.sources)
-                }
             }
         };
         let known = self.apps.get(&name).is_some_and(|l| !l.is_default);

@@ -1,6 +1,6 @@
 //! Changes of our own configuration files that keep everything else in them: comments, order, white space (toml_edit).
 
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, Value, value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{HostName, VolumeName};
@@ -16,11 +16,26 @@ fn document(file: &str, text: &str) -> Result<DocumentMut> {
     })
 }
 
+/// Sets a value, and keeps the white space and the comment around the one that was there.
+fn put(table: &mut Table, key: &str, mut new: Value) {
+    let Some(item) = table.get_mut(key) else {
+        table.insert(key, Item::Value(new));
+        return;
+    };
+    if let Some(old) = item.as_value() {
+        *new.decor_mut() = old.decor().clone();
+    }
+    *item = Item::Value(new);
+}
+
 /// The text of an override that says whether an app is asked for.
 pub fn enabled(file: &str, text: Option<&str>, on: bool) -> Result<String> {
-    let fresh = "# What this machine changes about the app. Lies over its configlet or default mapping.\n";
-    let mut document = document(file, text.unwrap_or(fresh))?;
-    document["enabled"] = value(on);
+    let Some(text) = text else {
+        let about = "# What this machine changes about the app. Lies over its configlet or default mapping.";
+        return Ok(format!("{about}\nenabled = {on}\n"));
+    };
+    let mut document = document(file, text)?;
+    put(document.as_table_mut(), "enabled", on.into());
     Ok(document.to_string())
 }
 
@@ -28,7 +43,7 @@ pub fn enabled(file: &str, text: Option<&str>, on: bool) -> Result<String> {
 pub fn host(file: &str, text: &str, host: &HostName) -> Result<String> {
     let mut document = document(file, text)?;
     let is_new = document.get("host").is_none();
-    document["host"] = value(host.as_str());
+    put(document.as_table_mut(), "host", host.as_str().into());
     if is_new && document.as_table().len() > 1 {
         // A key after the first table would belong to that table, so it is written before everything else.
         document.as_table_mut().sort_values_by(|a, _, b, _| (a != "host").cmp(&(b != "host")));

@@ -47,18 +47,21 @@ pub struct Apps {
     /// Whether store directories are taken as they are, with a new identity where the one expected is missing or another.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept: bool,
+    /// Apps that are left out, because somebody else is at work on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<AppName>,
 }
 
 impl Apps {
     /// These apps, by name.
     #[must_use]
     pub fn named(names: Vec<AppName>) -> Self {
-        Self { names, accept: false }
+        Self { names, ..Self::default() }
     }
     /// Whether an app is meant.
     #[must_use]
     pub fn has(&self, app: &AppName) -> bool {
-        self.names.is_empty() || self.names.contains(app)
+        (self.names.is_empty() || self.names.contains(app)) && !self.except.contains(app)
     }
 }
 
@@ -77,6 +80,9 @@ pub struct VolumeRequest {
     pub at: Option<crate::path::AbsPath>,
     /// Extra mount options.
     pub options: Option<String>,
+    /// The name for the host if it has none yet: the first volume sets the machine up.
+    #[serde(default)]
+    pub host: Option<HostName>,
 }
 
 /// What a volume is made of.

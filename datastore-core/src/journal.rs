@@ -14,7 +14,7 @@ use crate::value::{HostName, ValueError};
 /// The version that is written; a higher one is refused.
 pub const VERSION: u32 = 1;
 
-/// The name of an operation, which sorts by time: `20261123T174301Z-1a2b3c4d`.
+/// The name of an operation, which sorts by time (UTC, to the millisecond): `20261123T174301250Z-1a2b3c4d`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OperationId(String);
@@ -22,19 +22,19 @@ pub struct OperationId(String);
 impl OperationId {
     /// Checks a text: it becomes a file name.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
-        let fits = text.len() == 25
+        let fits = text.len() == 28
             && text.bytes().enumerate().all(|(i, b)| match i {
                 8 => b == b'T',
-                15 => b == b'Z',
-                16 => b == b'-',
-                17.. => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
+                18 => b == b'Z',
+                19 => b == b'-',
+                20.. => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
                 _ => b.is_ascii_digit(),
             });
         if fits { Ok(Self(text.into())) } else { Err(ValueError(format!("`{}` is no operation", text.escape_debug()))) }
     }
-    /// A new name from a time (RFC 3339, UTC, seconds) and 4 random bytes.
+    /// A new name from a time (RFC 3339, UTC, milliseconds) and 4 random bytes.
     pub fn new(rfc3339: &str, random: [u8; 4]) -> Result<Self, ValueError> {
-        let digits: String = rfc3339.chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
+        let digits: String = rfc3339.chars().take(23).filter(|c| !matches!(c, '-' | ':' | '.')).collect();
         Self::parse(&format!("{digits}Z-{:08x}", u32::from_be_bytes(random)))
     }
     /// The text.
@@ -280,7 +280,7 @@ mod tests {
     fn begin() -> Record {
         Record::Begin(Box::new(Begin {
             version: VERSION,
-            operation: OperationId::new("2026-11-23T17:43:01Z", [0x1a, 2, 3, 4]).unwrap(),
+            operation: OperationId::new("2026-11-23T17:43:01.250Z", [0x1a, 2, 3, 4]).unwrap(),
             program: "0.1.0".into(),
             at: 1,
             uid: 0,
@@ -294,10 +294,10 @@ mod tests {
 
     #[test]
     fn names_of_operations() {
-        let id = OperationId::new("2026-11-23T17:43:01Z", [0x1a, 2, 3, 4]).unwrap();
-        assert_eq!(id.as_str(), "20261123T174301Z-1a020304");
+        let id = OperationId::new("2026-11-23T17:43:01.250Z", [0x1a, 2, 3, 4]).unwrap();
+        assert_eq!(id.as_str(), "20261123T174301250Z-1a020304");
         assert!(OperationId::parse("../../etc/passwd").is_err());
-        assert!(OperationId::parse("20261123T174301Z-1A020304").is_err());
+        assert!(OperationId::parse("20261123T174301250Z-1A020304").is_err());
     }
 
     #[test]

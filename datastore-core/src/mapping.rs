@@ -122,8 +122,16 @@ impl BindOptions {
     pub fn from_list(list: &[u8]) -> Self {
         let mut options = Self { ro: false, nosuid: false, nodev: false, noexec: false };
         for word in list.split(|&b| b == b',') {
-            if let Ok(word) = std::str::from_utf8(word) {
-                let _ = options.set(word);
+            match word {
+                b"ro" => options.ro = true,
+                b"rw" => options.ro = false,
+                b"nosuid" => options.nosuid = true,
+                b"nodev" => options.nodev = true,
+                b"noexec" => options.noexec = true,
+                b"suid" => options.nosuid = false,
+                b"dev" => options.nodev = false,
+                b"exec" => options.noexec = false,
+                _ => {}
             }
         }
         options

@@ -42,7 +42,7 @@ pub struct MappingProbe {
 impl Probe {
     /// What must be known to plan for these mappings: all, or those of which `of` says so.
     #[must_use]
-    pub fn of(wanted: &Wanted, mut of: impl FnMut(usize) -> bool) -> Self {
+    pub fn of(wanted: &Wanted, mounts: &MountTable, mut of: impl FnMut(usize) -> bool) -> Self {
         let mut probe = Self { volumes: wanted.volumes.iter().map(|v| v.path.clone()).collect(), ..Self::default() };
         for (i, mapping) in wanted.mappings.iter().enumerate() {
             if !of(i) {
@@ -58,7 +58,7 @@ impl Probe {
             }
             probe.mappings.push(Some(MappingProbe {
                 mount_point: mapping.mount_point.clone(),
-                beneath: beneath(wanted, &mapping.mount_point),
+                beneath: beneath(wanted, mounts, &mapping.mount_point),
                 store: mapping.store.clone(),
             }));
         }
@@ -66,14 +66,19 @@ impl Probe {
     }
 }
 
-/// Where the directory under a mount point's bind really is: inside the store of the nearest mapping above it that is asked for.
+/// Where the directory under a mount point's bind really is: inside the store of the nearest mapping above it that is
+/// asked for or still bound.
 #[must_use]
-pub fn beneath(wanted: &Wanted, mount_point: &AbsPath) -> AbsPath {
+pub fn beneath(wanted: &Wanted, mounts: &MountTable, mount_point: &AbsPath) -> AbsPath {
     for above in mount_point.ancestors() {
         if above.is_root() {
             break;
         }
-        let outer = wanted.at(&above).iter().map(|&i| &wanted.mappings[i]).find(|m| m.enabled && m.problem.is_none());
+        let outer = wanted
+            .at(&above)
+            .iter()
+            .map(|&i| &wanted.mappings[i])
+            .find(|m| m.problem.is_none() && (m.enabled || mounts.at(&m.mount_point).is_some()));
         if let Some(outer) = outer
             && let Some(rest) = mount_point.below(&above)
             && let Ok(path) = outer.store.join(rest.relative())
@@ -113,6 +118,8 @@ pub struct Observed {
     pub unfinished: Vec<Unfinished>,
     /// Operations that somebody is at work on.
     pub running: Vec<Unfinished>,
+    /// Changes whenever an operation has begun or ended: whoever looks again and finds it the same knows that no other run came between.
+    pub mark: u64,
 }
 
 /// The answer to "which number has this name".

@@ -56,8 +56,8 @@ mod tests {
             done: 0,
         };
         let all = [
-            unfinished("2026-11-23T10:00:01Z", Goal::Stop(apps.clone())),
-            unfinished("2026-11-23T10:00:00Z", Goal::Restart(apps.clone())),
+            unfinished("2026-11-23T10:00:01.000Z", Goal::Stop(apps.clone())),
+            unfinished("2026-11-23T10:00:00.000Z", Goal::Restart(apps.clone())),
         ];
         let plan: Vec<_> = recover(&all).into_iter().map(|r| r.goal).collect();
         assert_eq!(plan, [Some(Goal::Start(apps.clone())), Some(Goal::Stop(apps))]);

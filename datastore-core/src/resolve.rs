@@ -38,9 +38,10 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
     let mut apps = Vec::new();
     let mut mappings = Vec::new();
     let clearos_on = config.clearos.enabled.as_ref().is_none_or(|e| e.value);
-    for (name, layered) in &config.apps {
+    // Taken apart as it is read, so that what was said and what is meant need not both be kept.
+    for (name, layered) in std::mem::take(&mut config.apps) {
         let room = MAX_MAPPINGS.saturating_sub(mappings.len());
-        let (app, its_mappings) = resolver.app(name, layered, clearos_on, room);
+        let (app, its_mappings) = resolver.app(&name, &layered, clearos_on, room);
         apps.push(app);
         mappings.extend(its_mappings);
     }

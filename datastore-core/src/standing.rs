@@ -208,6 +208,7 @@ impl<'a> View<'a> {
             return Err(Refusal::clone(problem));
         }
         let right = out.bound.as_ref().is_some_and(|b| b.right);
+        let waiting = self.owners(m, out);
         if !m.enabled {
             out.state = State::Disabled;
             let hint = format!("datastore enable {}", m.app);
@@ -222,7 +223,6 @@ impl<'a> View<'a> {
             return Ok(());
         }
         self.judge_volume(m)?;
-        let waiting = self.owners(m, out);
         self.judge_lines(m, right, out)?;
         if let Some(bound) = &out.bound
             && !bound.right

@@ -105,7 +105,7 @@ impl<'a> Checker<'a> {
                     None if dir.is_sealed() => Known::Empty,
                     None => Known::Unsure,
                 };
-                known.insert(crate::observed::beneath(wanted, &mapping.mount_point), state);
+                known.insert(crate::observed::beneath(wanted, &observed.mounts, &mapping.mount_point), state);
             }
         }
         Self {

@@ -51,20 +51,21 @@ pub enum Replaced {
 
 /// Puts new content in the place of a file.
 ///
-/// When this returns [`Replaced::Done`] or [`Replaced::AlreadySo`], the new content survives a power cut. Before that, a crash
-/// at any instant leaves the whole old file or the whole new one under its name, and perhaps `.NAME.TAG.tmp` beside it
-/// ([`leftovers`]).
+/// When this returns [`Replaced::Done`] or [`Replaced::AlreadySo`], the new content survives a power cut. Before that,
+/// a crash at any instant leaves the whole old file or the whole new one under its name, and perhaps `.NAME.TAG.tmp`
+/// beside it ([`leftovers`]).
 ///
-/// The new file has the old one's mode, owner, group, ACL and extended attributes; the security label only where that is
-/// permitted, else the one that the kernel gives a new file there; `security.ima` and `security.evm`, which sign the old content,
-/// are left out. A file that did not exist gets `new`. Another hard link of the old file keeps the old content.
+/// The new file has the old one's mode, owner, group, ACL and extended attributes; the security label only where that
+/// is permitted, else the one that the kernel gives a new file there; `security.ima` and `security.evm`, which sign the
+/// old content, are left out. A file that did not exist gets `new`. Another hard link of the old file keeps the old
+/// content.
 ///
-/// The content is compared to `expect` first, and just before the rename the file is looked at again; only a change in the
-/// instant between that look and the rename goes unseen. Two callers must not use one tag for one file at one time.
+/// The content is compared to `expect` first, and just before the rename the file is looked at again; only a change in
+/// the instant between that look and the rename goes unseen. Two callers must not use one tag for one file at one time.
 ///
 /// # Errors
-/// [`ErrorKind::Refused`] if the path is a symbolic link or no regular file. After any error the old file is untouched, except
-/// that a failure of the last sync says so: then the new content is there, but may not survive a power cut.
+/// [`ErrorKind::Refused`] if the path is a symbolic link or no regular file. After any error the old file is untouched,
+/// except that a failure of the last sync says so: then the new content is there, but may not survive a power cut.
 pub fn replace(
     root: &Root,
     path: &AbsPath,
@@ -234,8 +235,8 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<(), SysError> {
     Ok(())
 }
 
-/// Renames the temporary file over the old one. `false` if the name does not lead to the old file any more, or to one that has
-/// changed since it was read.
+/// Renames the temporary file over the old one. `false` if the name does not lead to the old file any more, or to one
+/// that has changed since it was read.
 fn publish(entry: Entry<'_>, temporary: Entry<'_>, old: Option<&Old>) -> Result<bool, SysError> {
     let failed = |errno| {
         let (dir, old) = temporary.shown();
@@ -293,7 +294,8 @@ fn is_temporary(name: &[u8], tag: &str) -> bool {
     middle.is_some_and(|original| !original.is_empty())
 }
 
-/// Removes one of [`leftovers`]. Anything else, by its name or because it is no regular file, is refused; if it is gone already, good.
+/// Removes one of [`leftovers`]. Anything else, by its name or because it is no regular file, is refused; if it is gone
+/// already, good.
 pub fn remove_leftover(root: &Root, path: &AbsPath, tag: &str) -> Result<(), Error> {
     check_tag(tag)?;
     if !is_temporary(path.file_name(), tag) {
@@ -311,15 +313,16 @@ pub fn remove_leftover(root: &Root, path: &AbsPath, tag: &str) -> Result<(), Err
     Ok(fd::sync(&dir)?)
 }
 
-/// Adds one line to a log, in one write at its end, and a newline after it. The file is made with `new` if it is not there.
+/// Adds one line to a log, in one write at its end, and a newline after it. The file is made with `new` if it is not
+/// there.
 ///
-/// Without `sync` the line survives a crash of the program but not of the machine. With it, it survives both when this returns. A
-/// crash meanwhile may leave a part of the line: if the last line has no end when this is called, it is ended first, so that a torn
-/// line never runs into the next one.
+/// Without `sync` the line survives a crash of the program but not of the machine. With it, it survives both when this
+/// returns. A crash meanwhile may leave a part of the line: if the last line has no end when this is called, it is
+/// ended first, so that a torn line never runs into the next one.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] if the line has a newline in it, [`ErrorKind::Refused`] if the log is not a regular file. If the
-/// disk is full a part of the line may have been written.
+/// [`ErrorKind::Usage`] if the line has a newline in it, [`ErrorKind::Refused`] if the log is not a regular file. If
+/// the disk is full a part of the line may have been written.
 pub fn append_line(root: &Root, path: &AbsPath, line: &[u8], new: Attrs, sync: bool) -> Result<(), Error> {
     if line.contains(&b'\n') {
         return Err(Error::new(ErrorKind::Usage, format!("a line for `{path}` has a line break in it")));

@@ -1,23 +1,38 @@
 //! The engine: each call is observe, then core, then act.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use datastore_core::Result;
-use datastore_core::goal::Goal;
-use datastore_core::plan::PlanId;
-use datastore_core::status::Status;
-use datastore_core::value::AppName;
-use datastore_core::verify::CheckedPlan;
+use datastore_core::config::Input;
+use datastore_core::fstab::Fstab;
+use datastore_core::goal::{Apps, Goal, VolumeRequest};
+use datastore_core::mountinfo::MountTable;
+use datastore_core::observed::{Observed, Probe};
+use datastore_core::plan::{self, PlanId};
+use datastore_core::resolve::{Incumbents, resolve};
+use datastore_core::standing::View;
+use datastore_core::status::{self, Status};
+use datastore_core::value::{AppName, Id};
+use datastore_core::verify::{self, CheckedPlan};
 use datastore_core::wanted::Wanted;
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
-use crate::Root;
 use crate::event::Listener;
+use crate::load::{self, GLOBALS};
+use crate::observe::{self, Care};
+use crate::operation::{self, Terms};
 use crate::report::{Report, Timing};
+use crate::root::Root;
+use crate::sys::ids::Ids;
+use crate::{config_edit, guard, recovery, saved, site};
 
-/// datastore on one root.
+/// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
 pub struct Engine {
     root: Root,
+    ids: OnceLock<Ids>,
 }
 
 /// A plan that was made and checked, and is not applied yet.
@@ -28,4 +43,258 @@ pub struct Prepared {
     pub checked: CheckedPlan,
     /// Where the time went so far.
     pub timing: Timing,
+    /// The state of the journal when the machine was looked at.
+    pub(crate) mark: u64,
+    /// Whether operations were found that had stopped half-way.
+    pub(crate) interrupted: bool,
+    /// The volumes that it touches, by where they are.
+    pub(crate) volumes: Vec<AbsPath>,
+}
+
+impl Prepared {
+    /// The plan.
+    pub fn plan(&self) -> &plan::Plan {
+        self.checked.plan()
+    }
+}
+
+impl Engine {
+    /// Opens the root (`/` for the machine itself). Fails if it is no directory.
+    pub fn open(root: &Path) -> Result<Self> {
+        Ok(Self { root: Root::open(root)?, ids: OnceLock::new() })
+    }
+
+    /// The root.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(crate) fn ids(&self) -> Result<&Ids> {
+        if let Some(ids) = self.ids.get() {
+            return Ok(ids);
+        }
+        let ids = Ids::new(&self.root)?;
+        Ok(self.ids.get_or_init(|| ids))
+    }
+
+    /// Reads all configuration. Whatever is wrong with it stands in [`Wanted::diagnostics`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if there is no `/etc/datastore.conf` at all: `init` writes it.
+    pub fn config(&self) -> Result<Wanted> {
+        let inputs = load::load(&self.root, None)?;
+        demand_globals(&inputs)?;
+        Ok(resolve(inputs, &incumbents(&observe::fstab(&self.root)?)))
+    }
+
+    /// What is, from the kernel. No app named means all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for an app that nobody declares.
+    pub fn status(&self, apps: &[AppName]) -> Result<Status> {
+        let (inputs, fstab, mounts) = self.read()?;
+        demand_globals(&inputs)?;
+        let wanted = resolve(inputs, &incumbents(&fstab));
+        let asked = Apps::named(apps.to_vec());
+        known(&wanted, &fstab, &asked, false)?;
+        let probe = Probe::of(&wanted, &mounts, |i| asked.has(&wanted.mappings[i].app));
+        let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
+        let view = View::new(&wanted, &observed);
+        let mut told = status::tell(&view, |m| asked.has(&m.app));
+        told.mappings.retain(|row| apps.is_empty() || apps.iter().any(|a| a.as_str() == row.app));
+        Ok(told)
+    }
+
+    /// The configuration, fstab and the mount table; the kernel writes its table while we read the others.
+    fn read(&self) -> Result<(Vec<Input>, Fstab, MountTable)> {
+        std::thread::scope(|scope| {
+            let mounts = scope.spawn(|| observe::mounts(&self.root));
+            let (inputs, fstab) = (load::load(&self.root, None), observe::fstab(&self.root));
+            let mounts = mounts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok((inputs?, fstab?, mounts?))
+        })
+    }
+
+    /// Lets an app start, or refuses: every mapping of it must be bound to the store with the right identity.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] says which mapping is not so, and why; [`ErrorKind::Usage`] for an app that nobody declares.
+    pub fn guard(&self, app: &AppName) -> Result<()> {
+        guard::guard(self, app)
+    }
+
+    /// Makes and checks a plan. Nothing is changed.
+    pub fn plan(&self, goal: &Goal) -> Result<Prepared> {
+        let mut seed = [0; 16];
+        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()).map_err(|errno| {
+            Error::new(ErrorKind::System, "the kernel gives no random numbers").with_errno(errno.raw_os_error())
+        })?;
+        self.plan_with(goal, Id::from_random(seed))
+    }
+
+    /// The same with a given seed: on the same machine it is the same plan.
+    pub(crate) fn plan_with(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
+        match goal {
+            Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => self.plan_volume(goal, request, seed),
+            _ => self.plan_mappings(goal, seed),
+        }
+    }
+
+    fn plan_mappings(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
+        let begun = Instant::now();
+        let (mut inputs, fstab, mounts) = self.read()?;
+        demand_globals(&inputs)?;
+        let files = config_edit::switch(goal, &mut inputs)?;
+        let config = globals_text(&inputs);
+        let wanted = resolve(inputs, &incumbents(&fstab));
+        let loaded = Instant::now();
+        let all = Apps::default();
+        let apps = goal.apps().unwrap_or(&all);
+        known(&wanted, &fstab, apps, true)?;
+        let by_name = !apps.names.is_empty();
+        let relevant = |i: usize| {
+            let m = &wanted.mappings[i];
+            apps.has(&m.app) && (m.enabled || by_name)
+        };
+        let is_volume = matches!(goal, Goal::VolumeRemove { .. });
+        let probe = Probe::of(&wanted, &mounts, |i| !is_volume && relevant(i));
+        let care =
+            Care { beneath: matches!(goal, Goal::Stop(_) | Goal::Restart(_) | Goal::Disable(_) | Goal::Remap(_)) };
+        let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), care)?;
+        let seen = Instant::now();
+        let view = View::new(&wanted, &observed);
+        let plan = match goal {
+            Goal::VolumeRemove { name } => plan::volume::remove(name, &view, config.as_deref(), seed)?,
+            _ => plan::make(goal, &view, files, seed),
+        };
+        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
+    }
+
+    fn plan_volume(&self, goal: &Goal, request: &VolumeRequest, seed: Id) -> Result<Prepared> {
+        let begun = Instant::now();
+        let (inputs, fstab, mounts) = self.read()?;
+        let wanted = resolve(inputs, &incumbents(&fstab));
+        let broken =
+            wanted.diagnostics.iter().find(|d| d.is_error() && d.place.as_ref().is_some_and(|p| p.file == GLOBALS));
+        if let Some(found) = broken {
+            return Err(Error::new(ErrorKind::Invalid, found.one_line()).hint("datastore config check"));
+        }
+        let loaded = Instant::now();
+        let probe = Probe::of(&wanted, &mounts, |_| false);
+        let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
+        let host = plan::volume::host_of(goal, &wanted)?;
+        let site = site::observe(&self.root, &wanted, &observed.mounts, request, &host)?;
+        let seen = Instant::now();
+        let view = View::new(&wanted, &observed);
+        let plan = plan::volume::add(goal, &view, &site, seed)?;
+        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
+    }
+
+    fn finish(&self, plan: plan::Plan, wanted: &Wanted, observed: &Observed, at: [Instant; 3]) -> Result<Prepared> {
+        let mut volumes: Vec<AbsPath> =
+            plan.volumes().iter().filter_map(|name| wanted.volume(name)).map(|v| v.path.clone()).collect();
+        if let Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } = &plan.goal {
+            volumes.push(plan::volume::path_of(&wanted.store, request));
+        }
+        let checked = verify::check(plan, wanted, observed)?;
+        let timing = Timing {
+            load_ms: ms(at[1] - at[0]),
+            observe_ms: ms(at[2] - at[1]),
+            plan_ms: ms(at[2].elapsed()),
+            ..Timing::default()
+        };
+        let interrupted = !observed.unfinished.is_empty();
+        Ok(Prepared { checked, timing, mark: observed.mark, interrupted, volumes })
+    }
+
+    /// Applies a plan that was shown to somebody: exactly that plan, or nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if the machine has changed since it was made; [`ErrorKind::Locked`] if somebody is at work on the same
+    /// app or volume; [`ErrorKind::Interrupted`] if an earlier operation must be recovered first. If a step that all depend on fails,
+    /// everything is taken back and that step's error is returned.
+    pub fn apply(&self, prepared: Prepared, listener: &mut dyn Listener) -> Result<Report> {
+        operation::execute(self, prepared, Terms::AsShown, listener)
+    }
+
+    /// Recovers what stopped half-way, then plans and applies a goal: what `--yes` does. Doing it again changes nothing.
+    pub fn run(&self, goal: &Goal, listener: &mut dyn Listener) -> Result<Report> {
+        let recovered = if operation::privileged() { self.recover(listener)? } else { Vec::new() };
+        let prepared = self.plan(goal)?;
+        let mut report = operation::execute(self, prepared, Terms::Anew, listener)?;
+        report.recovered = recovered.into_iter().filter_map(|r| r.operation).collect();
+        Ok(report)
+    }
+
+    /// Finishes operations that stopped half-way. Empty if there are none.
+    pub fn recover(&self, listener: &mut dyn Listener) -> Result<Vec<Report>> {
+        recovery::recover(self, listener)
+    }
+
+    /// Keeps a plan, to be applied later by its id.
+    pub fn save(&self, prepared: &Prepared) -> Result<PlanId> {
+        saved::save(&self.root, prepared.plan())
+    }
+
+    /// Makes a kept plan again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if the machine has changed so that it would be another plan now.
+    pub fn load(&self, id: &PlanId) -> Result<Prepared> {
+        let (goal, seed) = saved::load(&self.root, id)?;
+        let prepared = self.plan_with(&goal, seed)?;
+        if prepared.plan().id() != *id {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                format!("the machine has changed since plan {id} was made; nothing has been changed"),
+            )
+            .hint(format!("look at the new plan: datastore plan {goal} --save")));
+        }
+        Ok(prepared)
+    }
+}
+
+pub(crate) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// Who has which mount point, by our block.
+pub(crate) fn incumbents(fstab: &Fstab) -> Incumbents {
+    let rows = fstab.entries().filter(|r| r.ours);
+    rows.filter_map(|row| {
+        let app = std::str::from_utf8(row.entry.option_value("X-datastore")?).ok()?;
+        Some((row.entry.mount_point()?, AppName::parse(app).ok()?))
+    })
+    .collect::<HashMap<_, _>>()
+}
+
+pub(crate) fn demand_globals(inputs: &[Input]) -> Result<()> {
+    if inputs.iter().any(|i| i.path == GLOBALS) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, format!("there is no {GLOBALS}, so this machine has no data store yet"))
+        .hint("datastore init"))
+}
+
+fn globals_text(inputs: &[Input]) -> Option<String> {
+    inputs.iter().find(|i| i.path == GLOBALS).and_then(|i| match &i.content {
+        datastore_core::config::Content::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    })
+}
+
+/// Refuses names of apps that nobody declares. With `lines`, an app of which only lines in fstab are left counts too.
+fn known(wanted: &Wanted, fstab: &Fstab, apps: &Apps, lines: bool) -> Result<()> {
+    for name in &apps.names {
+        let has_line =
+            || fstab.entries().any(|r| r.ours && r.entry.option_value("X-datastore") == Some(name.as_str().as_bytes()));
+        if wanted.app(name).is_none() && !(lines && has_line()) {
+            let hint = match wanted.nearest_app(name.as_str()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "datastore status lists the apps".into(),
+            };
+            return Err(Error::new(ErrorKind::Usage, format!("no app is called `{name}`")).hint(hint));
+        }
+    }
+    Ok(())
 }

@@ -1,13 +1,13 @@
 //! Who keeps a mount busy.
 //!
-//! A mount is known by its id, which every bind has for itself; so only those who use *this* bind are named, not every user of the
-//! file system (as `fuser -m` does). Ids are unique on the whole machine, across mount namespaces.
+//! A mount is known by its id, which every bind has for itself; so only those who use *this* bind are named, not every
+//! user of the file system (as `fuser -m` does). Ids are unique on the whole machine, across mount namespaces.
 //!
-//! A copy of the mount in another namespace (a service with `PrivateTmp=` has one) keeps the store in use and may make an
-//! unmount fail: copies are recognised by device, root and mount point, and their users are named too.
+//! A copy of the mount in another namespace (a service with `PrivateTmp=` has one) keeps the store in use and may make
+//! an unmount fail: copies are recognised by device, root and mount point, and their users are named too.
 //!
-//! Not found, because the kernel tells nobody: loop devices, swap files and exported directories on the mount, and namespaces without a
-//! process. If nobody is named and the mount is busy all the same, it is one of these.
+//! Not found, because the kernel tells nobody: loop devices, swap files and exported directories on the mount, and
+//! namespaces without a process. If nobody is named and the mount is busy all the same, it is one of these.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -99,7 +99,8 @@ impl Holders {
     }
 }
 
-/// Who uses the mount with this id ([`Facts::mnt_id`](crate::sys::Facts)). A process that ends meanwhile is passed over.
+/// Who uses the mount with this id ([`Facts::mnt_id`](crate::sys::Facts)). A process that ends meanwhile is passed
+/// over.
 ///
 /// Reads the descriptors of every process on the machine: some milliseconds for a few hundred.
 pub fn holders(ids: &Ids, mnt_id: u64) -> Result<Holders, Error> {
@@ -389,7 +390,8 @@ mod tests {
             let file = sandbox.file("store/data", "x");
             let bind = bound(sandbox, &sandbox.dir().join("store"));
             let root = sandbox.root();
-            // Not `is_nobody`: even root may be kept from looking at a process that has rights it lacks (in a container).
+            // Not `is_nobody`: even root may be kept from looking at a process that has rights it lacks (in a
+            // container).
             assert_eq!(ask(&root, "/bind").processes, []);
             // The same file by its store path is another mount: not a holder of the bind.
             let store = Running::start(Command::new("sh").args(["-c", "exec sleep 60 <\"$0\""]).arg(&file));
@@ -416,7 +418,8 @@ mod tests {
             let own = std::fs::File::open(bind.join("data")).unwrap();
             assert!(ask(&root, "/bind").processes.iter().any(|h| h.pid == std::process::id()));
             drop((own, cwd, open, program));
-            // Not `is_nobody`: even root may be kept from looking at a process that has rights it lacks (in a container).
+            // Not `is_nobody`: even root may be kept from looking at a process that has rights it lacks (in a
+            // container).
             assert_eq!(ask(&root, "/bind").processes, []);
         });
     }

@@ -1,9 +1,9 @@
 //! Named locks between the runs of datastore: one run at a time on an app, a volume, fstab.
 //!
-//! A lock is flock(2) on `/run/datastore/lock/NAME.lock`, so the kernel frees it when its holder dies. The file holds a line of
-//! JSON about the holder, for messages only: whether the lock is held is what the kernel says. The files are readable by root alone,
-//! for whoever may open one could hold it. They are never deleted: a second run could otherwise lock a new file of the same
-//! name while the first still holds the old one.
+//! A lock is flock(2) on `/run/datastore/lock/NAME.lock`, so the kernel frees it when its holder dies. The file holds a
+//! line of JSON about the holder, for messages only: whether the lock is held is what the kernel says. The files are
+//! readable by root alone, for whoever may open one could hold it. They are never deleted: a second run could otherwise
+//! lock a new file of the same name while the first still holds the old one.
 //!
 //! Whoever takes several locks takes them in the order of their names, so that two runs never wait for each other.
 
@@ -119,12 +119,13 @@ struct Line {
 
 /// Takes a lock, trying for as long as `wait` (at least 20 ms). `operation` says what for, in a few words.
 ///
-/// The name is of ASCII letters, digits, `-`, `_`, `.` and `@`, and does not begin with a dot. The directory of the locks is made
-/// if it is not there, with mode 0755. Two locks of one name in one process shut each other out like those of two.
+/// The name is of ASCII letters, digits, `-`, `_`, `.` and `@`, and does not begin with a dot. The directory of the
+/// locks is made if it is not there, with mode 0755. Two locks of one name in one process shut each other out like
+/// those of two.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for another name; [`ErrorKind::Privilege`] if the caller may not lock; [`ErrorKind::Refused`] if the
-/// directory belongs to somebody else or can be written by others.
+/// [`ErrorKind::Usage`] for another name; [`ErrorKind::Privilege`] if the caller may not lock; [`ErrorKind::Refused`]
+/// if the directory belongs to somebody else or can be written by others.
 pub fn take(root: &Root, name: &str, share: Share, operation: &str, wait: Duration) -> Result<Attempt, Error> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
     if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.bytes().all(plain) {
@@ -213,8 +214,8 @@ fn who(name: &str, file: &OwnedFd) -> Result<Held, Error> {
     let pids = holders(file)?;
     let mut held = Held { name: name.into(), pid: None, command: None, since: None, operation: None };
     let known = lines.into_iter().rev().find(|line| {
-        // Where the kernel names nobody (the holder is in another PID namespace, or /proc/locks cannot be read) a line counts if
-        // its process lives and is still the same program.
+        // Where the kernel names nobody (the holder is in another PID namespace, or /proc/locks cannot be read) a line
+        // counts if its process lives and is still the same program.
         pids.contains(&line.pid)
             || (pids.is_empty() && proc::command(line.pid).is_some_and(|command| command == line.command))
     });
@@ -247,7 +248,8 @@ fn holders(file: &OwnedFd) -> Result<Vec<u32>, SysError> {
     Ok(parse_locks(&text, &format!("{major:02x}:{minor:02x}"), s.st_ino))
 }
 
-/// Reads `/proc/locks` (proc(5)): `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`; one that waits has `->` before `FLOCK`.
+/// Reads `/proc/locks` (proc(5)): `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`; one that waits has `->` before
+/// `FLOCK`.
 ///
 /// btrfs and overlayfs give stat(2) another device than they give the kernel's table, so if no line has the device, the
 /// inode alone decides.

@@ -50,11 +50,7 @@ fn dir(root: &Root, path: &AbsPath, facts: &Facts, want: Want) -> Result<DirFact
     };
     let id = if want.id {
         match xattr::identity(root.place(path)?.entry()) {
-            Ok(xattr::Identity::Is(id)) => Identity::Is(id),
-            Ok(xattr::Identity::None) => Identity::None,
-            Ok(xattr::Identity::Hidden) => Identity::Hidden,
-            Ok(xattr::Identity::Unsupported) => Identity::Unsupported,
-            Ok(xattr::Identity::Garbled(text)) => Identity::Garbled(text),
+            Ok(id) => id,
             // `user.*` takes the right to read the directory.
             Err(error) if error.is_privilege() => Identity::Hidden,
             Err(error) => return Err(gone(path, error)),

@@ -1,8 +1,8 @@
 //! The root that everything lies under (`--root DIR`), and the only way from a path to a file.
 //!
 //! A path is resolved below an open descriptor of the root with openat2(2) (`RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS`),
-//! so that no symbolic link is ever followed and nothing outside is reached, whoever renames what meanwhile. Before Linux 5.6
-//! the components are opened one by one with `O_NOFOLLOW`, which refuses the same.
+//! so that no symbolic link is ever followed and nothing outside is reached, whoever renames what meanwhile. Before
+//! Linux 5.6 the components are opened one by one with `O_NOFOLLOW`, which refuses the same.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -177,6 +177,12 @@ impl Root {
         Ok(Self(Arc::new(Inner { fd: Arc::new(fd), path, kept: Mutex::default() })))
     }
 
+    /// The same root with kept directories of its own, for another thread: they are behind a lock.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Inner { fd: self.0.fd.clone(), path: self.0.path.clone(), kept: Mutex::default() }))
+    }
+
     /// Where the root is, seen from the root directory of the process, with all links resolved when it was opened.
     #[must_use]
     pub fn path(&self) -> &AbsPath {
@@ -216,9 +222,9 @@ impl Root {
 
     /// The directory that holds a path, open (`O_PATH`); for `/` the root itself.
     ///
-    /// The last few hundred are kept open, and two things follow. A kept directory that a mount has since covered still leads
-    /// below that mount: call [`Root::forget_within`] for the mount point after mounting. And a kept directory keeps its
-    /// mount busy: call it before unmounting.
+    /// The last few hundred are kept open, and two things follow. A kept directory that a mount has since covered still
+    /// leads below that mount: call [`Root::forget_within`] for the mount point after mounting. And a kept directory
+    /// keeps its mount busy: call it before unmounting.
     pub fn open_parent(&self, path: &AbsPath) -> Result<Arc<OwnedFd>, Miss> {
         let Some(parent) = path.parent().filter(|p| !p.is_root()) else {
             return Ok(self.0.fd.clone());
@@ -241,7 +247,8 @@ impl Root {
         self.cache().dirs.clear();
     }
 
-    /// Closes the kept directories at and below a path: what a mount or an unmount there needs. It costs nothing where there are none.
+    /// Closes the kept directories at and below a path: what a mount or an unmount there needs. It costs nothing where
+    /// there are none.
     pub fn forget_within(&self, path: &AbsPath) {
         let mut cache = self.cache();
         // In the order of bytes, everything within `path` comes in one run that begins with it, among its namesakes.
@@ -314,7 +321,8 @@ impl Root {
         fd::open(entry, flags, mode).map_err(failed)
     }
 
-    /// Which component of a path made a call fail. Looks again, component by component; if all is well by now, the error stands.
+    /// Which component of a path made a call fail. Looks again, component by component; if all is well by now, the
+    /// error stands.
     fn explain(&self, path: &AbsPath, error: SysError) -> Miss {
         let telling = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::ACCESS, Errno::PERM];
         if !telling.contains(&error.errno()) {

@@ -1,1 +1,24 @@
-//! The sandbox in which the suites run.
+//! What the suites in `tests/tests/` stand on: a [`Sandbox`] with a mount namespace and a root of its own, in which the
+//! real `datastore` command runs against the real kernel, and a [`Run`] that explains itself when it is not what the
+//! test asked for.
+//!
+//! ```no_run
+//! let sandbox = datastore_tests::Sandbox::new();
+//! sandbox.configlet("httpd", "[mapping.\"/var/www/html\"]\ntarget = \"%{base}/html\"\n");
+//! sandbox.datastore(&["init", "--yes"]).ok();
+//! sandbox.datastore(&["apply", "--yes"]).ok();
+//! assert!(sandbox.bound("/var/www/html").is_some());
+//! ```
+
+pub mod binary;
+pub mod command;
+pub mod image;
+pub mod mounts;
+pub mod sandbox;
+pub mod skeleton;
+pub mod unprivileged;
+
+pub use command::Run;
+pub use mounts::Mount;
+pub use sandbox::Sandbox;
+pub use unprivileged::Unprivileged;

@@ -1,2 +1,73 @@
 //! Everything that a developer does with the repository: `cargo xtask help`.
-fn main() {}
+//!
+//! One module for each command, named like it; [`tool`] runs programs, [`repo`] knows where things lie.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers talks on the terminal")]
+
+mod bench;
+mod check;
+mod demo;
+mod failure;
+mod fuzz;
+mod repo;
+mod setup;
+mod test;
+mod tool;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use repo::Repo;
+
+/// Everything that a developer does with the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what the other commands need (Debian packages, cargo-nextest, cargo-deny), where it is missing
+    Setup,
+    /// Everything that a commit must pass: setup, format, lints, licences, tests, documentation, generated files, fuzz corpora
+    Test,
+    /// Generated files are fresh, links lead somewhere, versions agree, no file has grown too long
+    Check(check::Args),
+    /// A tour on real mounts in a throwaway root; the machine stays as it was
+    Demo(demo::Args),
+    /// Speed beside mount(8) and a raw loop of system calls, with the bounds that we promise (needs root)
+    Bench(bench::Args),
+    /// Runs a fuzz target for a while; without a target, lists them
+    Fuzz(fuzz::Args),
+}
+
+fn main() -> ExitCode {
+    let result = Repo::find().and_then(|repo| match Cli::parse().command {
+        Command::Setup => setup::run(&repo),
+        Command::Test => test::run(&repo),
+        Command::Check(args) => check::run(&repo, &args),
+        Command::Demo(args) => demo::run(&repo, &args),
+        Command::Bench(args) => bench::run(&repo, &args),
+        Command::Fuzz(args) => fuzz::run(&repo, &args),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

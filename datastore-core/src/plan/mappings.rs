@@ -220,7 +220,9 @@ impl<'v, 'a> Builder<'v, 'a> {
             Place::Dir(dir) => {
                 let id = match (&dir.id, self.accept) {
                     (Identity::Is(id), _) => *id,
-                    (Identity::None | Identity::Garbled(_), _) => {
+                    // An identity that a user namespace cannot see may be there, but not one that a manifest knows.
+                    (Identity::Hidden, _) if self.view.recorded(mapping).is_some() => return None,
+                    (Identity::None | Identity::Garbled(_) | Identity::Hidden, _) => {
                         let path = mapping.store.clone();
                         self.dirs.push(step(Action::SetId { path, from: None, to: Some(fresh) }));
                         self.flush.insert(mapping.home.clone());
@@ -254,7 +256,7 @@ impl<'v, 'a> Builder<'v, 'a> {
 
     /// The mount point: made where missing, and sealed.
     fn bare_mount_point(&mut self, i: usize, subject: u32, mapping: &Mapping) {
-        let beneath = crate::observed::beneath(self.view.wanted, &mapping.mount_point);
+        let beneath = crate::observed::beneath(self.view.wanted, &self.view.observed.mounts, &mapping.mount_point);
         let Some(facts) = self.facts(i) else { return };
         let seal = |from| Step { mapping: Some(subject), action: Action::Seal { path: beneath.clone(), from } };
         match &facts.beneath {
@@ -343,7 +345,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             self.write_line(subject, mapping, standing, to);
         }
         let Some(place) = self.facts(i).map(|f| &f.beneath) else { return };
-        let path = crate::observed::beneath(self.view.wanted, &mapping.mount_point);
+        let path = crate::observed::beneath(self.view.wanted, &self.view.observed.mounts, &mapping.mount_point);
         match (place, aim) {
             (Place::Dir(dir), Aim::Down) if !dir.is_sealed() => self.seal_known(subject, mapping, path, dir),
             (Place::Dir(dir), Aim::Gone) if dir.is_sealed() => {

@@ -7,11 +7,12 @@ mod source;
 mod tests;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::goal::VolumeRequest;
+use crate::goal::{Goal, VolumeRequest};
 use crate::manifest::{DIRECTORY, VolumeFile};
 use crate::observed::{FileFacts, Place};
 use crate::path::AbsPath;
 use crate::value::HostName;
+use crate::wanted::Wanted;
 
 pub use add::add;
 pub use remove::remove;
@@ -86,6 +87,19 @@ const CONFIG: &str = "/etc/datastore.conf";
 #[must_use]
 pub fn path_of(view_store: &AbsPath, request: &VolumeRequest) -> AbsPath {
     request.at.clone().unwrap_or_else(|| view_store.child(request.name.as_str()))
+}
+
+/// The host's name once the goal is reached: the one it has, else the one that is given.
+pub fn host_of(goal: &Goal, wanted: &Wanted) -> Result<HostName> {
+    let given = match goal {
+        Goal::Init { host, .. } => Some(host),
+        Goal::VolumeAdd(request) => wanted.host.as_ref().or(request.host.as_ref()),
+        _ => wanted.host.as_ref(),
+    };
+    match given {
+        Some(host) => Ok(host.clone()),
+        None => refuse("this machine has no data store yet", "datastore init"),
+    }
 }
 
 /// The directories of a volume, parents first (DESIGN 3).

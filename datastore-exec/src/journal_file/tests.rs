@@ -12,7 +12,7 @@ use super::*;
 use crate::testing::{Sandbox, succeeds, without};
 
 fn operation(n: u8) -> OperationId {
-    OperationId::new(&format!("2026-11-23T17:43:{n:02}Z"), [n; 4]).unwrap()
+    OperationId::new(&format!("2026-11-23T17:43:{n:02}.000Z"), [n; 4]).unwrap()
 }
 
 fn first(n: u8) -> Begin {
@@ -225,19 +225,19 @@ fn the_oldest_are_pruned() {
         Journal::begin(&root, &first(59)).unwrap().end(Outcome::Done, 0).unwrap();
         let done = sandbox.dir().join(&DONE[1..]);
         for n in 0..210_u32 {
-            std::fs::write(done.join(format!("20250101T{n:06}Z-00000000.journal")), "x").unwrap();
+            std::fs::write(done.join(format!("20250101T{n:06}000Z-00000000.journal")), "x").unwrap();
         }
         std::fs::write(done.join("notes.txt"), "mine").unwrap();
         Journal::begin(&root, &first(58)).unwrap().end(Outcome::Done, 0).unwrap();
         assert_eq!(count(sandbox, DONE), 201);
         assert!(done.join("notes.txt").exists() && file_of(sandbox, DONE, 58).exists());
-        assert!(done.join("20250101T000209Z-00000000.journal").exists());
-        assert!(!done.join("20250101T000011Z-00000000.journal").exists());
+        assert!(done.join("20250101T000209000Z-00000000.journal").exists());
+        assert!(!done.join("20250101T000011000Z-00000000.journal").exists());
         let big = |name: &str| std::fs::File::create(done.join(name)).unwrap().set_len(40 << 20).unwrap();
-        big("20270101T000000Z-00000000.journal");
-        big("20270101T000001Z-00000000.journal");
+        big("20270101T000000000Z-00000000.journal");
+        big("20270101T000001000Z-00000000.journal");
         Journal::begin(&root, &first(57)).unwrap().end(Outcome::Done, 0).unwrap();
-        assert!(done.join("20270101T000001Z-00000000.journal").exists());
+        assert!(done.join("20270101T000001000Z-00000000.journal").exists());
         assert_eq!(count(sandbox, DONE), 2, "the newest, and what is not ours");
     });
 }

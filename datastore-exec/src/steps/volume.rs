@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use datastore_core::mapping::BindOptions;
 use datastore_core::path::printable;
 use datastore_core::value::Id;
 use datastore_core::{AbsPath, Error, ErrorKind};
@@ -12,7 +13,7 @@ use crate::root::{Miss, Root};
 use crate::site::device::{self, Node};
 use crate::site::{blkid, program};
 use crate::sys::ids::Ids;
-use crate::sys::mount::{self, BindOptions, Unmount};
+use crate::sys::mount::{self, Unmount};
 use crate::sys::{Kind, fd};
 
 /// Makes a file system on a block device or an image (mkfs(8)). `fstype` is `ext4`, `xfs` or `btrfs`.
@@ -157,8 +158,7 @@ fn bind(root: &Root, source: &str, path: &AbsPath, options: &str) -> Result<(), 
     let source = AbsPath::parse(source)
         .map_err(|why| Error::new(ErrorKind::Usage, format!("{source:?} cannot be bound")).caused_by(why))?;
     let has = |name: &str| options.split(',').any(|o| o == name);
-    let options =
-        BindOptions { read_only: has("ro"), nosuid: has("nosuid"), nodev: has("nodev"), noexec: has("noexec") };
+    let options = BindOptions { ro: has("ro"), nosuid: has("nosuid"), nodev: has("nodev"), noexec: has("noexec") };
     let place = root.place(path)?;
     let mount = mount::bind(root.open_dir(&source)?, root.open_dir(path)?, place.entry(), options)?;
     drop(mount);

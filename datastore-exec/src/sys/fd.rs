@@ -113,7 +113,8 @@ fn unlink(entry: Entry<'_>, flags: AtFlags) -> Result<(), SysError> {
         .map_err(|errno| entry.failed(|dir, name| Call::Unlinkat { dir, name })(errno))
 }
 
-/// Brings a file or a directory to the disk (fsync(2)). An error is final: a second call may succeed with the data lost.
+/// Brings a file or a directory to the disk (fsync(2)). An error is final: a second call may succeed with the data
+/// lost.
 pub fn sync(fd: impl AsFd) -> Result<(), SysError> {
     rustix::fs::fsync(&fd).map_err(|errno| SysError::new(Call::Fsync { fd: FdName::of(&fd) }, errno))
 }

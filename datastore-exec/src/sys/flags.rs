@@ -1,7 +1,7 @@
 //! The immutable flag of a directory (ioctl_iflags(2)): with it, nothing can be made or removed inside, even by root.
 //!
-//! The flag is of the inode. On a mount point that has something mounted on it, an [`Entry`] means the mounted directory:
-//! to reach the one below, open it before the mount is made and use [`set_immutable_fd`].
+//! The flag is of the inode. On a mount point that has something mounted on it, an [`Entry`] means the mounted
+//! directory: to reach the one below, open it before the mount is made and use [`set_immutable_fd`].
 
 use std::os::fd::AsFd;
 
@@ -36,7 +36,8 @@ pub enum SetImmutable {
     NotPermitted,
 }
 
-/// Whether an entry is immutable. It must be a directory that the caller may open for reading (root may, whatever its mode).
+/// Whether an entry is immutable. It must be a directory that the caller may open for reading (root may, whatever its
+/// mode).
 pub fn immutable(entry: Entry<'_>) -> Result<Immutable, SysError> {
     let dir = open(entry)?;
     Ok(match get(&dir)? {

@@ -1,12 +1,13 @@
 //! Users and groups by name, and the other way round.
 //!
-//! On the machine itself they come from NSS (getpwnam_r(3)), which knows domain users too. Below another root they come from
-//! its own `/etc/passwd` and `/etc/group`, for it may be an image of another machine; where it has no such file, from
-//! NSS. A name of digits alone is a number, unless somebody is called so.
+//! On the machine itself they come from NSS (getpwnam_r(3)), which knows domain users too. Below another root they come
+//! from its own `/etc/passwd` and `/etc/group`, for it may be an image of another machine; where it has no such file,
+//! from NSS. A name of digits alone is a number, unless somebody is called so.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use datastore_core::observed::Lookup;
 use datastore_core::path::printable;
 use datastore_core::{AbsPath, Error};
 use rustix::fs::OFlags;
@@ -16,17 +17,6 @@ use crate::root::{Root, if_there};
 
 /// The most that is read of a passwd or group file.
 const LIMIT: usize = 64 << 20;
-
-/// The answer to a look-up by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
-    /// The number.
-    Found(u32),
-    /// Nobody is called so.
-    Unknown,
-    /// It could not be found out, as when a directory server does not answer: nobody knows whether the name exists.
-    Failed(String),
-}
 
 /// Looks up users and groups. Answers are kept, failures are not.
 #[derive(Debug)]
@@ -149,8 +139,8 @@ fn read_names(root: &Root, path: &AbsPath) -> Result<Option<Names>, Error> {
     Ok(Some(parse(&fd::read_all(file, LIMIT)?)))
 }
 
-/// Reads passwd(5) or group(5): the name is the first field, the number the third. Of two lines with one name or one number the
-/// first counts, as in getpwnam(3); other lines are passed over.
+/// Reads passwd(5) or group(5): the name is the first field, the number the third. Of two lines with one name or one
+/// number the first counts, as in getpwnam(3); other lines are passed over.
 fn parse(text: &[u8]) -> Names {
     let mut names = Names::default();
     for line in text.split(|&b| b == b'\n') {

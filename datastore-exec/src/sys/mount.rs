@@ -15,6 +15,7 @@ use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use datastore_core::Error;
+use datastore_core::mapping::BindOptions;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
@@ -22,36 +23,20 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use super::error::{Call, FdName, SysError};
 use super::fd::{self, Entry};
 
-/// The options of a bind (mount(8), file-system-independent). Each is set or cleared; the others, such as `noatime`,
-/// stay as the source's mount has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent options, each with its own name in fstab")]
-pub struct BindOptions {
-    /// `ro`: nothing can be written through this mount.
-    pub read_only: bool,
-    /// `nosuid`: set-user-ID bits and file capabilities have no effect.
-    pub nosuid: bool,
-    /// `nodev`: device files cannot be opened.
-    pub nodev: bool,
-    /// `noexec`: programs cannot be run.
-    pub noexec: bool,
+/// MOUNT_ATTR_* of linux/mount.h, and the flags of mount(2), for each option of a bind. Each is set or cleared; the others, such
+/// as `noatime`, stay as the source's mount has them.
+fn pairs(options: BindOptions) -> [(bool, u64, MountFlags, &'static str); 4] {
+    [
+        (options.ro, 0x1, MountFlags::RDONLY, "ro"),
+        (options.nosuid, 0x2, MountFlags::NOSUID, "nosuid"),
+        (options.nodev, 0x4, MountFlags::NODEV, "nodev"),
+        (options.noexec, 0x8, MountFlags::NOEXEC, "noexec"),
+    ]
 }
 
-impl BindOptions {
-    fn pairs(self) -> [(bool, u64, MountFlags, &'static str); 4] {
-        // MOUNT_ATTR_* of linux/mount.h, and the flags of mount(2).
-        [
-            (self.read_only, 0x1, MountFlags::RDONLY, "ro"),
-            (self.nosuid, 0x2, MountFlags::NOSUID, "nosuid"),
-            (self.nodev, 0x4, MountFlags::NODEV, "nodev"),
-            (self.noexec, 0x8, MountFlags::NOEXEC, "noexec"),
-        ]
-    }
-
-    fn names(self, on: bool) -> String {
-        let names: Vec<_> = self.pairs().into_iter().filter(|p| p.0 == on).map(|p| p.3).collect();
-        if names.is_empty() { "nothing".into() } else { names.join("|") }
-    }
+fn names(options: BindOptions, on: bool) -> String {
+    let names: Vec<_> = pairs(options).into_iter().filter(|p| p.0 == on).map(|p| p.3).collect();
+    if names.is_empty() { "nothing".into() } else { names.join("|") }
 }
 
 /// A bind that was not made.
@@ -59,8 +44,8 @@ impl BindOptions {
 pub struct BindError {
     /// Why.
     pub cause: SysError,
-    /// Set if the bind had been attached already and could not be taken away again: then it is there, with options other than
-    /// those asked for.
+    /// Set if the bind had been attached already and could not be taken away again: then it is there, with options
+    /// other than those asked for.
     pub left_behind: Option<SysError>,
 }
 
@@ -104,7 +89,8 @@ impl From<BindError> for Error {
 /// Both descriptors may be `O_PATH`; nothing is looked up by name. What is mounted below `source` does not come along.
 /// The bind is cloned with the propagation of the source's mount, and lands on top of anything mounted on `on`.
 ///
-/// In a user namespace the kernel keeps options of the source's mount that came from outside: asking to clear one is EPERM.
+/// In a user namespace the kernel keeps options of the source's mount that came from outside: asking to clear one is
+/// EPERM.
 pub fn bind(source: impl AsFd, on: impl AsFd, at: Entry<'_>, options: BindOptions) -> Result<OwnedFd, BindError> {
     let (source, on) = (source.as_fd(), on.as_fd());
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
@@ -152,7 +138,8 @@ fn old_bind(
     };
     match same() {
         Ok(true) => finish(mount, at, options),
-        // The name does not lead to the bind: it was renamed meanwhile. There is nothing at `at` that is ours to unmount.
+        // The name does not lead to the bind: it was renamed meanwhile. There is nothing at `at` that is ours to
+        // unmount.
         Ok(false) => Err(BindError { cause: failed(Errno::STALE), left_behind: Some(failed(Errno::STALE)) }),
         Err(errno) => {
             drop(mount);
@@ -208,7 +195,7 @@ fn set_attributes(mount: BorrowedFd<'_>, options: BindOptions) -> Result<(), Sys
     // The same number on every architecture but Alpha; libc does not have it for all of them.
     const SYS_MOUNT_SETATTR: libc::c_long = 442;
     let mut attributes = Attributes::default();
-    for (on, bit, ..) in options.pairs() {
+    for (on, bit, ..) in pairs(options) {
         *(if on { &mut attributes.set } else { &mut attributes.clear }) |= bit;
     }
     // SAFETY: the path is an empty C string, `attributes` has the size that is given, and both outlive the call.
@@ -223,7 +210,8 @@ fn set_attributes(mount: BorrowedFd<'_>, options: BindOptions) -> Result<(), Sys
         )
     });
     answer.map(drop).map_err(|errno| {
-        let call = Call::MountSetattr { fd: FdName::of(mount), set: options.names(true), clear: options.names(false) };
+        let call =
+            Call::MountSetattr { fd: FdName::of(mount), set: names(options, true), clear: names(options, false) };
         SysError::new(call, errno)
     })
 }
@@ -238,7 +226,8 @@ fn remount(mount: BorrowedFd<'_>, options: BindOptions) -> Result<(), SysError> 
         (0x2000, MountFlags::from_bits_retain(256)), // MS_NOSYMFOLLOW, Linux 5.10
     ];
     let path = fd::proc_path(mount);
-    let failed = |errno| SysError::new(Call::MountRemount { fd: FdName::of(mount), flags: options.names(true) }, errno);
+    let failed =
+        |errno| SysError::new(Call::MountRemount { fd: FdName::of(mount), flags: names(options, true) }, errno);
     let now = rustix::fs::statvfs(&path).map_err(failed)?.f_flag.bits();
     let mut flags = MountFlags::BIND;
     for (bit, flag) in KEPT {
@@ -247,7 +236,7 @@ fn remount(mount: BorrowedFd<'_>, options: BindOptions) -> Result<(), SysError> 
     if !flags.intersects(MountFlags::NOATIME | MountFlags::RELATIME) {
         flags |= MountFlags::STRICTATIME;
     }
-    for (on, _, flag, _) in options.pairs() {
+    for (on, _, flag, _) in pairs(options) {
         flags.set(flag, on);
     }
     rustix::mount::mount_remount(&path, flags, "").map_err(failed)
@@ -289,9 +278,10 @@ mod tests {
     use crate::testing::{SYS_MOUNT_SETATTR, Sandbox, in_user_namespace, without};
     use datastore_core::AbsPath;
 
-    const SAFE: BindOptions = BindOptions { read_only: false, nosuid: true, nodev: true, noexec: false };
+    const SAFE: BindOptions = BindOptions { ro: false, nosuid: true, nodev: true, noexec: false };
 
-    /// Every kernel that takes another road: all calls, before 5.12, before 5.2, and before 5.2 without openat2 and statx.
+    /// Every kernel that takes another road: all calls, before 5.12, before 5.2, and before 5.2 without openat2 and
+    /// statx.
     const KERNELS: [&[i64]; 4] = [
         &[],
         &[SYS_MOUNT_SETATTR],
@@ -334,19 +324,19 @@ mod tests {
     #[test]
     fn a_bind_has_the_options_asked_for_and_goes_away() {
         on_every_kernel(|sandbox, root| {
-            let (read_only, noexec) = (true, true);
-            for options in [SAFE, BindOptions::default(), BindOptions { read_only, noexec, ..SAFE }] {
+            let (ro, noexec) = (true, true);
+            for options in [SAFE, BindOptions::default(), BindOptions { ro, noexec, ..SAFE }] {
                 let mount = bind_at(root, "/store/mysql", "/var/lib/mysql", options).unwrap();
                 let inside = sandbox.dir().join("var/lib/mysql");
                 assert_eq!(std::fs::read_to_string(inside.join("data")).unwrap(), "old");
-                assert_eq!(std::fs::write(inside.join("new"), "x").is_err(), options.read_only);
+                assert_eq!(std::fs::write(inside.join("new"), "x").is_err(), options.ro);
                 let place = root.place(&path("/var/lib/mysql")).unwrap();
                 // As mountinfo has it, which needs no new calls.
                 let table = String::from_utf8(crate::sys::proc::mountinfo().unwrap()).unwrap();
                 let line = table.lines().find(|l| l.contains(&format!("{} ", inside.display()))).unwrap().to_owned();
                 let words: Vec<&str> = line.split(' ').collect();
                 assert_eq!(words[3], "/store/mysql");
-                for (on, _, _, name) in options.pairs() {
+                for (on, _, _, name) in pairs(options) {
                     let name = if on || name != "ro" { name } else { "rw" };
                     assert_eq!(words[5].split(',').any(|o| o == name), on || name == "rw", "{name}: {line}");
                 }
@@ -366,7 +356,7 @@ mod tests {
             let mount = bind_at(root, "/store/mysql", "/var/lib/mysql", SAFE).unwrap();
             let inside = sandbox.dir().join("var/lib/mysql/data");
             let writer = std::fs::OpenOptions::new().write(true).open(&inside).unwrap();
-            let read_only = BindOptions { read_only: true, ..SAFE };
+            let read_only = BindOptions { ro: true, ..SAFE };
             assert_eq!(set_options(&mount, read_only).unwrap_err().errno(), Errno::BUSY, "somebody is writing");
             drop(writer);
             set_options(&mount, read_only).unwrap();
@@ -455,7 +445,7 @@ mod tests {
             assert_eq!(statmount::at(place.entry()).unwrap(), Answer::NotAMountPoint);
             let before = statmount::containing(place.entry()).unwrap().unwrap();
             assert_eq!((before.fs_type.as_str(), before.root.as_slice()), ("tmpfs", b"/".as_slice()));
-            let options = BindOptions { read_only: true, ..SAFE };
+            let options = BindOptions { ro: true, ..SAFE };
             let mount = bind_at(&root, "/store/live/a b", "/home", options).unwrap();
             let told = mounted(&place);
             let facts = root.stat(&path("/home")).unwrap();
@@ -516,7 +506,7 @@ mod tests {
                         let error = Error::from(error);
                         assert_eq!(error.kind(), datastore_core::ErrorKind::Privilege);
                         assert!(error.chain().contains("set the mount options of"), "{}", error.chain());
-                        let more = BindOptions { read_only: true, nosuid: true, nodev: true, noexec: true };
+                        let more = BindOptions { ro: true, nosuid: true, nodev: true, noexec: true };
                         drop(bind(&locked, &on, place.entry(), more).expect("adding is allowed"));
                         assert_eq!(unmount(place.entry()).unwrap(), Unmount::Done);
                     });

@@ -14,9 +14,10 @@ const LIMIT: usize = 1 << 30;
 
 /// The mount table of the calling thread's namespace, as text (proc(5), `mountinfo`).
 ///
-/// The kernel hands out about one page for each read(2), whatever the size of the buffer, and another process may mount or unmount
-/// between two of them. Since Linux 5.8 a mount that is there all the while is always in the answer, exactly once; one
-/// that comes or goes meanwhile may or may not be. Before 5.8 a neighbour may be missing or doubled in that case.
+/// The kernel hands out about one page for each read(2), whatever the size of the buffer, and another process may mount
+/// or unmount between two of them. Since Linux 5.8 a mount that is there all the while is always in the answer, exactly
+/// once; one that comes or goes meanwhile may or may not be. Before 5.8 a neighbour may be missing or doubled in that
+/// case.
 pub fn mountinfo() -> Result<Vec<u8>, SysError> {
     match read("/proc/thread-self/mountinfo") {
         // Before Linux 3.17.
@@ -27,7 +28,8 @@ pub fn mountinfo() -> Result<Vec<u8>, SysError> {
     }
 }
 
-/// Opens the mount table for poll(2): the kernel reports POLLPRI and POLLERR whenever it has changed since the last look.
+/// Opens the mount table for poll(2): the kernel reports POLLPRI and POLLERR whenever it has changed since the last
+/// look.
 pub fn open_mountinfo() -> Result<OwnedFd, SysError> {
     match open("/proc/thread-self/mountinfo") {
         Err(error) if error.errno() == Errno::NOENT => open("/proc/self/mountinfo"),
@@ -99,7 +101,7 @@ pub(crate) fn sees_trusted() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Sandbox, without};
+    use crate::testing::Sandbox;
 
     #[test]
     fn the_mount_table_is_that_of_the_thread() {
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_mounts_are_read_whole() {
+    fn thousands_of_mounts_are_read_whole() {
         Sandbox::run(|sandbox| {
             let point = sandbox.dir().join("many");
             std::fs::create_dir(&point).unwrap();
@@ -134,6 +136,5 @@ mod tests {
     fn a_missing_file_is_an_error() {
         let error = read("/proc/self/no-such-file").unwrap_err();
         assert_eq!(error.errno(), Errno::NOENT);
-        without(&[], || assert!(mountinfo().is_ok()));
     }
 }

@@ -61,8 +61,8 @@ pub struct Facts {
     pub mount_root: bool,
 }
 
-/// Looks at an entry, without following a link or waking an automounter. One system call since Linux 5.8; up to three more
-/// before.
+/// Looks at an entry, without following a link or waking an automounter. One system call since Linux 5.8; up to three
+/// more before.
 pub fn facts(entry: Entry<'_>) -> Result<Facts, SysError> {
     let mut flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     if entry.name().is_empty() {

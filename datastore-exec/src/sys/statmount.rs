@@ -43,6 +43,36 @@ pub struct Mounted {
     pub fs_read_only: bool,
 }
 
+impl Mounted {
+    /// The same as a line of `/proc/self/mountinfo` (proc(5)), as far as it is known: the source and the file system's own options are
+    /// not, and stand as `none` and `rw` or `ro`.
+    #[must_use]
+    pub fn mountinfo_line(&self) -> Vec<u8> {
+        use datastore_core::fstab::escape;
+        let word = |on: bool, word: &'static str| if on { word } else { "" };
+        let options = [
+            if self.read_only { "ro" } else { "rw" },
+            word(self.nosuid, ",nosuid"),
+            word(self.nodev, ",nodev"),
+            word(self.noexec, ",noexec"),
+        ];
+        let mut line = format!(
+            "{} {} {}:{} ",
+            self.mnt_id,
+            self.parent_id,
+            rustix::fs::major(self.dev),
+            rustix::fs::minor(self.dev)
+        )
+        .into_bytes();
+        line.extend(escape(&self.root));
+        line.push(b' ');
+        line.extend(escape(&self.mount_point));
+        let fs = if self.fs_read_only { "ro" } else { "rw" };
+        line.extend(format!(" {} - {} none {fs}\n", options.concat(), self.fs_type).into_bytes());
+        line
+    }
+}
+
 /// The answer to [`at`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -151,8 +181,8 @@ fn ask(id: u64) -> Result<Mounted, SysError> {
     // In units of 8 bytes, so that the fixed part is aligned. Two paths of 4095 bytes and a word fit the second size.
     let mut buffer = vec![0_u64; 256];
     loop {
-        // SAFETY: the request has the size that it names; the kernel writes at most as many bytes as the buffer has. Both
-        // outlive the call.
+        // SAFETY: the request has the size that it names; the kernel writes at most as many bytes as the buffer has.
+        // Both outlive the call.
         let answer = super::raw(unsafe {
             libc::syscall(SYS_STATMOUNT, &raw const request, buffer.as_mut_ptr(), buffer.len() * 8, 0)
         });
@@ -162,8 +192,8 @@ fn ask(id: u64) -> Result<Mounted, SysError> {
             Err(errno) => return Err(failed(errno)),
         }
     }
-    // SAFETY: the buffer is longer than the fixed part and aligned for it, wholly initialised, and every bit pattern is a
-    // valid `Head`.
+    // SAFETY: the buffer is longer than the fixed part and aligned for it, wholly initialised, and every bit pattern is
+    // a valid `Head`.
     let head = unsafe { *buffer.as_ptr().cast::<Head>() };
     if head.mask & WANTED != WANTED {
         return Err(failed(Errno::NOSYS));

@@ -1,6 +1,6 @@
 //! Plans `volume add` and `init`: what holds for every kind of source.
 
-use super::{CONFIG, Site, refuse, usable};
+use super::{CONFIG, Site, host_of, refuse, usable};
 use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::goal::{Goal, VolumeRequest, VolumeSource};
@@ -33,14 +33,13 @@ const CLOSED: &[&str] = &[
 
 /// Plans `volume add` and `init`.
 pub fn add(goal: &Goal, view: &View<'_>, site: &Site, seed: Id) -> Result<Plan> {
-    let (request, host, is_init) = match goal {
-        Goal::VolumeAdd(request) => (request, view.wanted.host.clone(), false),
-        Goal::Init { host, volume } => (volume, Some(host.clone()), true),
+    let request = match goal {
+        Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => request,
         _ => return Err(Error::new(ErrorKind::Usage, format!("`{goal}` adds no volume"))),
     };
-    let Some(host) = host else {
-        return refuse("this machine has no data store yet", "datastore init");
-    };
+    let host = host_of(goal, view.wanted)?;
+    // The first volume of a machine without a name gives it one, whichever verb asked.
+    let is_init = matches!(goal, Goal::Init { .. }) || view.wanted.host.is_none();
     if let Some(old) = &view.wanted.host
         && is_init
         && *old != host

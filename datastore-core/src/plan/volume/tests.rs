@@ -84,7 +84,15 @@ impl Machine {
                 config: None,
                 configlets: absent("/etc/datastore.d"),
             },
-            request: VolumeRequest { name: name("data0"), source, format: None, force: false, at: None, options: None },
+            request: VolumeRequest {
+                name: name("data0"),
+                source,
+                format: None,
+                force: false,
+                at: None,
+                options: None,
+                host: None,
+            },
         }
     }
 
@@ -155,6 +163,7 @@ impl Machine {
             groups: HashMap::new(),
             unfinished: vec![],
             running: vec![],
+            mark: 0,
         };
         let site = Site { config: self.config.clone(), ..self.site.clone() };
         body(&View::new(&wanted, &observed), &site)

@@ -1,0 +1,253 @@
+//! The table: what was measured, its peer, and the bound that the project promises.
+
+use std::fmt;
+
+use crate::series::Series;
+
+/// Whether a bound is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing is promised at this size.
+    None,
+    Ok,
+    Missed,
+}
+
+/// One line.
+#[derive(Debug)]
+struct Row {
+    what: String,
+    ours: String,
+    peer: String,
+    /// The number that the bound is about.
+    figure: String,
+    bound: String,
+    verdict: Verdict,
+}
+
+/// All lines.
+#[derive(Debug)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+/// A bound on a figure.
+#[derive(Clone, Copy)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Bound {
+    fn verdict(self, figure: f64) -> Verdict {
+        let met = match self {
+            Self::AtLeast(least) => figure >= least,
+            Self::AtMost(most) => figure <= most,
+        };
+        if met { Verdict::Ok } else { Verdict::Missed }
+    }
+    fn text(self, unit: &str) -> String {
+        match self {
+            Self::AtLeast(least) => format!(">= {least}{unit}"),
+            Self::AtMost(most) => format!("<= {most}{unit}"),
+        }
+    }
+}
+
+/// The size for which the project promises its figures.
+const PROMISED: usize = 10_000;
+
+impl Report {
+    /// Judges what was measured, sizes ascending. What is promised for 10,000 mappings is judged there alone; smaller
+    /// sizes are shown.
+    pub(crate) fn new(all: &[Series]) -> Self {
+        let mut this = Self { rows: Vec::new(), notes: Vec::new() };
+        for series in all {
+            this.add_series(series);
+        }
+        for pair in all.windows(2) {
+            if pair[1].size == PROMISED && pair[0].size * 10 == PROMISED {
+                this.add_growth(&pair[0], &pair[1]);
+            }
+        }
+        this
+    }
+
+    fn add_series(&mut self, s: &Series) {
+        let n = s.size;
+        let promised = n == PROMISED;
+        self.ratio(
+            &format!("first apply of {n} / mount -a"),
+            s.first,
+            s.peer_first,
+            s.peer_first / s.first,
+            Bound::AtLeast(15.0),
+            promised,
+        );
+        self.ratio(
+            &format!("its binding part / raw loop, {n}"),
+            s.bind,
+            s.raw,
+            s.bind / s.raw,
+            Bound::AtMost(2.0),
+            promised,
+        );
+        self.ratio(
+            &format!("apply with nothing to do, {n} / mount -a"),
+            s.again,
+            s.peer_again,
+            s.peer_again / s.again,
+            Bound::AtLeast(200.0),
+            promised,
+        );
+        self.figure(&format!("apply with nothing to do, {n}"), s.again, "s", Bound::AtMost(0.15), promised);
+        self.figure(&format!("status of {n}"), s.status, "s", Bound::AtMost(0.15), promised);
+        self.figure(&format!("peak memory, {n}"), s.peak_mib, "MiB", Bound::AtMost(64.0), promised);
+        if let Some((guard, nothing)) = s.guard {
+            let over = (guard - nothing) * 1000.0;
+            let bound = Bound::AtMost(3.0);
+            self.rows.push(Row {
+                what: format!("guard over /bin/true, {n} binds present"),
+                ours: seconds(guard),
+                peer: seconds(nothing),
+                figure: format!("{over:.2} ms"),
+                bound: bound.text(" ms"),
+                verdict: bound.verdict(over),
+            });
+        }
+        self.notes.push(format!(
+            "{n} mappings: median of {} runs, each in a fresh root; mount(8) in {} of them, on the same directories",
+            s.runs, s.peer_runs
+        ));
+    }
+
+    fn add_growth(&mut self, small: &Series, large: &Series) {
+        for (what, from, to) in [
+            ("first apply", small.first, large.first),
+            ("apply with nothing to do", small.again, large.again),
+            ("status", small.status, large.status),
+        ] {
+            let bound = Bound::AtMost(12.0);
+            self.rows.push(Row {
+                what: format!("growth of {what}, {} to {}", small.size, large.size),
+                ours: seconds(to),
+                peer: seconds(from),
+                figure: format!("{:.1}x", to / from),
+                bound: bound.text("x"),
+                verdict: bound.verdict(to / from),
+            });
+        }
+    }
+
+    fn ratio(&mut self, what: &str, ours: f64, peer: f64, figure: f64, bound: Bound, promised: bool) {
+        self.rows.push(Row {
+            what: what.to_owned(),
+            ours: seconds(ours),
+            peer: seconds(peer),
+            figure: format!("{figure:.1}x"),
+            bound: if promised { bound.text("x") } else { String::new() },
+            verdict: if promised { bound.verdict(figure) } else { Verdict::None },
+        });
+    }
+
+    fn figure(&mut self, what: &str, figure: f64, unit: &str, bound: Bound, promised: bool) {
+        self.rows.push(Row {
+            what: what.to_owned(),
+            ours: if unit == "s" { seconds(figure) } else { format!("{figure:.1} {unit}") },
+            peer: String::new(),
+            figure: format!("{figure:.3} {unit}"),
+            bound: if promised { bound.text(&format!(" {unit}")) } else { String::new() },
+            verdict: if promised { bound.verdict(figure) } else { Verdict::None },
+        });
+    }
+
+    /// Whether no bound is missed.
+    pub(crate) fn all_met(&self) -> bool {
+        self.rows.iter().all(|row| row.verdict != Verdict::Missed)
+    }
+}
+
+/// A time for people.
+fn seconds(seconds: f64) -> String {
+    if seconds < 0.1 { format!("{:.2} ms", seconds * 1000.0) } else { format!("{seconds:.3} s") }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, c: [&str; 6]| {
+            let text = format!("{:<46} {:>11} {:>11} {:>11} {:>11}  {}", c[0], c[1], c[2], c[3], c[4], c[5]);
+            writeln!(f, "{}", text.trim_end())
+        };
+        line(f, ["what", "datastore", "peer", "figure", "bound", ""])?;
+        for row in &self.rows {
+            let verdict = match row.verdict {
+                Verdict::None => "",
+                Verdict::Ok => "ok",
+                Verdict::Missed => "MISSED",
+            };
+            line(f, [&row.what, &row.ours, &row.peer, &row.figure, &row.bound, verdict])?;
+        }
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
+        }
+        if self.rows.iter().all(|row| row.verdict == Verdict::None) {
+            writeln!(f, "no bound was judged: they are promised for {PROMISED} mappings")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Spoil = fn(&mut Series);
+
+    fn series(size: usize, time: f64) -> Series {
+        Series {
+            size,
+            runs: 3,
+            peer_runs: 1,
+            first: time,
+            bind: time / 4.0,
+            raw: time / 6.0,
+            peer_first: time * 20.0,
+            again: time / 8.0,
+            peer_again: time * 40.0,
+            status: time / 8.0,
+            peak_mib: 20.0,
+            guard: None,
+        }
+    }
+
+    #[test]
+    fn bounds_are_judged_where_they_are_promised() {
+        let report = Report::new(&[series(1_000, 0.09), series(10_000, 0.8)]);
+        assert!(report.all_met(), "{report}");
+        assert_eq!(report.rows.iter().filter(|row| row.verdict == Verdict::Ok).count(), 9);
+        let text = report.to_string();
+        assert!(text.contains("growth of status, 1000 to 10000"), "{text}");
+    }
+
+    #[test]
+    fn each_bound_can_be_missed() {
+        let good = || Series { guard: Some((0.004, 0.002)), ..series(10_000, 0.8) };
+        assert!(Report::new(&[good()]).all_met());
+        let spoilt: [(&str, Spoil); 7] = [
+            ("first", |s| s.first = 2.0),
+            ("bind", |s| s.bind = s.raw * 2.1),
+            ("again", |s| s.again = 0.16),
+            ("peer again", |s| s.peer_again = s.again * 199.0),
+            ("status", |s| s.status = 0.16),
+            ("peak", |s| s.peak_mib = 65.0),
+            ("guard", |s| s.guard = Some((0.0061, 0.003))),
+        ];
+        for (name, spoil) in spoilt {
+            let mut series = good();
+            spoil(&mut series);
+            assert!(!Report::new(&[series]).all_met(), "{name}");
+        }
+        assert!(!Report::new(&[series(1_000, 0.06), good()]).all_met(), "growth");
+    }
+}

@@ -1,0 +1,229 @@
+//! Carrying out a checked plan: for each step intent, act, record. What to do when a step fails is fixed by what a step
+//! is ([`Step::mapping`](datastore_core::step::Step::mapping)); there is no policy here.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use datastore_core::plan::Plan;
+use datastore_core::step::Action;
+
+use crate::event::{Event, Listener};
+use crate::journal_file::Journal;
+use crate::steps::{self, Failure, Hands};
+
+/// How many steps one synced intent covers.
+const BATCH: usize = 512;
+
+/// What became of the steps.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    /// How many steps hold.
+    pub(crate) done: usize,
+    /// Mappings that failed, by number, with the reason.
+    pub(crate) failed: BTreeMap<u32, Failure>,
+    /// Why everything was taken back, if so.
+    pub(crate) aborted: Option<Failure>,
+    /// Steps that could not be taken back: what holds now is neither old nor new there.
+    pub(crate) stuck: Vec<String>,
+    /// The time that binds took.
+    pub(crate) binding: Duration,
+}
+
+/// Carries out the steps of a plan.
+pub(crate) fn carry_out(hands: &Hands<'_>, plan: &Plan, journal: &mut Journal, listener: &mut dyn Listener) -> Carried {
+    let mut run = Run {
+        hands,
+        plan,
+        journal,
+        carried: Carried::default(),
+        done: vec![false; plan.steps.len()],
+        out: HashSet::new(),
+        failed_at: HashMap::new(),
+    };
+    run.go(listener);
+    run.settle();
+    run.carried.done = run.done.iter().filter(|d| **d).count();
+    run.carried
+}
+
+struct Run<'a> {
+    hands: &'a Hands<'a>,
+    plan: &'a Plan,
+    journal: &'a mut Journal,
+    carried: Carried,
+    /// Which steps hold.
+    done: Vec<bool>,
+    /// Mappings that failed.
+    out: HashSet<u32>,
+    /// At which step each of them failed.
+    failed_at: HashMap<u32, usize>,
+}
+
+impl Run<'_> {
+    fn go(&mut self, listener: &mut dyn Listener) {
+        let steps = &self.plan.steps;
+        let mut first = 0;
+        while first < steps.len() {
+            let last = (first + BATCH).min(steps.len()) - 1;
+            if let Err(error) = self.journal.intent(first, last) {
+                self.abort(error.into(), listener);
+                return;
+            }
+            let mut begun = first;
+            let mut clock = Clock::default();
+            for i in first..=last {
+                let step = &steps[i];
+                if step.mapping.is_some_and(|m| self.out.contains(&m)) {
+                    self.record_done(begun, i);
+                    begun = i + 1;
+                    continue;
+                }
+                clock.enter(matches!(step.action, Action::Bind { .. }), &mut self.carried.binding);
+                match steps::act(self.hands, &step.action, &self.out) {
+                    Ok(()) => self.done[i] = true,
+                    Err(failure) => {
+                        self.record_done(begun, i);
+                        begun = i + 1;
+                        let _ = self.journal.failed(i, &failure.error.chain());
+                        if !self.fail(i, failure, listener) {
+                            return;
+                        }
+                    }
+                }
+            }
+            clock.enter(false, &mut self.carried.binding);
+            self.record_done(begun, last + 1);
+            listener.event(&Event::Done { steps: last + 1, of: steps.len(), what: &steps[last].action.to_string() });
+            first = last + 1;
+        }
+    }
+
+    /// Records the steps from `begun` up to but not with `end`.
+    fn record_done(&mut self, begun: usize, end: usize) {
+        if begun < end {
+            // A record that is lost costs nothing: recovery looks at the machine, not at this line.
+            let _ = self.journal.done(begun, end - 1);
+        }
+    }
+
+    /// A step failed. Says whether the others go on.
+    fn fail(&mut self, at: usize, failure: Failure, listener: &mut dyn Listener) -> bool {
+        let step = &self.plan.steps[at];
+        let mut served: Vec<u32> = step.mapping.into_iter().chain(step.action.serves()).collect();
+        served.retain(|m| !self.out.contains(m));
+        served.sort_unstable();
+        served.dedup();
+        if served.is_empty() {
+            self.abort(failure, listener);
+            return false;
+        }
+        let Failure { reason, error } = failure;
+        let (kind, message) = (error.kind(), error.chain());
+        let hint = error.get_hint().map(str::to_owned);
+        for mapping in served {
+            self.failed_at.insert(mapping, at);
+            let mut copy = datastore_core::Error::new(kind, message.clone());
+            if let Some(hint) = &hint {
+                copy = copy.hint(hint.clone());
+            }
+            self.out(mapping, Failure { reason, error: copy }, listener);
+        }
+        true
+    }
+
+    /// Takes a mapping's own steps back, the last one first.
+    fn out(&mut self, mapping: u32, failure: Failure, listener: &mut dyn Listener) {
+        let subject = &self.plan.mappings[mapping as usize];
+        listener.event(&Event::Failed {
+            app: subject.app.as_str(),
+            mount_point: &subject.mount_point.to_string(),
+            why: &failure.error.chain(),
+        });
+        self.out.insert(mapping);
+        self.carried.failed.insert(mapping, failure);
+        for i in (0..self.plan.steps.len()).rev() {
+            if self.done[i] && self.plan.steps[i].mapping == Some(mapping) {
+                self.undo(i);
+            }
+        }
+    }
+
+    /// Takes everything back.
+    fn abort(&mut self, failure: Failure, listener: &mut dyn Listener) {
+        listener.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
+        for i in (0..self.plan.steps.len()).rev() {
+            if self.done[i] {
+                self.undo(i);
+            }
+        }
+        self.carried.aborted = Some(failure);
+    }
+
+    /// Takes a step back, but for the parts of it that it left out.
+    fn undo(&mut self, i: usize) {
+        let Some(back) = self.plan.steps[i].action.inverse() else { return };
+        let left_out: HashSet<u32> = self.out.iter().copied().filter(|m| self.left_out(i, *m)).collect();
+        let outcome = steps::act(self.hands, &back, &left_out);
+        if let Err(failure) = &outcome {
+            self.carried.stuck.push(format!("{back}: {}", failure.error.chain()));
+        } else {
+            self.done[i] = false;
+        }
+        let _ = self.journal.undone(i, outcome.err().map(|f| f.error.chain()).as_deref());
+    }
+
+    /// Takes the lines of failed mappings out of fstab and the manifests again: once for all of them, at the end.
+    fn settle(&mut self) {
+        if self.out.is_empty() || self.carried.aborted.is_some() {
+            return;
+        }
+        let steps = &self.plan.steps;
+        let whole = (0..steps.len()).rev().filter(|&i| self.done[i] && steps[i].mapping.is_none());
+        let mut rewrote_fstab = false;
+        for i in whole.collect::<Vec<_>>() {
+            let Some(back) = steps[i].action.inverse() else { continue };
+            // Only what was done for them before they failed; a step that came later left them out already.
+            let was_done: HashSet<u32> =
+                back.serves().filter(|m| self.out.contains(m) && !self.left_out(i, *m)).collect();
+            if was_done.is_empty() {
+                continue;
+            }
+            let others: HashSet<u32> = back.serves().filter(|m| !was_done.contains(m)).collect();
+            if let Err(failure) = steps::act(self.hands, &back, &others) {
+                self.carried.stuck.push(format!("{back}: {}", failure.error.chain()));
+            }
+            rewrote_fstab |= matches!(back, Action::Fstab { .. });
+        }
+        if rewrote_fstab
+            && steps.iter().any(|s| matches!(s.action, Action::ReloadSystemd))
+            && let Err(failure) = steps::act(self.hands, &Action::ReloadSystemd, &HashSet::new())
+        {
+            self.carried.stuck.push(failure.error.chain());
+        }
+    }
+
+    /// Whether a mapping had failed before a step was done, so that the step left it out.
+    fn left_out(&self, step: usize, mapping: u32) -> bool {
+        let failed_at = self.failed_at.get(&mapping).copied().unwrap_or(usize::MAX);
+        failed_at < step
+    }
+}
+
+/// Measures how long binds take, looking at the clock only where they begin and end.
+#[derive(Default)]
+struct Clock {
+    since: Option<Instant>,
+}
+
+impl Clock {
+    fn enter(&mut self, binds: bool, total: &mut Duration) {
+        match (self.since, binds) {
+            (None, true) => self.since = Some(Instant::now()),
+            (Some(since), false) => {
+                *total += since.elapsed();
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The guard: quick, because it runs before every start of a service, and closed when in doubt.
+//!
+//! It asks the same question as status, of one app: it reads only that app's configuration, asks the kernel only about the mounts that
+//! matter, and cuts only the lines that matter out of the manifest. So its answer does not take longer when ten thousand
+//! other binds are there.
+
+use std::collections::BTreeMap;
+
+use datastore_core::fstab::Fstab;
+use datastore_core::manifest::{DIRECTORY, Manifest};
+use datastore_core::mountinfo::MountTable;
+use datastore_core::observed::{FileFacts, Lookup, MappingFacts, Observed, Place, Probe};
+use datastore_core::resolve::{Incumbents, resolve};
+use datastore_core::standing::{Ask, Standing, View};
+use datastore_core::state::State;
+use datastore_core::value::AppName;
+use datastore_core::wanted::Wanted;
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
+
+use crate::engine::{Engine, demand_globals};
+use crate::load;
+use crate::observe;
+use crate::place::{Want, look};
+use crate::root::Root;
+use crate::sys::statmount;
+
+/// Refuses unless every mapping of the app is bound to the right store.
+pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
+    let root = engine.root();
+    let inputs = load::load(root, Some(app))?;
+    demand_globals(&inputs)?;
+    let wanted = resolve(inputs, &Incumbents::new());
+    let Some(declared) = wanted.app(app) else {
+        return Err(Error::new(ErrorKind::Usage, format!("no app is called `{app}`; it must not start"))
+            .hint("datastore status"));
+    };
+    if let Some(problem) = &declared.problem {
+        return Err(refusal(app, "", &problem.detail, &problem.hint));
+    }
+    let paths = wanted.of_app(app).map(|(_, m)| m.mount_point.clone());
+    let paths: Vec<AbsPath> = paths.chain(wanted.volumes.iter().map(|v| v.path.clone())).collect();
+    let mounts = match mounts_at(root, &paths)? {
+        Some(table) => table,
+        None => observe::mounts(root)?,
+    };
+    let probe = Probe::of(&wanted, &mounts, |i| wanted.mappings[i].app == *app);
+    let observed = glance(engine, &wanted, &probe, mounts)?;
+    let view = View::new(&wanted, &observed);
+    let mut mappings = 0;
+    for (i, mapping) in wanted.of_app(app) {
+        mappings += 1;
+        let standing = view.assess(i, Ask { by_name: true, ..Ask::default() });
+        // Drift (a mode, an option) is no reason to keep an app from the right data; status shows it.
+        let bound_right = standing.bound.as_ref().is_some_and(|b| b.right);
+        let good = matches!(standing.state, State::Active | State::Drifted) && bound_right;
+        if !good {
+            return Err(explain(engine, app, &mapping.mount_point, &standing));
+        }
+    }
+    if mappings == 0 {
+        return Err(refusal(app, "", "it declares no mapping", &format!("datastore config show {app}")));
+    }
+    Ok(())
+}
+
+/// Why the app must not start. That it must not is certain by now, so there is time for a full look, which knows more
+/// (whether it was stopped on purpose, what fstab says).
+fn explain(engine: &Engine, app: &AppName, mount_point: &AbsPath, seen: &Standing) -> Error {
+    let place = mount_point.to_string();
+    let full = engine.status(std::slice::from_ref(app)).ok();
+    let row = full.and_then(|s| s.mappings.into_iter().find(|r| r.mount_point == place && r.state != State::Active));
+    let (state, detail, hint) = match row {
+        Some(row) => (row.state, row.detail, row.hint),
+        None => (seen.state, seen.detail.clone(), seen.hint.clone()),
+    };
+    let detail = if state == State::Refused { detail } else { format!("it is {state}: {detail}") };
+    refusal(app, &format!("{place}: "), &detail, &hint)
+}
+
+fn refusal(app: &AppName, place: &str, detail: &str, hint: &str) -> Error {
+    let error = Error::new(ErrorKind::Refused, format!("`{app}` must not start: {place}{detail}"));
+    if hint.is_empty() { error.hint(format!("datastore status {app}")) } else { error.hint(hint) }
+}
+
+/// Just the facts that tell whether the binds are right.
+fn glance(engine: &Engine, wanted: &Wanted, probe: &Probe, mounts: MountTable) -> Result<Observed> {
+    let root = engine.root();
+    let ids = engine.ids()?;
+    let facts = |a: &datastore_core::observed::MappingProbe| MappingFacts {
+        mount_point: look(root, &a.mount_point, Want::default()),
+        beneath: Place::Hidden,
+        store: look(root, &a.store, Want { empty: false, id: true }),
+    };
+    let mut manifests = BTreeMap::new();
+    for home in &probe.homes {
+        let keys: Vec<String> =
+            wanted.mappings.iter().filter(|m| m.home == *home).map(datastore_core::mapping::Mapping::key).collect();
+        manifests.insert(home.clone(), manifest(root, home, &keys));
+    }
+    let find = |name: &datastore_core::value::OwnerName, lookup: Lookup| (name.clone(), lookup);
+    Ok(Observed {
+        privileged: rustix::process::geteuid().is_root(),
+        systemd: false,
+        now: 0,
+        mounts,
+        fstab: Fstab::parse(b""),
+        fstab_fixed: None,
+        volumes: probe.volumes.iter().map(|path| observe::volume(root, path)).collect(),
+        mappings: probe.mappings.iter().map(|m| m.as_ref().map(facts)).collect(),
+        manifests,
+        users: probe.users.iter().map(|n| find(n, ids.user(n.as_str()))).collect(),
+        groups: probe.groups.iter().map(|n| find(n, ids.group(n.as_str()))).collect(),
+        unfinished: Vec::new(),
+        running: Vec::new(),
+        mark: 0,
+    })
+}
+
+/// The entries of some stores, without reading the others.
+fn manifest(root: &Root, home: &AbsPath, keys: &[String]) -> FileFacts<Manifest> {
+    let path = home.child(DIRECTORY).child("manifest.toml");
+    match observe::read(root, &path) {
+        Ok(None) => FileFacts::Absent,
+        Err(error) if error.kind() == ErrorKind::Privilege => FileFacts::Hidden,
+        Err(error) => FileFacts::Damaged(error.chain()),
+        Ok(Some(bytes)) => match std::str::from_utf8(&bytes) {
+            Err(_) => FileFacts::Damaged("it is not UTF-8".into()),
+            Ok(text) => Manifest::only(text, keys).map_or_else(|e| FileFacts::Damaged(e.to_string()), FileFacts::Is),
+        },
+    }
+}
+
+/// A mount table of just the mounts that hold these paths, by statmount(2); `None` where the kernel does not have it.
+fn mounts_at(root: &Root, paths: &[AbsPath]) -> Result<Option<MountTable>> {
+    let mut lines: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    let top = AbsPath::root();
+    for path in paths.iter().chain([&top]) {
+        // A path that is not there lies in the mount of whatever is above it; that one is asked about too.
+        for at in std::iter::once(path.clone()).chain(path.ancestors()) {
+            let Ok(place) = root.place(&at) else { continue };
+            match statmount::containing(place.entry()) {
+                Ok(Some(found)) => {
+                    lines.entry(found.mnt_id).or_insert_with(|| found.mountinfo_line());
+                    break;
+                }
+                Ok(None) => return Ok(None),
+                Err(error) if error.errno() == rustix::io::Errno::NOENT => continue,
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+    let Ok(table) = MountTable::parse(lines.into_values().flatten().collect::<Vec<u8>>()) else { return Ok(None) };
+    Ok(Some(if root.is_machine() { table } else { table.rebased(root.path()) }))
+}

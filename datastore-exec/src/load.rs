@@ -1,0 +1,159 @@
+//! Reading the configuration: which files there are, who could have changed them, and their bytes. What they mean is
+//! core's business.
+//!
+//! A file is believed only if nobody but root (or, for a caller that is not root, the caller itself) could have written it: the
+//! file and every directory above it up to the root belong to root and cannot be written by group or others, as sudo(8)
+//! demands of sudoers. The owner is checked on the very descriptor that is read.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use datastore_core::config::{Content, Input, MAX_FILE, Role, role_of};
+use datastore_core::path::printable;
+use datastore_core::value::AppName;
+use datastore_core::{AbsPath, Result};
+use rustix::fs::OFlags;
+
+use crate::root::{Miss, Root};
+use crate::sys::fd::{self, Entry};
+use crate::sys::stat::{self, Facts, Kind};
+
+/// The main configuration file.
+pub(crate) const GLOBALS: &str = "/etc/datastore.conf";
+/// The directory of configlets.
+pub(crate) const CONFIGLETS: &str = "/etc/datastore.d";
+const CLEAROS_GLOBALS: &str = "/etc/clearos/storage.conf";
+const CLEAROS: &str = "/etc/clearos/storage.d";
+/// More files than this in one directory are no configuration.
+const MOST_FILES: usize = 50_000;
+
+/// Reads every file of the configuration, or only what concerns one app.
+///
+/// A file that cannot be read is an input too, with the reason: core reports it and refuses what depends on it.
+pub(crate) fn load(root: &Root, only: Option<&AppName>) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for (path, role) in [(GLOBALS, Role::Globals), (CLEAROS_GLOBALS, Role::ClearOsGlobals)] {
+        let path = AbsPath::literal(path);
+        let above = path.parent().unwrap_or_else(AbsPath::root);
+        if let Some(directory) = Directory::open(root, &above) {
+            inputs.extend(directory.read(path.file_name(), role, ""));
+        }
+    }
+    for path in [CONFIGLETS, CLEAROS] {
+        let Some(directory) = Directory::open(root, &AbsPath::literal(path)) else { continue };
+        for name in directory.names(only)? {
+            let Some((role, app)) = std::str::from_utf8(&name).ok().and_then(|n| role_of(path, n)) else { continue };
+            inputs.extend(directory.read(&name, role, app));
+        }
+    }
+    Ok(inputs)
+}
+
+/// A directory of configuration, open, with what is wrong with it.
+struct Directory {
+    path: AbsPath,
+    /// The directory, or why it cannot be read.
+    opened: std::result::Result<OwnedFd, String>,
+    /// Why its files cannot be believed.
+    doubt: Option<String>,
+}
+
+impl Directory {
+    /// `None` if it is not there.
+    fn open(root: &Root, path: &AbsPath) -> Option<Self> {
+        let opened = match root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) {
+            Ok(fd) => Ok(fd),
+            Err(Miss::Absent(_)) => return None,
+            Err(other) => Err(other.to_string()),
+        };
+        let mut doubt = None;
+        for above in std::iter::once(path.clone()).chain(path.ancestors()) {
+            match root.stat(&above) {
+                Ok(facts) => doubt = doubt.or_else(|| changeable(&facts, &above.to_string())),
+                Err(miss) => doubt = doubt.or_else(|| Some(miss.to_string())),
+            }
+        }
+        Some(Self { path: path.clone(), opened, doubt })
+    }
+
+    /// The names in it; for one app, just those that the app can have, without reading the directory.
+    fn names(&self, only: Option<&AppName>) -> Result<Vec<Vec<u8>>> {
+        if let Some(app) = only {
+            let suffixes = ["", ".local", "_default", "-system"];
+            return Ok(suffixes.iter().map(|s| format!("{app}{s}.conf").into_bytes()).collect());
+        }
+        let mut names = Vec::new();
+        if let Ok(fd) = &self.opened {
+            fd::each_name(fd, |name| {
+                names.push(name.to_vec());
+                names.len() < MOST_FILES
+            })?;
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// One file of it; `None` if it is not there.
+    fn read(&self, name: &[u8], role: Role, app: &str) -> Option<Input> {
+        let input = |content| Input {
+            path: self.path.join(name).map_or_else(|_| printable(name), |p| p.to_string()),
+            role,
+            app: app.to_owned(),
+            content,
+        };
+        let dir = match &self.opened {
+            Ok(fd) => fd,
+            Err(why) => return Some(input(Content::Unreadable(format!("{} cannot be read: {why}", self.path)))),
+        };
+        // Not blocking: a FIFO in the directory must not hold anybody up.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match fd::open(Entry::new(dir, name), flags, 0) {
+            Ok(file) => file,
+            Err(error) => match error.errno() {
+                rustix::io::Errno::NOENT => return None,
+                rustix::io::Errno::LOOP => {
+                    return Some(input(Content::Unsafe(
+                        "the file is a symbolic link; put the file itself here".into(),
+                    )));
+                }
+                _ => return Some(input(Content::Unreadable(error.to_string()))),
+            },
+        };
+        Some(input(self.content(&file)))
+    }
+
+    fn content(&self, file: &OwnedFd) -> Content {
+        let facts = match stat::facts(Entry::itself(file)) {
+            Ok(facts) => facts,
+            Err(error) => return Content::Unreadable(error.to_string()),
+        };
+        if facts.kind != Kind::File {
+            return Content::Unsafe("it is no regular file".into());
+        }
+        if let Some(why) = changeable(&facts, "the file").or_else(|| self.doubt.clone()) {
+            return Content::Unsafe(why);
+        }
+        if facts.size > MAX_FILE {
+            return Content::Unreadable(format!(
+                "the file has {} bytes; configuration has at most {MAX_FILE}",
+                facts.size
+            ));
+        }
+        match fd::read_all(file.as_fd(), usize::try_from(MAX_FILE).unwrap_or(usize::MAX)) {
+            Ok(bytes) => Content::Bytes(bytes),
+            Err(error) => Content::Unreadable(error.to_string()),
+        }
+    }
+}
+
+/// Who other than root could change it, as a sentence; `None` if nobody.
+fn changeable(facts: &Facts, what: &str) -> Option<String> {
+    let me = rustix::process::geteuid().as_raw();
+    if facts.uid != 0 && facts.uid != me {
+        return Some(format!("{what} belongs to user {}, not to root", facts.uid));
+    }
+    match facts.mode.bits() & 0o022 {
+        0 => None,
+        0o020 => Some(format!("{what} is writable by its group (mode {})", facts.mode)),
+        _ => Some(format!("{what} is writable by others (mode {})", facts.mode)),
+    }
+}

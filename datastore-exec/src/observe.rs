@@ -1,0 +1,203 @@
+//! Answers core's probe: one look at everything that was asked for, and no opinion about it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use datastore_core::fstab::Fstab;
+use datastore_core::manifest::{DIRECTORY, Manifest, ManifestError, VolumeFile};
+use datastore_core::mountinfo::MountTable;
+use datastore_core::observed::{
+    FileFacts, Lookup, MappingFacts, MappingProbe, Observed, Place, Probe, Space, VolumeFacts,
+};
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
+use rustix::fs::{OFlags, StatVfsMountFlags};
+
+use crate::beneath::Beneath;
+use crate::journal_file;
+use crate::place::{Want, look};
+use crate::root::{Miss, Root};
+use crate::sys::ids::Ids;
+use crate::sys::stat::{self, Kind};
+use crate::sys::{Entry, fd, flags, proc};
+
+/// Where fstab is.
+pub(crate) const FSTAB: &str = "/etc/fstab";
+/// The most that is read of fstab or of a manifest.
+const LIMIT: usize = 64 << 20;
+
+/// From so many mappings on, a second thread is worth its start.
+const MANY: usize = 512;
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Care {
+    /// Whether to look at what lies under live binds, which takes a private copy of the mount above them.
+    pub(crate) beneath: bool,
+}
+
+/// The kernel's mount table below the root.
+pub(crate) fn mounts(root: &Root) -> Result<MountTable> {
+    let bytes = proc::mountinfo().map_err(|e| e.because("the kernel's mount table cannot be read"))?;
+    let table = MountTable::parse(bytes)
+        .map_err(|e| Error::new(ErrorKind::Invalid, "the kernel's mount table cannot be understood").caused_by(e))?;
+    Ok(if root.is_machine() { table } else { table.rebased(root.path()) })
+}
+
+/// `/etc/fstab`; an empty one if there is none.
+pub(crate) fn fstab(root: &Root) -> Result<Fstab> {
+    Ok(Fstab::parse(&read(root, &AbsPath::literal(FSTAB))?.unwrap_or_default()))
+}
+
+/// A whole file of ours; `None` if it is not there.
+pub(crate) fn read(root: &Root, path: &AbsPath) -> Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match root.open_file(path, flags, 0) {
+        Ok(file) => Ok(Some(fd::read_all(file, LIMIT).map_err(|e| e.because(format!("{path} cannot be read")))?)),
+        Err(Miss::Absent(_)) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Looks at everything that the probe asks for.
+pub(crate) fn observe(
+    root: &Root,
+    ids: &Ids,
+    probe: &Probe,
+    (fstab, mounts): (Fstab, MountTable),
+    care: Care,
+) -> Result<Observed> {
+    let operations = journal_file::scan(root)?;
+    let (mappings, manifests) = std::thread::scope(|scope| {
+        let manifests = scope.spawn(|| manifests(&root.fork(), probe));
+        let mappings = look_at_mappings(root, &mounts, &probe.mappings, care);
+        (mappings, manifests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let names = |set: &std::collections::BTreeSet<datastore_core::value::OwnerName>, find: &dyn Fn(&str) -> Lookup| {
+        set.iter().map(|name| (name.clone(), find(name.as_str()))).collect::<HashMap<_, _>>()
+    };
+    Ok(Observed {
+        privileged: rustix::process::geteuid().is_root(),
+        systemd: root.is_machine() && std::path::Path::new("/run/systemd/system").is_dir(),
+        now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX)),
+        fstab_fixed: fixed(root, &mounts),
+        mounts,
+        fstab,
+        volumes: probe.volumes.iter().map(|path| volume(root, path)).collect(),
+        mappings,
+        manifests,
+        users: names(&probe.users, &|n| ids.user(n)),
+        groups: names(&probe.groups, &|n| ids.group(n)),
+        unfinished: operations.unfinished,
+        running: operations.running,
+        mark: operations.mark,
+    })
+}
+
+/// Looks at every mapping; at many of them with two threads, since most of the time goes into the kernel.
+fn look_at_mappings(
+    root: &Root,
+    mounts: &MountTable,
+    asked: &[Option<MappingProbe>],
+    care: Care,
+) -> Vec<Option<MappingFacts>> {
+    let look = |root: &Root, asked: &[Option<MappingProbe>]| -> Vec<Option<MappingFacts>> {
+        let mut beneath = care.beneath.then(|| Beneath::new(root));
+        asked.iter().map(|asked| asked.as_ref().map(|asked| mapping(root, mounts, beneath.as_mut(), asked))).collect()
+    };
+    if asked.len() < MANY {
+        return look(root, asked);
+    }
+    let (first, second) = asked.split_at(asked.len() / 2);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| look(&root.fork(), second));
+        let mut all = look(root, first);
+        all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        all
+    })
+}
+
+fn mapping(root: &Root, mounts: &MountTable, beneath: Option<&mut Beneath<'_>>, asked: &MappingProbe) -> MappingFacts {
+    let store = look(root, &asked.store, Want { empty: false, id: true });
+    if mounts.at(&asked.mount_point).is_none() {
+        let bare = look(root, &asked.beneath, Want { empty: true, id: false });
+        return MappingFacts { mount_point: bare.clone(), beneath: bare, store };
+    }
+    MappingFacts {
+        mount_point: look(root, &asked.mount_point, Want::default()),
+        beneath: beneath.map_or(Place::Hidden, |b| b.look(&asked.mount_point)),
+        store,
+    }
+}
+
+/// One volume.
+pub(crate) fn volume(root: &Root, path: &AbsPath) -> VolumeFacts {
+    let top = look(root, path, Want::default());
+    let mut facts = VolumeFacts { top, file: FileFacts::Absent, space: None, read_only: false };
+    if facts.top.dir().is_none() {
+        if facts.top == Place::Hidden {
+            facts.file = FileFacts::Hidden;
+        }
+        return facts;
+    }
+    facts.file = volume_file(root, &path.child(DIRECTORY).child("volume.toml"));
+    if let Ok(dir) = root.open_dir(path)
+        && let Ok(vfs) = rustix::fs::fstatvfs(&dir)
+    {
+        facts.read_only = vfs.f_flag.contains(StatVfsMountFlags::RDONLY);
+        facts.space = Some(Space {
+            bytes: vfs.f_blocks.saturating_mul(vfs.f_frsize),
+            bytes_free: vfs.f_bfree.saturating_mul(vfs.f_frsize),
+            inodes: vfs.f_files,
+            inodes_free: vfs.f_ffree,
+        });
+    }
+    facts
+}
+
+/// A volume's identity file.
+pub(crate) fn volume_file(root: &Root, path: &AbsPath) -> FileFacts<VolumeFile> {
+    own_file(root, path, VolumeFile::parse)
+}
+
+/// One of our own files on a volume, read and understood.
+fn own_file<T>(root: &Root, path: &AbsPath, parse: impl Fn(&str) -> Result<T, ManifestError>) -> FileFacts<T> {
+    match read(root, path) {
+        Ok(None) => FileFacts::Absent,
+        Err(error) if error.kind() == ErrorKind::Privilege => FileFacts::Hidden,
+        Err(error) => FileFacts::Damaged(error.chain()),
+        Ok(Some(bytes)) => match std::str::from_utf8(&bytes).map_err(|_| "it is not UTF-8".to_owned()) {
+            Ok(text) => parse(text).map_or_else(|e| FileFacts::Damaged(e.to_string()), FileFacts::Is),
+            Err(why) => FileFacts::Damaged(why),
+        },
+    }
+}
+
+fn manifests(root: &Root, probe: &Probe) -> BTreeMap<AbsPath, FileFacts<Manifest>> {
+    let path = |home: &AbsPath| home.child(DIRECTORY).child("manifest.toml");
+    probe.homes.iter().map(|home| (home.clone(), own_file(root, &path(home), Manifest::parse))).collect()
+}
+
+/// Why fstab cannot be replaced, if that can be told beforehand.
+fn fixed(root: &Root, mounts: &MountTable) -> Option<String> {
+    let (etc, path) = (AbsPath::literal("/etc"), AbsPath::literal(FSTAB));
+    if mounts.at(&path).is_some() {
+        return Some("something is mounted on the file itself".into());
+    }
+    let dir = match root.open_dir(&etc) {
+        Ok(dir) => dir,
+        Err(miss) => return Some(miss.to_string()),
+    };
+    if rustix::fs::fstatvfs(&dir).is_ok_and(|v| v.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+        return Some("the file system of /etc is read-only".into());
+    }
+    let file = Entry::new(&dir, path.file_name());
+    match stat::facts(file) {
+        Ok(facts) if facts.kind == Kind::Symlink => Some("it is a symbolic link".into()),
+        Ok(facts) if facts.kind != Kind::File => Some("it is no regular file".into()),
+        Ok(facts) if facts.immutable == Some(true) => Some("it is immutable (lsattr /etc/fstab)".into()),
+        _ if matches!(flags::immutable(Entry::itself(&dir)), Ok(flags::Immutable::Yes)) => {
+            Some("the directory /etc is immutable (lsattr -d /etc)".into())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,314 @@
+//! One operation: locks, journal, the steps, and what it came to.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use datastore_core::goal::{Apps, Goal};
+use datastore_core::journal::{Begin, OperationId, Outcome, VERSION};
+use datastore_core::plan::{Plan, Remark, Subject};
+use datastore_core::state::{Reason, State};
+use datastore_core::status::Row;
+use datastore_core::{Error, ErrorKind, Result};
+
+use crate::apply::{Carried, carry_out};
+use crate::engine::{Engine, Prepared, ms};
+use crate::event::{Event, Listener};
+use crate::journal_file::{self, Journal};
+use crate::lock::{self, Attempt, Held, Lock, Share};
+use crate::report::Report;
+use crate::run_files::{self, Progress, ProgressFile};
+use crate::steps::{Failure, Hands};
+
+/// How long a second caller waits for the first one before it is told who that is.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// On what terms a plan is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terms {
+    /// Somebody has seen it: exactly this plan or nothing.
+    AsShown,
+    /// Nobody has seen it: if the machine has changed meanwhile, it is made again.
+    Anew,
+    /// The same, to finish an operation that stopped half-way.
+    Recovering,
+}
+
+/// Whether the caller may change the machine.
+pub(crate) fn privileged() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Refuses a caller who may not.
+pub(crate) fn demand_privilege(what: &str) -> Result<()> {
+    if privileged() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Privilege, format!("only root may {what}; nothing has been changed"))
+        .hint("run it with sudo"))
+}
+
+/// Applies a plan.
+pub(crate) fn execute(
+    engine: &Engine,
+    mut prepared: Prepared,
+    terms: Terms,
+    listener: &mut dyn Listener,
+) -> Result<Report> {
+    if prepared.plan().is_empty() {
+        return Ok(report(&prepared, None, None, &Carried::default()));
+    }
+    demand_privilege(prepared.plan().goal.verb())?;
+    let mut locked = Vec::new();
+    let locks = loop {
+        match take_locks(engine, prepared.plan())? {
+            Ok(locks) => break locks,
+            Err(held) => {
+                // A run over everything leaves out what somebody else has in hand; one that was named is refused.
+                let Some(goal) = leave_out(&prepared.plan().goal, &held, terms) else { return Err(held.into()) };
+                locked.push(held);
+                prepared = engine.plan(&goal)?;
+            }
+        }
+    };
+    if journal_file::scan(engine.root())?.mark != prepared.mark {
+        // Somebody finished an operation between our look and our locks.
+        let again = engine.plan_with(&prepared.plan().goal, prepared.plan().seed)?;
+        if terms == Terms::AsShown && again.plan().id() != prepared.plan().id() {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "the machine has changed since the plan was made; nothing has been changed",
+            )
+            .hint("run the command again"));
+        }
+        prepared = again;
+        if prepared.plan().is_empty() {
+            return Ok(report(&prepared, None, None, &Carried::default()));
+        }
+    }
+    if prepared.interrupted && terms == Terms::AsShown {
+        return Err(Error::new(
+            ErrorKind::Interrupted,
+            "an earlier operation stopped half-way; nothing has been changed",
+        )
+        .hint("datastore recover"));
+    }
+    let mut report = journaled(engine, &prepared, listener)?;
+    drop(locks);
+    report.notes.extend(locked.iter().map(locked_row));
+    Ok(report)
+}
+
+/// The locks for a plan, or who has one of them. They are taken in the order of their names.
+fn take_locks(engine: &Engine, plan: &Plan) -> Result<std::result::Result<Vec<Lock>, Held>> {
+    let mut wanted: Vec<(String, Share)> = plan.apps().iter().map(|a| (format!("app-{a}"), Share::Exclusive)).collect();
+    wanted.extend(plan.volumes().iter().map(|v| (format!("volume-{v}"), Share::Shared)));
+    match &plan.goal {
+        Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => {
+            wanted.push((format!("volume-{}", request.name), Share::Exclusive));
+        }
+        Goal::VolumeRemove { name } => wanted.push((format!("volume-{name}"), Share::Exclusive)),
+        _ => {}
+    }
+    wanted.sort_by(|a, b| a.0.cmp(&b.0));
+    let what = plan.goal.to_string();
+    let mut locks = Vec::with_capacity(wanted.len());
+    for (name, share) in wanted {
+        match lock::take(engine.root(), &name, share, &what, PATIENCE)? {
+            Attempt::Taken(lock) => locks.push(lock),
+            Attempt::Held(held) => return Ok(Err(held)),
+        }
+    }
+    Ok(Ok(locks))
+}
+
+/// The goal without the app that is locked, if it named none.
+fn leave_out(goal: &Goal, held: &Held, terms: Terms) -> Option<Goal> {
+    let app = datastore_core::value::AppName::parse(held.name.strip_prefix("app-")?).ok()?;
+    match goal {
+        Goal::Apply(apps) if apps.names.is_empty() && terms != Terms::AsShown => {
+            let mut apps: Apps = apps.clone();
+            apps.except.push(app);
+            Some(Goal::Apply(apps))
+        }
+        _ => None,
+    }
+}
+
+fn locked_row(held: &Held) -> Row {
+    Row {
+        app: held.name.trim_start_matches("app-").to_owned(),
+        mount_point: String::new(),
+        store: String::new(),
+        volume: String::new(),
+        state: State::Refused,
+        reason: Some(Reason::Busy),
+        detail: held.to_string(),
+        hint: "wait until it has finished, then run the command again".into(),
+    }
+}
+
+/// A new operation's name, and the time in seconds since 1970.
+fn name() -> Result<(OperationId, i64, String)> {
+    let now = SystemTime::now();
+    let text = humantime::format_rfc3339_millis(now).to_string();
+    let mut random = [0; 4];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(|errno| {
+        Error::new(ErrorKind::System, "the kernel gives no random numbers").with_errno(errno.raw_os_error())
+    })?;
+    let seconds =
+        now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    let id = OperationId::new(&text, random).map_err(|e| Error::new(ErrorKind::System, e.to_string()))?;
+    Ok((id, seconds, text))
+}
+
+/// The steps between the first and the last line of the journal.
+fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) -> Result<Report> {
+    let begun = Instant::now();
+    let plan = prepared.plan();
+    let (operation, at, time) = name()?;
+    let begin = Begin {
+        version: VERSION,
+        operation: operation.clone(),
+        program: env!("CARGO_PKG_VERSION").into(),
+        at,
+        uid: rustix::process::getuid().as_raw(),
+        host: plan.host.clone(),
+        goal: plan.goal.clone(),
+        plan: plan.id(),
+        mappings: plan.mappings.clone(),
+        steps: plan.steps.clone(),
+    };
+    let mut journal = Journal::begin(engine.root(), &begin)?;
+    drop(begin);
+    listener.event(&Event::Begin { operation: operation.as_str(), plan });
+    let hands = Hands { root: engine.root(), ids: engine.ids()?, tag: operation.tag() };
+    let mut shown = Shown { inner: listener, file: ProgressFile::new(engine.root()), operation: &operation, plan, at };
+    shown.tell("running", 0, "", false);
+    let carried = carry_out(&hands, plan, &mut journal, &mut shown);
+    let outcome = match (&carried.aborted, carried.failed.is_empty()) {
+        (Some(_), _) => Outcome::Failed,
+        (None, false) => Outcome::Partly,
+        (None, true) => Outcome::Done,
+    };
+    let failed = carried.failed.len().max(usize::from(carried.aborted.is_some()));
+    let ended = journal.end(outcome, failed);
+    let word = match outcome {
+        Outcome::Done => "done",
+        Outcome::Partly => "partly",
+        Outcome::Failed | Outcome::Recovered => "failed",
+    };
+    shown.tell(word, carried.done, "", true);
+    listener.event(&Event::End { operation: operation.as_str() });
+    let line = format!(
+        "{time} {operation} {word} uid={} {} ({} of {} steps, {} failed)",
+        rustix::process::getuid().as_raw(),
+        plan.goal,
+        carried.done,
+        plan.steps.len(),
+        failed
+    );
+    let mut remarks = Vec::new();
+    for volume in &prepared.volumes {
+        if let Err(error) = run_files::log(engine.root(), volume, &line) {
+            remarks.push(Remark {
+                detail: format!("the log of {volume} could not be written: {}", error.chain()),
+                hint: String::new(),
+            });
+        }
+    }
+    ended?;
+    if let Some(Failure { error, .. }) = carried.aborted {
+        let holds = if carried.stuck.is_empty() {
+            "everything that was done before has been taken back".to_owned()
+        } else {
+            format!("not everything could be taken back: {}", carried.stuck.join("; "))
+        };
+        let hint = error.get_hint().unwrap_or("datastore status").to_owned();
+        return Err(Error::new(error.kind(), format!("{}; {holds}", error.message()))
+            .with_errno(error.errno().unwrap_or(0))
+            .hint(hint)
+            .caused_by(Cause(error.chain())));
+    }
+    let mut report = report(prepared, Some(operation), Some(outcome), &carried);
+    report.timing.apply_ms = ms(begun.elapsed());
+    report.remarks.extend(remarks);
+    Ok(report)
+}
+
+/// The chain of an error that has been taken apart.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Cause(String);
+
+fn report(prepared: &Prepared, operation: Option<OperationId>, outcome: Option<Outcome>, carried: &Carried) -> Report {
+    let plan = prepared.plan();
+    let mut remarks = plan.remarks.clone();
+    remarks.extend(
+        carried
+            .stuck
+            .iter()
+            .map(|what| Remark { detail: format!("could not be taken back: {what}"), hint: "datastore status".into() }),
+    );
+    let mut timing = prepared.timing;
+    timing.bind_ms = ms(carried.binding);
+    Report {
+        goal: plan.goal.to_string(),
+        operation,
+        plan: plan.id(),
+        outcome,
+        steps: plan.steps.len(),
+        done: carried.done,
+        failed: carried.failed.iter().map(|(i, failure)| failed_row(&plan.mappings[*i as usize], failure)).collect(),
+        notes: plan.notes.clone(),
+        remarks,
+        recovered: Vec::new(),
+        timing,
+    }
+}
+
+fn failed_row(subject: &Subject, failure: &Failure) -> Row {
+    Row {
+        app: subject.app.to_string(),
+        mount_point: subject.mount_point.to_string(),
+        store: subject.store.to_string(),
+        volume: subject.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
+        state: State::Refused,
+        reason: Some(failure.reason),
+        detail: failure.error.chain(),
+        hint: failure.error.get_hint().unwrap_or("datastore status").to_owned(),
+    }
+}
+
+/// Hands events on, and keeps the progress file.
+struct Shown<'a> {
+    inner: &'a mut dyn Listener,
+    file: ProgressFile<'a>,
+    operation: &'a OperationId,
+    plan: &'a Plan,
+    at: i64,
+}
+
+impl Shown<'_> {
+    fn tell(&mut self, state: &str, done: usize, what: &str, is_end: bool) {
+        let progress = Progress {
+            operation: self.operation,
+            goal: self.plan.goal.to_string(),
+            state,
+            since: self.at,
+            done,
+            steps: self.plan.steps.len(),
+            what: what.into(),
+            pid: std::process::id(),
+        };
+        // Progress is for onlookers: that it cannot be written must not stop the work.
+        let _ = self.file.write(&progress, is_end);
+    }
+}
+
+impl Listener for Shown<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Done { steps, what, .. } = event {
+            self.tell("running", *steps, what, false);
+        }
+        self.inner.event(event);
+    }
+}

@@ -1,0 +1,57 @@
+//! Finishing operations that stopped half-way: core says what to plan again, and it takes the same road as anything else.
+
+use datastore_core::journal::{OperationId, Outcome};
+use datastore_core::manifest::DIRECTORY;
+use datastore_core::recover;
+use datastore_core::resolve::resolve;
+use datastore_core::{AbsPath, ErrorKind, Result};
+
+use crate::engine::{Engine, incumbents};
+use crate::event::{Event, Listener};
+use crate::load::{self, CONFIGLETS};
+use crate::operation::{self, Terms};
+use crate::report::Report;
+use crate::{durable, journal_file, observe};
+
+/// Finishes every one of them, the oldest first.
+pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Vec<Report>> {
+    let scan = journal_file::scan(engine.root())?;
+    if scan.unfinished.is_empty() {
+        return Ok(Vec::new());
+    }
+    operation::demand_privilege("recover")?;
+    let mut reports = Vec::new();
+    for recovery in recover::recover(&scan.unfinished) {
+        let goal = recovery.goal.as_ref().map(ToString::to_string).unwrap_or_default();
+        listener.event(&Event::Recovering { operation: recovery.operation.as_str(), goal: &goal });
+        clean(engine, &recovery.operation)?;
+        if let Some(goal) = &recovery.goal {
+            let finished = engine.plan(goal).and_then(|p| operation::execute(engine, p, Terms::Recovering, listener));
+            match finished {
+                Ok(report) => reports.push(report),
+                // What it was about is gone by now (an app, a disk): then there is nothing left to finish.
+                Err(error) if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Refused) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        journal_file::close(engine.root(), &recovery.operation, Outcome::Recovered)?;
+    }
+    Ok(reports)
+}
+
+/// Removes the temporary files that it left beside files that it was replacing.
+fn clean(engine: &Engine, operation: &OperationId) -> Result<()> {
+    let root = engine.root();
+    let wanted = resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?));
+    let mut places = vec![AbsPath::literal("/etc"), AbsPath::literal(CONFIGLETS)];
+    places.extend(wanted.mappings.iter().map(|m| m.home.child(DIRECTORY)));
+    places.extend(wanted.volumes.iter().map(|v| v.path.child(DIRECTORY)));
+    places.sort();
+    places.dedup();
+    for place in places {
+        for file in durable::leftovers(root, &place, operation.tag())? {
+            durable::remove_leftover(root, &file, operation.tag())?;
+        }
+    }
+    Ok(())
+}

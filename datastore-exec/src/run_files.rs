@@ -1,0 +1,117 @@
+//! What other programs see of an operation: `/run/datastore/ops/<id>.json` while it runs, and one line in each volume's log.
+//!
+//! Neither is needed for recovery, so neither is synced, and a failure to write one fails no operation: it is told.
+
+use std::time::{Duration, Instant};
+
+use datastore_core::journal::OperationId;
+use datastore_core::value::Attrs;
+use datastore_core::{AbsPath, Error, Result};
+use rustix::fs::OFlags;
+use serde::Serialize;
+
+use crate::durable;
+use crate::root::Root;
+use crate::sys::{Entry, fd};
+
+/// Where the progress of operations is.
+const OPS: &str = "/run/datastore/ops";
+/// How many of them are kept.
+const KEPT: usize = 50;
+/// How often a running operation says how far it is.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// The content of `/run/datastore/ops/<id>.json`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Progress<'a> {
+    pub(crate) operation: &'a OperationId,
+    pub(crate) goal: String,
+    /// `running`, or how it ended.
+    pub(crate) state: &'a str,
+    /// Seconds since 1970.
+    pub(crate) since: i64,
+    pub(crate) done: usize,
+    pub(crate) steps: usize,
+    /// The last step, as a sentence.
+    pub(crate) what: String,
+    pub(crate) pid: u32,
+}
+
+/// Writes the progress of one operation.
+pub(crate) struct ProgressFile<'a> {
+    root: &'a Root,
+    last: Option<Instant>,
+}
+
+impl<'a> ProgressFile<'a> {
+    pub(crate) fn new(root: &'a Root) -> Self {
+        Self { root, last: None }
+    }
+
+    /// Writes it, unless that was done a moment ago and this is not the end.
+    pub(crate) fn write(&mut self, progress: &Progress<'_>, is_end: bool) -> Result<()> {
+        if !is_end && self.last.is_some_and(|l| l.elapsed() < EVERY) {
+            return Ok(());
+        }
+        self.last = Some(Instant::now());
+        let dir = make_dirs(self.root, OPS, 0o755)?;
+        let name = format!("{}.json", progress.operation);
+        let temporary = format!(".{name}.tmp");
+        let text = serde_json::to_vec(progress).unwrap_or_default();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let file = fd::open(Entry::new(&dir, temporary.as_bytes()), flags, 0o644)?;
+        fd::set_mode(&file, 0o644)?;
+        fd::write_all(&file, &text)?;
+        rustix::fs::renameat(&dir, temporary.as_str(), &dir, name.as_str()).map_err(|errno| {
+            Error::new(datastore_core::ErrorKind::System, format!("{OPS}/{name} cannot be written"))
+                .with_errno(errno.raw_os_error())
+        })?;
+        if is_end {
+            prune(self.root)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the oldest files beyond [`KEPT`]; their names sort by time.
+fn prune(root: &Root) -> Result<()> {
+    let dir = root.open_file(&AbsPath::literal(OPS), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    fd::each_name(&dir, |name| {
+        if name.ends_with(b".json") && !name.starts_with(b".") {
+            names.push(name.to_vec());
+        }
+        true
+    })?;
+    names.sort();
+    for name in names.iter().rev().skip(KEPT) {
+        fd::remove_file(Entry::new(&dir, name))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory and those above it, as far as they are missing, and opens it.
+pub(crate) fn make_dirs(root: &Root, path: &str, mode: u32) -> Result<std::os::fd::OwnedFd> {
+    let path = AbsPath::parse(path).map_err(|e| Error::new(datastore_core::ErrorKind::Usage, e.to_string()))?;
+    let mut above: Vec<AbsPath> = path.ancestors().filter(|p| !p.is_root()).collect();
+    above.reverse();
+    for (dir, mode) in above.iter().map(|d| (d, 0o755)).chain([(&path, mode)]) {
+        let place = root.place(dir)?;
+        match fd::make_dir(place.entry(), mode) {
+            Ok(_) => {}
+            Err(error) if error.errno() == rustix::io::Errno::EXIST => {}
+            Err(error) => return Err(error.because(format!("{dir} cannot be made"))),
+        }
+    }
+    Ok(root.open_dir(&path)?)
+}
+
+/// Adds a line to the log of a volume, where it has one.
+pub(crate) fn log(root: &Root, volume: &AbsPath, line: &str) -> Result<()> {
+    let directory = volume.child("log");
+    if root.stat(&directory).is_err() {
+        return Ok(());
+    }
+    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    durable::append_line(root, &directory.child("operations.log"), clean.as_bytes(), Attrs::root(0o600), false)
+}

@@ -1,0 +1,150 @@
+//! Directories: made, given their mode, owner and identity, sealed.
+
+use datastore_core::AbsPath;
+use datastore_core::observed::Identity;
+use datastore_core::state::Reason;
+use datastore_core::value::{Attrs, Id};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+
+use super::Failure;
+use crate::root::Root;
+use crate::sys::flags::{SetImmutable, set_immutable_fd};
+use crate::sys::stat::{self, Facts, Kind};
+use crate::sys::{Entry, fd, xattr};
+
+/// Makes a directory. It is empty and closed to everybody else until it has its identity, owner and mode.
+pub(super) fn make(root: &Root, path: &AbsPath, attrs: Attrs, id: Option<Id>, shared: bool) -> Result<(), Failure> {
+    let place = root.place(path)?;
+    let entry = place.entry();
+    let dir = match fd::make_dir(entry, 0o700) {
+        Ok(dir) => dir,
+        Err(error) if error.errno() == Errno::EXIST => {
+            let is_dir = stat::facts(entry).is_ok_and(|f| f.kind == Kind::Dir);
+            if shared && is_dir {
+                return Ok(());
+            }
+            return Err(Failure::changed(Reason::MountFailed, format!("{path} exists now")));
+        }
+        Err(error) => return Err(error.because(format!("{path} cannot be made")).into()),
+    };
+    let furnish = || -> Result<(), Failure> {
+        if let Some(id) = id {
+            let kept = xattr::set_identity(entry, id);
+            kept.map_err(|e| e.because(format!("{path} cannot be given its identity")))?;
+        }
+        fd::set_owner(&dir, attrs.uid, attrs.gid)
+            .map_err(|e| e.because(format!("the owner of {path} cannot be set")))?;
+        fd::set_mode(&dir, attrs.mode.bits()).map_err(|e| e.because(format!("the mode of {path} cannot be set")))?;
+        Ok(())
+    };
+    furnish().inspect_err(|_| {
+        // It was made a moment ago and is empty; if even this fails, the error that matters is the first one.
+        let _ = fd::remove_dir(entry);
+    })
+}
+
+/// Removes a directory that an earlier step made. One that is in use by now stays.
+pub(super) fn remove(root: &Root, path: &AbsPath) -> Result<(), Failure> {
+    root.forget_within(path);
+    let place = root.place(path)?;
+    match fd::remove_dir(place.entry()) {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.because(format!("{path} cannot be removed again")).into()),
+    }
+}
+
+/// Opens a directory for reading, with what it is.
+fn open(root: &Root, path: &AbsPath) -> Result<(OwnedFd, Facts), Failure> {
+    let place = root.place(path)?;
+    let dir = fd::open(place.entry(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, 0)
+        .map_err(|e| e.because(format!("{path} cannot be opened")))?;
+    let facts = stat::facts(Entry::itself(&dir))?;
+    Ok((dir, facts))
+}
+
+fn attrs(facts: &Facts) -> Attrs {
+    Attrs { mode: facts.mode, uid: facts.uid, gid: facts.gid }
+}
+
+fn give(dir: &OwnedFd, path: &AbsPath, to: Attrs) -> Result<(), Failure> {
+    // The kernel clears setuid and setgid when the owner changes, so the mode comes last.
+    fd::set_owner(dir, to.uid, to.gid).map_err(|e| e.because(format!("the owner of {path} cannot be set")))?;
+    fd::set_mode(dir, to.mode.bits()).map_err(|e| e.because(format!("the mode of {path} cannot be set")))?;
+    Ok(())
+}
+
+/// Changes mode, owner and group.
+pub(super) fn set_attrs(root: &Root, path: &AbsPath, from: Attrs, to: Attrs) -> Result<(), Failure> {
+    let (dir, facts) = open(root, path)?;
+    let now = attrs(&facts);
+    if now != from && now != to {
+        return Err(Failure::changed(Reason::MountFailed, format!("{path} has {now} now, not {from}")));
+    }
+    give(&dir, path, to)
+}
+
+/// Gives or takes an identity.
+pub(super) fn set_id(root: &Root, path: &AbsPath, from: Option<Id>, to: Option<Id>) -> Result<(), Failure> {
+    let (dir, _) = open(root, path)?;
+    let entry = Entry::itself(&dir);
+    let now = match xattr::identity(entry)? {
+        Identity::Is(id) => Some(id),
+        _ => None,
+    };
+    if now.is_some() && now != from && now != to {
+        return Err(Failure::changed(Reason::WrongStore, format!("{path} carries another identity now")));
+    }
+    match to {
+        Some(id) => xattr::set_identity(entry, id).map(drop),
+        None => xattr::remove_identity(entry),
+    }
+    .map_err(|e| e.because(format!("the identity of {path} cannot be changed")))?;
+    Ok(())
+}
+
+/// Seals a bare mount point.
+pub(super) fn seal(root: &Root, path: &AbsPath, from: Attrs) -> Result<(), Failure> {
+    let (dir, facts) = open(root, path)?;
+    if facts.mount_root {
+        return Err(Failure::changed(Reason::ForeignMount, format!("something is mounted at {path} now")));
+    }
+    let now = attrs(&facts);
+    if now != from && now.mode.bits() != 0 {
+        return Err(Failure::changed(Reason::MountFailed, format!("{path} has {now} now, not {from}")));
+    }
+    fd::set_mode(&dir, 0).map_err(|e| e.because(format!("{path} cannot be sealed")))?;
+    // Looked at only now, when nobody but root can put anything in any more.
+    let mut empty = true;
+    let read = fd::each_name(&dir, |_| {
+        empty = false;
+        false
+    });
+    if let Err(error) = read {
+        give(&dir, path, now)?;
+        return Err(error.into());
+    }
+    if !empty {
+        give(&dir, path, now)?;
+        return Err(Failure::changed(Reason::MountPointNotEmpty, format!("{path} is not empty any more")));
+    }
+    match set_immutable_fd(&dir, true).map_err(|e| e.because(format!("{path} cannot be made immutable")))? {
+        SetImmutable::Changed | SetImmutable::Already => {}
+        // A file system without the flag, or a user namespace: mode 0000 has to do.
+        SetImmutable::Unsupported | SetImmutable::NotPermitted => {}
+    }
+    Ok(())
+}
+
+/// Breaks a seal.
+pub(super) fn unseal(root: &Root, path: &AbsPath, to: Attrs) -> Result<(), Failure> {
+    let (dir, facts) = open(root, path)?;
+    if facts.mount_root {
+        return Err(Failure::changed(Reason::ForeignMount, format!("something is mounted at {path} now")));
+    }
+    let broken = set_immutable_fd(&dir, false);
+    let _ = broken.map_err(|e| e.because(format!("the seal of {path} cannot be broken")))?;
+    give(&dir, path, to)
+}

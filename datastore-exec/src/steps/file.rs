@@ -1,0 +1,125 @@
+//! Files that are replaced as a whole: fstab, manifests, our own configuration.
+
+use std::time::Duration;
+
+use datastore_core::fstab::{self, Fstab};
+use datastore_core::manifest::{self, DIRECTORY, Manifest};
+use datastore_core::state::Reason;
+use datastore_core::value::{Attrs, Mode};
+use datastore_core::{AbsPath, Error, ErrorKind};
+
+use super::{Failure, Hands, dir};
+use crate::durable::{self, Expect, Replaced};
+use crate::lock::{self, Attempt, Lock, Share};
+use crate::observe::{self, FSTAB};
+use crate::root::if_there;
+use crate::sys::fd;
+
+/// How long a step waits for another run that is writing the same file: that takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn short_lock(hands: &Hands<'_>, name: &str) -> Result<Lock, Failure> {
+    match lock::take(hands.root, name, Share::Exclusive, hands.tag, PATIENCE)? {
+        Attempt::Taken(lock) => Ok(lock),
+        Attempt::Held(held) => Err(Failure { reason: Reason::Busy, error: held.into() }),
+    }
+}
+
+/// Replaces a file, or removes it.
+fn replace(hands: &Hands<'_>, path: &AbsPath, bytes: &[u8], new: Attrs, expect: Expect) -> Result<(), Failure> {
+    let done = durable::replace(hands.root, path, bytes, hands.tag, new, expect).map_err(|e| {
+        Error::new(e.kind(), format!("{path} cannot be written")).with_errno(e.errno().unwrap_or(0)).caused_by(e)
+    })?;
+    match done {
+        Replaced::Done | Replaced::AlreadySo => Ok(()),
+        Replaced::Changed => {
+            Err(Failure::changed(Reason::Busy, format!("{path} was changed by somebody else meanwhile")))
+        }
+    }
+}
+
+/// Makes changes of fstab, all or none.
+pub(super) fn fstab(hands: &Hands<'_>, edits: &[fstab::Edit]) -> Result<(), Failure> {
+    if edits.is_empty() {
+        return Ok(());
+    }
+    let _lock = short_lock(hands, "fstab")?;
+    let path = AbsPath::literal(FSTAB);
+    let old = observe::read(hands.root, &path)?;
+    let table = Fstab::parse(old.as_deref().unwrap_or_default());
+    let new = table.edit(edits).map_err(|e| {
+        Error::new(ErrorKind::Refused, "/etc/fstab is not as the plan expects it; it was not touched")
+            .hint("run the command again")
+            .caused_by(e)
+    })?;
+    let expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Content(durable::digest(old)));
+    replace(hands, &path, &new, Attrs::root(0o644), expect)
+}
+
+/// Makes changes of a manifest, all or none.
+pub(super) fn manifest(hands: &Hands<'_>, home: &AbsPath, edits: &[manifest::Edit]) -> Result<(), Failure> {
+    if edits.is_empty() {
+        return Ok(());
+    }
+    let _lock = short_lock(hands, "manifest")?;
+    let directory = home.child(DIRECTORY);
+    dir::make(hands.root, &directory, Attrs::root(0o700), None, true)?;
+    let path = directory.child("manifest.toml");
+    let old = observe::read(hands.root, &path)?;
+    let damaged = |why: String| {
+        Error::new(ErrorKind::Invalid, format!("{path} cannot be understood, so it was not touched: {why}"))
+            .hint("bring it back from a backup")
+    };
+    let mut manifest = match &old {
+        None => Manifest::default(),
+        Some(bytes) => {
+            let text = std::str::from_utf8(bytes).map_err(|e| damaged(e.to_string()))?;
+            Manifest::parse(text).map_err(|e| damaged(e.to_string()))?
+        }
+    };
+    if let Err(store) = manifest.edit(edits.iter()) {
+        return Err(Failure::changed(Reason::WrongStore, format!("the manifest says something else of `{store}` now")));
+    }
+    let expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Content(durable::digest(old)));
+    replace(hands, &path, manifest.render().as_bytes(), Attrs::root(0o600), expect)
+}
+
+/// Writes or removes a file of ours.
+pub(super) fn write(
+    hands: &Hands<'_>,
+    path: &AbsPath,
+    from: Option<&str>,
+    to: Option<&str>,
+    mode: Mode,
+) -> Result<(), Failure> {
+    let _lock = short_lock(hands, "config")?;
+    let Some(to) = to else {
+        let now = observe::read(hands.root, path)?;
+        return match (now, from) {
+            (None, _) => Ok(()),
+            (Some(now), Some(from)) if now == from.as_bytes() => {
+                let place = hands.root.place(path)?;
+                fd::remove_file(place.entry())?;
+                Ok(sync_parent(hands, path)?)
+            }
+            _ => Err(Failure::changed(Reason::Busy, format!("{path} was changed by somebody else meanwhile"))),
+        };
+    };
+    let expect = from.map_or(Expect::Absent, |from| Expect::Content(durable::digest(from.as_bytes())));
+    // A second run after a crash finds the new content there already.
+    if let Some(now) = observe::read(hands.root, path)?
+        && now == to.as_bytes()
+    {
+        return replace(hands, path, to.as_bytes(), Attrs::root(mode.bits()), Expect::Anything);
+    }
+    replace(hands, path, to.as_bytes(), Attrs::root(mode.bits()), expect)
+}
+
+fn sync_parent(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Error> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+    if let Some(dir) = if_there(hands.root.open_file(&parent, flags, 0))? {
+        fd::sync(dir)?;
+    }
+    Ok(())
+}

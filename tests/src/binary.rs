@@ -1,0 +1,64 @@
+//! The programs under test, which cargo puts beside the test executables.
+
+use std::path::{Path, PathBuf};
+
+/// The `datastore` command of this build: `target/<profile>/datastore`.
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn datastore() -> PathBuf {
+    expect(&profile_dir(), "datastore", "datastore-cli")
+}
+
+/// The `nosys` helper of this build (`tests/src/bin/nosys.rs`).
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn nosys() -> PathBuf {
+    expect(&profile_dir(), "nosys", "datastore-tests")
+}
+
+/// `target/<profile>`: the test executables lie in `deps` below it.
+pub(crate) fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("the path of the test executable");
+    let dir = exe.parent().expect("an executable lies in a directory");
+    if dir.ends_with("deps") {
+        dir.parent().expect("deps lies in a directory").to_path_buf()
+    } else {
+        dir.to_path_buf()
+    }
+}
+
+fn expect(dir: &Path, name: &str, package: &str) -> PathBuf {
+    find(dir, name, package).unwrap_or_else(|message| panic!("{message}"))
+}
+
+/// The program in this directory, or a message with the command that builds it.
+fn find(dir: &Path, name: &str, package: &str) -> Result<PathBuf, String> {
+    let path = dir.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let release = if dir.ends_with("release") { " --release" } else { "" };
+    Err(format!(
+        "{} is not there; build it with `cargo build{release} --package {package}` (`cargo xtask test` does)",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_named_with_the_command_that_builds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = find(&dir.path().join("release"), "datastore", "datastore-cli").unwrap_err();
+        assert!(message.contains("release/datastore is not there"), "{message}");
+        assert!(message.contains("`cargo build --release --package datastore-cli`"), "{message}");
+        std::fs::write(dir.path().join("datastore"), "").unwrap();
+        assert_eq!(find(dir.path(), "datastore", "datastore-cli").unwrap(), dir.path().join("datastore"));
+    }
+}

@@ -1,0 +1,29 @@
+//! Disks for tests: sparse files with a file system in them.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Run;
+
+/// The smallest size at which mkfs.xfs makes a file system (xfsprogs 5.19 and later), in bytes.
+pub const XFS_MINIMUM: u64 = 300 << 20;
+
+/// Makes a sparse file of this many bytes, with a file system of this type and label (ext4, xfs or btrfs) if one is
+/// named. Nothing is attached: `mount -o loop` does that, and frees the loop device at the last unmount.
+///
+/// # Panics
+/// If the file exists, or mkfs refuses (the sizes that it wants: xfs [`XFS_MINIMUM`], btrfs 110 MiB).
+pub fn make(path: &Path, bytes: u64, format: Option<(&str, &str)>) {
+    let file = File::create_new(path).unwrap_or_else(|e| panic!("create {}: {e}", path.display()));
+    file.set_len(bytes).unwrap_or_else(|e| panic!("make {} {bytes} bytes long: {e}", path.display()));
+    drop(file);
+    let Some((fs_type, label)) = format else { return };
+    let mut command = Command::new(format!("mkfs.{fs_type}"));
+    match fs_type {
+        "ext4" => command.args(["-q", "-F", "-L", label]),
+        "xfs" | "btrfs" => command.args(["-q", "-f", "-L", label]),
+        other => panic!("no test makes a file system of type {other:?}"),
+    };
+    Run::new(command.arg(path), path.parent().expect("an image lies in a directory")).ok();
+}

