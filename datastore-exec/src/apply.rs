@@ -71,8 +71,7 @@ impl Run<'_> {
             }
             let mut begun = first;
             let mut clock = Clock::default();
-            for i in first..=last {
-                let step = &steps[i];
+            for (i, step) in steps.iter().enumerate().take(last + 1).skip(first) {
                 if step.mapping.is_some_and(|m| self.out.contains(&m)) {
                     self.record_done(begun, i);
                     begun = i + 1;

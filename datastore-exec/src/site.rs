@@ -30,7 +30,7 @@ use crate::sys::fd;
 /// # Errors
 /// A device that may not be read ([`ErrorKind::Privilege`]), a missing blkid(8), an `/etc/datastore.conf` that cannot be read.
 /// What is merely not there is part of the answer.
-pub fn observe(
+pub(crate) fn observe(
     root: &Root,
     wanted: &Wanted,
     mounts: &MountTable,

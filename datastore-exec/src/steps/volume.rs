@@ -24,7 +24,7 @@ use crate::sys::{Kind, fd};
 /// # Errors
 /// [`ErrorKind::Refused`] if the device is in use or something is on it: it is as it was. If mkfs failed, what is on the
 /// device is not known.
-pub fn make_filesystem(
+pub(crate) fn make_filesystem(
     root: &Root,
     device: &AbsPath,
     fstype: &str,
@@ -114,7 +114,7 @@ fn untouched(root: &Root, node: &Node, force: bool) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] if something is mounted there or is in it, or the source is not there. Nothing is mounted then.
-pub fn mount(root: &Root, source: &str, path: &AbsPath, fstype: &str, options: &str) -> Result<(), Error> {
+pub(crate) fn mount(root: &Root, source: &str, path: &AbsPath, fstype: &str, options: &str) -> Result<(), Error> {
     root.forget_within(path);
     bare(root, path)?;
     let done = if is_bind(fstype, options) {
@@ -201,7 +201,7 @@ fn mount_file_system(root: &Root, source: &str, path: &AbsPath, fstype: &str, op
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] if it is in use; the message names who uses it. It is still mounted then.
-pub fn unmount(root: &Root, path: &AbsPath) -> Result<(), Error> {
+pub(crate) fn unmount(root: &Root, path: &AbsPath) -> Result<(), Error> {
     // What the root keeps open there would keep it busy.
     root.forget_within(path);
     let place = root.place(path)?;

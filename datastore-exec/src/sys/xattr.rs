@@ -60,7 +60,6 @@ fn getxattrat(entry: Entry<'_>, attribute: &str, buffer: &mut [u8; 64]) -> Resul
     let (Ok(name), Ok(attribute)) = (CString::new(entry.name()), CString::new(attribute)) else {
         return Err(Errno::INVAL);
     };
-    let flags = libc::AT_SYMLINK_NOFOLLOW | if entry.name().is_empty() { libc::AT_EMPTY_PATH } else { 0 };
     let mut arguments = Arguments { value: buffer.as_mut_ptr() as u64, size: 64, flags: 0 };
     // SAFETY: both strings end in NUL, `value` points to `size` bytes that may be written, the structure has the size that is
     // given, and all of them outlive the call.
@@ -69,7 +68,7 @@ fn getxattrat(entry: Entry<'_>, attribute: &str, buffer: &mut [u8; 64]) -> Resul
             SYS_GETXATTRAT,
             entry.dir().as_raw_fd(),
             name.as_ptr(),
-            flags,
+            libc::AT_SYMLINK_NOFOLLOW,
             attribute.as_ptr(),
             &raw mut arguments,
             size_of::<Arguments>(),
@@ -86,7 +85,9 @@ enum Read {
 
 fn read(entry: Entry<'_>, path: &[u8], attribute: &str) -> Result<Read, SysError> {
     let mut buffer = [0; 64];
-    let found = match getxattrat(entry, attribute, &mut buffer) {
+    // Of a descriptor itself only the way through /proc works if it is `O_PATH` (EBADF otherwise).
+    let by_name = if entry.name().is_empty() { Err(Errno::NOSYS) } else { getxattrat(entry, attribute, &mut buffer) };
+    let found = match by_name {
         Err(Errno::NOSYS) => rustix::fs::lgetxattr(path, attribute, &mut buffer[..]),
         other => other,
     };
