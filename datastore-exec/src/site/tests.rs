@@ -48,6 +48,21 @@ fn id(n: u8) -> Id {
     Id::from_random([n; 16])
 }
 
+/// Unmounts. A program that another test starts just now has our files open too, until it is itself.
+fn take_off(root: &Root, at: &'static str) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while let Err(error) = steps::volume::unmount(root, &path(at)) {
+        assert!(error.kind() == ErrorKind::Refused && std::time::Instant::now() < until, "{error}");
+    }
+}
+
+/// A UUID for a file system that no other test has, nor another run beside this one: btrfs and xfs refuse twins.
+fn fresh() -> Id {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
+    Id::from_random(bytes)
+}
+
 /// Puts an identity on the file system of an image.
 fn identify(sandbox: &Sandbox, image: &str, n: u8) -> VolumeFile {
     let file = VolumeFile { id: id(n), name: VolumeName::parse("data0").unwrap(), host: None };
@@ -108,12 +123,13 @@ fn every_file_system_is_recognised_and_looked_into_without_a_mount() {
             let name = format!("{kind}.img");
             image(sandbox, &name, mib);
             let at = AbsPath::parse(format!("/{name}")).unwrap();
-            steps::volume::make_filesystem(&root, &at, kind, "data0", id(n), false).unwrap();
+            let uuid = fresh();
+            steps::volume::make_filesystem(&root, &at, kind, "data0", uuid, false).unwrap();
             let ask = || seen(&root, VolumeSource::Device(at.clone())).device.unwrap();
             let signature = ask().signature.unwrap();
             assert!(signature.is_filesystem && signature.kind == kind);
             assert_eq!(signature.label.as_deref(), Some("data0"));
-            assert_eq!(signature.uuid, Some(id(n).to_string()));
+            assert_eq!(signature.uuid, Some(uuid.to_string()));
             assert_eq!(ask().file, FileFacts::Absent, "{kind}");
             let before = succeeds(Command::new("losetup").arg("--list"));
             let file = identify(sandbox, &name, n);
@@ -135,7 +151,7 @@ fn a_journal_that_must_be_replayed_is_left_alone() {
             let name = format!("{kind}.img");
             let file = image(sandbox, &name, mib);
             let at = AbsPath::parse(format!("/{name}")).unwrap();
-            steps::volume::make_filesystem(&root, &at, kind, "data0", id(n), false).unwrap();
+            steps::volume::make_filesystem(&root, &at, kind, "data0", fresh(), false).unwrap();
             let known = identify(sandbox, &name, n);
             // A copy of the image while it is mounted and has been written to is what a power cut leaves.
             let point = sandbox.dir().join("point");
@@ -157,7 +173,7 @@ fn what_cannot_be_looked_at_is_hidden() {
     Sandbox::run(|sandbox| {
         let root = sandbox.root();
         image(sandbox, "disk.img", 16);
-        steps::volume::make_filesystem(&root, &path("/disk.img"), "ext4", "data0", id(1), false).unwrap();
+        steps::volume::make_filesystem(&root, &path("/disk.img"), "ext4", "data0", fresh(), false).unwrap();
         identify(sandbox, "disk.img", 1);
         let found = without(&[libc::SYS_fsopen], || device(&root, "/disk.img"));
         assert_eq!(found.file, FileFacts::Hidden);
@@ -212,7 +228,8 @@ fn where_it_is_mounted_and_what_else_uses_it() {
         sandbox.dirs(&["inner/store/data0", "inner/mnt/x", "outside"]);
         let disk = image(sandbox, "inner/disk.img", 16);
         let root = Root::open(&sandbox.dir().join("inner")).unwrap();
-        steps::volume::make_filesystem(&root, &path("/disk.img"), "ext4", "data0", id(1), false).unwrap();
+        let uuid = fresh();
+        steps::volume::make_filesystem(&root, &path("/disk.img"), "ext4", "data0", uuid, false).unwrap();
         steps::volume::mount(&root, "/disk.img", &path("/store/data0"), "ext4", "").unwrap();
         std::fs::create_dir(sandbox.dir().join("inner/store/data0/live")).unwrap();
         steps::volume::mount(&root, "/store/data0/live", &path("/mnt/x"), "none", "bind").unwrap();
@@ -222,10 +239,10 @@ fn where_it_is_mounted_and_what_else_uses_it() {
         let here = seen(&root, VolumeSource::Here);
         let behind = here.device.unwrap();
         assert_eq!((behind.is_image, behind.path), (true, Some(path("/disk.img"))));
-        assert_eq!(behind.signature.unwrap().uuid, Some(id(1).to_string()));
+        assert_eq!(behind.signature.unwrap().uuid, Some(uuid.to_string()));
         assert_eq!(here.place.dir().unwrap().empty, Some(false));
-        steps::volume::unmount(&root, &path("/mnt/x")).unwrap();
-        steps::volume::unmount(&root, &path("/store/data0")).unwrap();
+        take_off(&root, "/mnt/x");
+        take_off(&root, "/store/data0");
 
         let outside = sandbox.dir().join("outside");
         succeeds(Command::new("mount").args(["-o", "loop"]).arg(&disk).arg(&outside));
@@ -241,12 +258,19 @@ fn where_it_is_mounted_and_what_else_uses_it() {
         // The same through the machine's own device, which the root has not.
         let ask = || seen(&root, VolumeSource::Device(block.path())).device.unwrap();
         assert!(!ask().is_image && ask().in_use.is_none() && ask().size == 16 << 20);
-        let exclusive = rustix::fs::open(&block.0, OFlags::RDONLY | OFlags::EXCL, rustix::fs::Mode::empty()).unwrap();
+        let exclusive =
+            rustix::fs::open(&block.0, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, rustix::fs::Mode::empty())
+                .unwrap();
         assert!(ask().in_use.unwrap().contains("the kernel has it in use"));
         drop(exclusive);
+        // A program that another test starts just now has it too, until it is itself.
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while ask().in_use.is_some() {
+            assert!(std::time::Instant::now() < until, "still in use");
+        }
         steps::volume::mount(&root, &block.0, &path("/store/data0"), "ext4", "noatime").unwrap();
         assert_eq!(ask().mounted_at, [path("/store/data0")]);
-        steps::volume::unmount(&root, &path("/store/data0")).unwrap();
+        take_off(&root, "/store/data0");
     });
 }
 
@@ -256,11 +280,11 @@ fn btrfs_is_found_by_its_source() {
         let root = sandbox.root();
         sandbox.dirs(&["store/data0"]);
         image(sandbox, "disk.img", 128);
-        steps::volume::make_filesystem(&root, &path("/disk.img"), "btrfs", "data0", id(9), false).unwrap();
+        steps::volume::make_filesystem(&root, &path("/disk.img"), "btrfs", "data0", fresh(), false).unwrap();
         steps::volume::mount(&root, "/disk.img", &path("/store/data0"), "btrfs", "").unwrap();
         assert_eq!(device(&root, "/disk.img").mounted_at, [path("/store/data0")]);
         assert_eq!(seen(&root, VolumeSource::Here).device.unwrap().path, Some(path("/disk.img")));
-        steps::volume::unmount(&root, &path("/store/data0")).unwrap();
+        take_off(&root, "/store/data0");
     });
 }
 

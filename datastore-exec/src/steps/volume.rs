@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use datastore_core::mapping::BindOptions;
 use datastore_core::path::printable;
 use datastore_core::value::Id;
 use datastore_core::{AbsPath, Error, ErrorKind};
@@ -14,7 +15,6 @@ use crate::site::{blkid, program};
 use crate::sys::ids::Ids;
 use crate::sys::mount::{self, Unmount};
 use crate::sys::{Kind, fd};
-use datastore_core::mapping::BindOptions;
 
 /// Makes a file system on a block device or an image (mkfs(8)). `fstype` is `ext4`, `xfs` or `btrfs`.
 ///

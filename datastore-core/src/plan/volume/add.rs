@@ -38,6 +38,7 @@ pub fn add(goal: &Goal, view: &View<'_>, site: &Site, seed: Id) -> Result<Plan> 
         _ => return Err(Error::new(ErrorKind::Usage, format!("`{goal}` adds no volume"))),
     };
     let host = host_of(goal, view.wanted)?;
+    // The first volume of a machine without a name gives it one, whichever verb asked.
     let is_init = matches!(goal, Goal::Init { .. }) || view.wanted.host.is_none();
     if let Some(old) = &view.wanted.host
         && is_init
