@@ -26,7 +26,7 @@ permissions = "2755"
 
 /// The form of the original proposal.
 pub(super) const MAIL: (&str, &str) = (
-    "etc/datastore.d/mail.conf",
+    "etc/datastore.d/cyrus-imapd.conf",
     r"<?php
 // Mail spool.
 $mapping['/var/spool/imap']['target'] = '%{base}/imap';

@@ -54,7 +54,7 @@ fn volume(stage: &mut Stage) -> Result {
 fn prepare(stage: &Stage, root: &std::path::Path) -> Result<bool> {
     let outcome = match stage.volume() {
         Volume::Image => {
-            let disk = stage.path("disk.img");
+            let disk = root.join("disk.img");
             let file = fs::File::create_new(&disk).doing(format_args!("make {}", disk.display()))?;
             file.set_len(DISK).doing(format_args!("make {} {DISK} bytes long", disk.display()))?;
             let disk = disk.display().to_string();
@@ -147,6 +147,7 @@ fn wrong_disk(stage: &mut Stage) -> Result {
             fs::rename(&disk, &aside).doing("put the right disk aside")?;
             prepare(stage, &other)?;
             stage.shell(&format!("umount {}", other.join("store/data0").display()))?;
+            fs::rename(other.join("disk.img"), &disk).doing("put the other machine's disk in its place")?;
             stage.shell(&format!("blkid -p -s LABEL {} {}", aside.display(), disk.display()))?;
             stage.shell(&format!("mount -o loop {} {}", disk.display(), stage.path("/store/data0").display()))?.ok()
         }
