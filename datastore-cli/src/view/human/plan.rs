@@ -51,7 +51,11 @@ fn steps(plan: &Plan, limit: Option<usize>, look: Look) -> String {
         lines.extend(title.map(|t| (format!("  {t}"), 0)));
         lines.extend(steps.iter().map(|s| (format!("{indent}{}", clean(&s.action.to_string())), 1)));
     }
-    let cut_at = limit.filter(|&most| lines.len() > most).unwrap_or(lines.len());
+    let mut cut_at = limit.filter(|&most| lines.len() > most).unwrap_or(lines.len());
+    // A title whose steps are all hidden says nothing.
+    while cut_at > 0 && cut_at < lines.len() && lines[cut_at - 1].1 == 0 {
+        cut_at -= 1;
+    }
     let mut out = String::new();
     if cut_at < lines.len() {
         out.push_str(&format!("  {}\n", kinds(&plan.steps)));

@@ -18,7 +18,8 @@ pub(in crate::view) fn report(report: &Report, look: Look) -> String {
     }
     let Report { goal, steps, done, .. } = report;
     if report.operation.is_none() {
-        let all = if report.notes.is_empty() { "everything that was asked for is so already" } else { "see below" };
+        let all =
+            if report.notes.is_empty() { "all that it asks for is so already" } else { "what is not so is below" };
         out.push_str(&format!("nothing to do: `{goal}`: {all}\n"));
     } else if report.failed.is_empty() && done == steps {
         out.push_str(&format!("`{goal}`: {} done in {}\n", count(*done, "step"), duration(report.timing.apply_ms)));
