@@ -12,6 +12,7 @@
 
 pub mod binary;
 pub mod command;
+pub mod holder;
 pub mod image;
 pub mod mounts;
 pub mod rows;
@@ -21,6 +22,7 @@ pub mod snapshot;
 pub mod unprivileged;
 
 pub use command::Run;
+pub use holder::Holder;
 pub use mounts::Mount;
 pub use sandbox::Sandbox;
 pub use snapshot::Snapshot;
