@@ -47,7 +47,7 @@ fn a_configlet_that_cannot_be_understood_is_refused_alone() {
         ("a mode that is too large", with("permissions = \"77777\""), "77777"),
         ("a mode that is no number", with("permissions = \"rwxr-xr-x\""), "rwxr-xr-x"),
         ("a mode as a number", with("permissions = 755"), "shop.conf:3:"),
-        ("a name of a user that is none", with("owner = \"ro:ot\""), "ro:ot"),
+        ("a name of a user that is none", with("owner = \"ro:ot\""), "shop.conf:3:9"),
         ("an unknown option", with("options = [\"nosiud\"]"), "nosiud"),
         ("an unknown volume name", with("volume = \"../data\""), "../data"),
         ("a relative mount point", shop("/var/shop", "var/shop"), "shop.conf:1:"),
