@@ -14,8 +14,11 @@ pub mod binary;
 pub mod command;
 pub mod image;
 pub mod mounts;
+pub mod picture;
 pub mod sandbox;
+pub mod scenes;
 pub mod skeleton;
+pub mod strace;
 pub mod unprivileged;
 
 pub use command::Run;
