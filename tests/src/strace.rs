@@ -10,8 +10,8 @@ use std::process::Command;
 use crate::{Run, Sandbox};
 
 /// Every call that changes something, in one list: so that the N-th of them is the N-th change, whatever it is.
-pub const CHANGING: &str = "mkdirat,unlinkat,renameat,renameat2,linkat,symlinkat,fchownat,fchown,fchmod,fchmodat,fchmodat2,\
-                            setxattr,lsetxattr,fsetxattr,setxattrat,removexattr,lremovexattr,open_tree,move_mount,mount_setattr,mount,umount2,\
+pub const CHANGING: &str = "mkdirat,unlinkat,renameat,renameat2,linkat,symlinkat,fchownat,fchown,fchmod,fchmodat,?fchmodat2,\
+                            setxattr,lsetxattr,fsetxattr,?setxattrat,removexattr,lremovexattr,open_tree,move_mount,mount_setattr,mount,umount2,\
                             fsync,fdatasync,syncfs,pwrite64,write,ftruncate,ioctl,flock,clone3,vfork";
 
 /// One run under strace.

@@ -30,12 +30,18 @@ fn killed_everywhere(name: &str) {
         };
         let when = format!("{name}, killed at call {nth}: {hit}");
         nothing_is_torn(&sandbox, &when);
+        // A file that did not become a journal yet is left alone while it is young: its run may be alive.
+        for left in picture::leftovers(sandbox.root()).iter().filter(|path| path.ends_with(".new")) {
+            sandbox.run(sandbox.command("touch").args(["-d", "2000-01-01"]).arg(left)).ok();
+        }
         let recovered = sandbox.datastore(&["recover"]);
         if recovered.status.code() != Some(0) {
             recovered.fail(&format!("{when}: recover"));
         }
         let again = sandbox.datastore(scene.command);
-        if again.status.code() != Some(0) {
+        // A volume that `recover` has removed is not known any more.
+        let is_gone = name == "volume remove" && again.status.code() == Some(2) && again.stderr.contains("no volume is called");
+        if again.status.code() != Some(0) && !is_gone {
             again.fail(&format!("{when}: the same command again"));
         }
         picture::same(&picture::of(sandbox.root()), &wanted, &when);
