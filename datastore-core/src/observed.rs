@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::fstab::Fstab;
 use crate::journal::Unfinished;
+use crate::landscape::Landscape;
 use crate::manifest::{Manifest, VolumeFile};
+use crate::mapping::Mapping;
 use crate::mountinfo::MountTable;
 use crate::path::AbsPath;
 use crate::value::{Attrs, Id, OwnerName, VolumeName};
@@ -74,12 +76,7 @@ pub fn beneath(wanted: &Wanted, mounts: &MountTable, mount_point: &AbsPath) -> A
         if above.is_root() {
             break;
         }
-        let outer = wanted
-            .at(&above)
-            .iter()
-            .map(|&i| &wanted.mappings[i])
-            .find(|m| m.problem.is_none() && (m.enabled || mounts.at(&m.mount_point).is_some()));
-        if let Some(outer) = outer
+        if let Some(outer) = outer(wanted, mounts, &above)
             && let Some(rest) = mount_point.below(&above)
             && let Ok(path) = outer.store.join(rest.relative())
         {
@@ -87,6 +84,21 @@ pub fn beneath(wanted: &Wanted, mounts: &MountTable, mount_point: &AbsPath) -> A
         }
     }
     mount_point.clone()
+}
+
+/// The mapping at a mount point that is asked for, else the one that is still bound there: of several apps that declare it, the
+/// one whose store the mount shows.
+fn outer<'w>(wanted: &'w Wanted, mounts: &MountTable, at: &AbsPath) -> Option<&'w Mapping> {
+    let all = || wanted.at(at).iter().map(|&i| &wanted.mappings[i]).filter(|m| m.problem.is_none());
+    if let Some(asked_for) = all().find(|m| m.enabled) {
+        return Some(asked_for);
+    }
+    let mount = mounts.at(at)?;
+    if all().nth(1).is_none() {
+        return all().next();
+    }
+    let source = Landscape::new(wanted, mounts).source_of(&mount)?;
+    all().find(|m| m.store == source)
 }
 
 /// The facts.

@@ -63,7 +63,12 @@ impl Journal {
     /// error there is no journal of this operation, but for a failure to sync the directory, which leaves one in which
     /// nothing was done.
     pub fn begin(root: &Root, begin: &Begin) -> Result<Self, Error> {
-        let dirs = Dirs::make(root)?;
+        let dirs = Dirs::make(root).map_err(|error| {
+            Error::new(error.kind(), format!("cannot make {JOURNAL}; nothing has been done"))
+                .with_errno(error.errno().unwrap_or(0))
+                .hint(error.get_hint().unwrap_or("look after /var, then run the command again").to_owned())
+                .caused_by(error)
+        })?;
         dirs.tidy();
         let path = path_of(JOURNAL, &begin.operation);
         let temporary = format!(".{}.new", begin.operation);

@@ -59,7 +59,7 @@ pub(crate) fn execute(
     demand_privilege(prepared.plan().goal.verb())?;
     let mut locked = Vec::new();
     let locks = loop {
-        match take_locks(engine, prepared.plan())? {
+        match take_locks(engine, prepared.plan()).map_err(|why| not_begun(&prepared.plan().goal, why))? {
             Ok(locks) => break locks,
             Err(held) => {
                 // A run over everything leaves out what somebody else has in hand; one that was named is refused.
@@ -95,6 +95,15 @@ pub(crate) fn execute(
     drop(locks);
     report.notes.extend(locked.iter().map(locked_row));
     Ok(report)
+}
+
+/// The error for a goal whose locks cannot be taken, because `/run` is full for example.
+fn not_begun(goal: &Goal, why: Error) -> Error {
+    let hint = why.get_hint().unwrap_or("look after /run, then run the command again").to_owned();
+    Error::new(why.kind(), format!("`{goal}` could not begin; nothing has been changed"))
+        .with_errno(why.errno().unwrap_or(0))
+        .hint(hint)
+        .caused_by(why)
 }
 
 /// The locks for a plan, or who has one of them. They are taken in the order of their names.

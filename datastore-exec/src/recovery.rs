@@ -14,12 +14,15 @@ use crate::report::Report;
 use crate::{durable, journal_file, observe};
 
 /// Finishes every one of them, the oldest first.
+///
+/// # Errors
+/// [`ErrorKind::Privilege`] for whoever is not root: journals are root's, so nobody else can know that there is nothing to do.
 pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Vec<Report>> {
+    operation::demand_privilege("recover")?;
     let scan = journal_file::scan(engine.root())?;
     if scan.unfinished.is_empty() {
         return Ok(Vec::new());
     }
-    operation::demand_privilege("recover")?;
     let mut reports = Vec::new();
     for recovery in recover::recover(&scan.unfinished) {
         let goal = recovery.goal.as_ref().map(ToString::to_string).unwrap_or_default();

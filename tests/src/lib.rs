@@ -15,10 +15,13 @@ pub mod command;
 pub mod holder;
 pub mod image;
 pub mod mounts;
+pub mod picture;
 pub mod rows;
 pub mod sandbox;
+pub mod scenes;
 pub mod skeleton;
 pub mod snapshot;
+pub mod strace;
 pub mod unprivileged;
 
 pub use command::Run;

@@ -42,19 +42,43 @@ impl Sandbox {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
+        let sandbox = Self::empty();
+        sandbox.furnish();
+        sandbox
+    }
+
+    /// The same with the root in memory (a tmpfs): quick where a test makes hundreds of roots and the disk is not the point.
+    ///
+    /// # Panics
+    /// As [`Sandbox::new`].
+    #[must_use]
+    #[track_caller]
+    pub fn in_memory() -> Self {
+        let sandbox = Self::empty();
+        sandbox.tmpfs("/", 64 << 20);
+        sandbox.furnish();
+        sandbox
+    }
+
+    #[track_caller]
+    fn empty() -> Self {
         require_root(rustix::process::geteuid().is_root());
         unshare(CloneFlags::CLONE_NEWNS).unwrap_or_else(|e| panic!("unshare(CLONE_NEWNS): {e}"));
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", private).unwrap_or_else(|e| panic!("make all mounts private: {e}"));
         let sandbox = Self { root: fresh_directory("datastore-test-"), _stays_in_its_thread: PhantomData };
         fs::set_permissions(&sandbox.root, fs::Permissions::from_mode(0o755)).expect("mode of the root");
+        sandbox
+    }
+
+    /// Puts in what [`skeleton`] lists.
+    fn furnish(&self) {
         for (path, mode) in skeleton::DIRECTORIES {
-            sandbox.directory(path, *mode);
+            self.directory(path, *mode);
         }
         for (path, text) in skeleton::FILES {
-            sandbox.write(path, text);
+            self.write(path, text);
         }
-        sandbox
     }
 
     /// The root, as the machine sees it.

@@ -58,7 +58,8 @@ impl Snapshot {
     /// With what is new and what is gone.
     #[track_caller]
     pub fn assert_same_but_for_inodes(&self, sandbox: &Sandbox, after: &str) {
-        let plain = |tree: &str| tree.lines().map(|l| l.split_once(INODE).map_or(l, |(l, _)| l).to_owned() + "\n").collect();
+        let plain =
+            |tree: &str| tree.lines().map(|l| l.split_once(INODE).map_or(l, |(l, _)| l).to_owned() + "\n").collect();
         let (mut old, mut new) = (self.clone(), Self::of(sandbox));
         for side in [&mut old, &mut new] {
             side.tree = plain(&side.tree);

@@ -63,7 +63,11 @@ fn a_configlet_that_cannot_be_understood_is_refused_alone() {
         ("an escape sequence in a target", shop("%{base}/shop", "%{base}/sh\\u001bop"), "control"),
         ("one mount point twice", format!("{SHOP}{SHOP}"), "shop.conf:3:"),
         ("a mapping that is no table", "mapping = 3\n".into(), "shop.conf:1:"),
-        ("PHP that must be executed", "<?php\n$mapping['/var/shop']['target'] = system('id');\n".into(), "shop.conf:2:"),
+        (
+            "PHP that must be executed",
+            "<?php\n$mapping['/var/shop']['target'] = system('id');\n".into(),
+            "shop.conf:2:",
+        ),
     ];
     for (what, configlet, says) in cases {
         let sandbox = Sandbox::initialised();
@@ -75,8 +79,14 @@ fn a_configlet_that_cannot_be_understood_is_refused_alone() {
         assert!(check["errors"].as_u64().unwrap() >= 1 && !found.is_empty(), "{what}: {check:#}");
         for diagnostic in found {
             assert_eq!(diagnostic["file"], "/etc/datastore.d/shop.conf", "{what}: {diagnostic:#}");
-            assert!(diagnostic["line"].as_u64() >= Some(1) && diagnostic["column"].as_u64() >= Some(1), "{diagnostic:#}");
-            assert!(!text(&diagnostic["message"]).is_empty() && diagnostic["source_line"].is_string(), "{diagnostic:#}");
+            assert!(
+                diagnostic["line"].as_u64() >= Some(1) && diagnostic["column"].as_u64() >= Some(1),
+                "{diagnostic:#}"
+            );
+            assert!(
+                !text(&diagnostic["message"]).is_empty() && diagnostic["source_line"].is_string(),
+                "{diagnostic:#}"
+            );
         }
         sandbox.datastore(&["check", "fine"]).ok();
         sandbox.datastore(&["check", "shop"]).code(3);
@@ -95,8 +105,12 @@ fn what_is_nearly_right_gets_the_right_word_as_a_hint() {
         let sandbox = Sandbox::initialised();
         sandbox.configlet("shop", &wrong);
         let check = sandbox.datastore(&["config", "check", "--json"]).code(3).json();
-        let hints: Vec<String> =
-            check["diagnostics"].as_array().unwrap().iter().filter_map(|d| d["hint"].as_str().map(str::to_owned)).collect();
+        let hints: Vec<String> = check["diagnostics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|d| d["hint"].as_str().map(str::to_owned))
+            .collect();
         assert!(hints.iter().any(|h| h.contains(&format!("did you mean `{near}`"))), "{near}: {check:#}");
     }
     let sandbox = Sandbox::initialised();
@@ -115,9 +129,30 @@ fn what_is_nearly_right_gets_the_right_word_as_a_hint() {
 #[test]
 fn mount_points_that_would_take_the_machine_down_are_forbidden() {
     let forbidden = [
-        "/", "/boot", "/boot/efi", "/dev", "/dev/shm", "/etc", "/proc/sys", "/run", "/run/user", "/sys", "/usr", "/store",
-        "/store/data0", "/store/data0/live/server1/x", "/var", "/var/lib", "/var/lib/datastore",
-        "/var/lib/datastore/journal", "/etc/datastore.d", "/etc/fstab", "/etc/mail", "/usr/share/x", "/bin", "/lib/x",
+        "/",
+        "/boot",
+        "/boot/efi",
+        "/dev",
+        "/dev/shm",
+        "/etc",
+        "/proc/sys",
+        "/run",
+        "/run/user",
+        "/sys",
+        "/usr",
+        "/store",
+        "/store/data0",
+        "/store/data0/live/server1/x",
+        "/var",
+        "/var/lib",
+        "/var/lib/datastore",
+        "/var/lib/datastore/journal",
+        "/etc/datastore.d",
+        "/etc/fstab",
+        "/etc/mail",
+        "/usr/share/x",
+        "/bin",
+        "/lib/x",
     ];
     let sandbox = Sandbox::initialised();
     sandbox.configlet("fine", FINE);
@@ -241,7 +276,9 @@ fn a_configlet_that_breaks_later_keeps_its_bind_and_its_lines() {
     let sandbox = Sandbox::initialised();
     sandbox.configlet("shop", SHOP);
     sandbox.datastore(&["apply", "--yes"]).ok();
-    for broken in ["this is [not toml\n".to_owned(), format!("{SHOP}permisions = \"0700\"\n"), SHOP.replace("base", "bsae")] {
+    for broken in
+        ["this is [not toml\n".to_owned(), format!("{SHOP}permisions = \"0700\"\n"), SHOP.replace("base", "bsae")]
+    {
         sandbox.configlet("shop", &broken);
         let before = Snapshot::of(&sandbox);
         sandbox.datastore(&["apply", "--yes"]).code(3).says("config-invalid");

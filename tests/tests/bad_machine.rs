@@ -106,7 +106,8 @@ fn without_privilege_reading_works_and_changing_is_refused() {
     sandbox.configlet("fine", "[mapping.\"/var/fine\"]\ntarget = \"%{base}/fine\"\n");
     let status = as_nobody(&sandbox, &["status", "--json"]).ok().json();
     assert_eq!(status["complete"], false, "it says that it could not see everything");
-    let state = |app: &str| status["mappings"].as_array().unwrap().iter().find(|r| r["app"] == app).unwrap()["state"].clone();
+    let state =
+        |app: &str| status["mappings"].as_array().unwrap().iter().find(|r| r["app"] == app).unwrap()["state"].clone();
     assert_eq!((state("shop"), state("home"), state("fine")), ("active".into(), "disabled".into(), "pending".into()));
     as_nobody(&sandbox, &["config", "check"]).ok();
     as_nobody(&sandbox, &["plan"]).ok();
@@ -132,7 +133,8 @@ fn without_privilege_reading_works_and_changing_is_refused() {
 #[track_caller]
 fn reopen(sandbox: &Sandbox, change: impl Fn(&str) -> String) -> String {
     let done = sandbox.path("/var/lib/datastore/done");
-    let mut names: Vec<_> = fs::read_dir(&done).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(&done).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let name = names.pop().expect("a journal");
     let old = sandbox.read(format!("/var/lib/datastore/done/{name}"));

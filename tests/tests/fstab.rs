@@ -37,9 +37,12 @@ fn the_lines_are_exactly_those_of_the_design() {
     sandbox.is("/var/a b#c\\d", "active");
     // libmount reads the same.
     let at = sandbox.path("/etc/fstab");
-    let found = sandbox.run(
-        sandbox.command("findmnt").arg("--tab-file").arg(&at).args(["--noheadings", "--raw", "--output", "TARGET"]),
-    );
+    let found = sandbox.run(sandbox.command("findmnt").arg("--tab-file").arg(&at).args([
+        "--noheadings",
+        "--raw",
+        "--output",
+        "TARGET",
+    ]));
     let targets: Vec<String> = found.ok().stdout.lines().map(str::to_owned).collect();
     for wanted in ["/store/data1", "/var/shop", "/var/a\\x20b#c\\x5cd"] {
         assert_eq!(targets.iter().filter(|t| *t == wanted).count(), 1, "{wanted} in {targets:?}");
@@ -124,10 +127,9 @@ fn a_line_that_mounts_something_else_there_is_refused() {
 
 #[test]
 fn a_block_that_cannot_be_told_from_the_rest_is_not_touched() {
-    for damage in [
-        replacing("# datastore: end\n", ""),
-        replacing("# datastore: end\n", "# datastore: end\n# datastore: end\n"),
-    ] {
+    for damage in
+        [replacing("# datastore: end\n", ""), replacing("# datastore: end\n", "# datastore: end\n# datastore: end\n")]
+    {
         let sandbox = Sandbox::initialised();
         sandbox.configlet("shop", SHOP);
         sandbox.datastore(&["apply", "--yes"]).ok();

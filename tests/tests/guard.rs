@@ -5,7 +5,8 @@ use std::fs;
 use datastore_tests::rows::text;
 use datastore_tests::{Run, Sandbox, Snapshot};
 
-const SHOP: &str = "[mapping.\"/var/shop\"]\ntarget = \"%{base}/shop\"\n[mapping.\"/var/stock\"]\ntarget = \"%{base}/stock\"\n";
+const SHOP: &str =
+    "[mapping.\"/var/shop\"]\ntarget = \"%{base}/shop\"\n[mapping.\"/var/stock\"]\ntarget = \"%{base}/stock\"\n";
 const STORE: &str = "/store/data0/live/server1/shop";
 
 /// A machine on which the app `shop` is active, and so is another one.

@@ -335,7 +335,8 @@ fn manifest(sandbox: &Sandbox, from: &str, to: &str) -> Option<Holder> {
 
 /// A volume's identity file with another identity.
 fn other_id(text: &str) -> String {
-    let id = text.lines().find_map(|l| l.strip_prefix("id = \"")).expect("an identity").trim_end_matches('"').to_owned();
+    let id =
+        text.lines().find_map(|l| l.strip_prefix("id = \"")).expect("an identity").trim_end_matches('"').to_owned();
     text.replace(&id, "00000000-0000-4000-8000-000000000001")
 }
 

@@ -292,7 +292,9 @@ fn drift_is_shown_and_mended_by_apply() {
             let at = s.path("/var/shop");
             s.run(s.command("mount").args(["-o", "remount,bind,ro,nosuid,nodev"]).arg(at)).ok();
         }),
-        ("fstab", |s| drop(s.write("/etc/fstab", s.read("/etc/fstab").replace(",nofail,x-systemd.req", ",x-systemd.req")))),
+        ("fstab", |s| {
+            drop(s.write("/etc/fstab", s.read("/etc/fstab").replace(",nofail,x-systemd.req", ",x-systemd.req")))
+        }),
         ("fstab", |s| {
             let without: String =
                 s.read("/etc/fstab").split_inclusive('\n').filter(|l| !l.contains("/var/shop")).collect();
@@ -404,9 +406,8 @@ fn json_documents_have_the_fields_that_programs_read() {
     assert_eq!(fields(bind), ["app", "kind", "mount_point", "step", "text"]);
 
     let report = sandbox.datastore(&["apply", "--yes", "--json"]).code(3).json();
-    let wanted = [
-        "done", "failed", "goal", "notes", "operation", "outcome", "plan", "recovered", "remarks", "steps", "timing",
-    ];
+    let wanted =
+        ["done", "failed", "goal", "notes", "operation", "outcome", "plan", "recovered", "remarks", "steps", "timing"];
     assert_eq!(fields(&report), wanted, "{report:#}");
     assert_eq!(fields(&report["notes"][0]), row);
 
@@ -419,8 +420,21 @@ fn json_documents_have_the_fields_that_programs_read() {
         assert!(mapping["state"] == "active" || mapping["state"] == "waiting" || mapping["hint"] != "", "{mapping:#}");
     }
     let volume = [
-        "bytes", "bytes_free", "detail", "fstype", "hint", "id", "inodes", "inodes_free", "mappings", "path",
-        "read_only", "reason", "source", "state", "volume",
+        "bytes",
+        "bytes_free",
+        "detail",
+        "fstype",
+        "hint",
+        "id",
+        "inodes",
+        "inodes_free",
+        "mappings",
+        "path",
+        "read_only",
+        "reason",
+        "source",
+        "state",
+        "volume",
     ];
     assert_eq!(fields(&status["volumes"][0]), volume);
     assert_eq!((&status["volumes"][0]["state"], &status["volumes"][0]["mappings"]), (&"active".into(), &2.into()));

@@ -354,6 +354,12 @@ impl<'v, 'a> Builder<'v, 'a> {
                 let to = standing.attrs.unwrap_or(Attrs::root(mapping.mode.bits()));
                 self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path, to } });
             }
+            // Before Linux 5.2 nobody can look under a bind. What we bound was sealed first; should the seal have gone since, the
+            // step changes nothing.
+            (Place::Hidden, Aim::Gone) if standing.bound.is_some() => {
+                let to = standing.attrs.unwrap_or(Attrs::root(mapping.mode.bits()));
+                self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path, to } });
+            }
             _ => {}
         }
     }
@@ -380,7 +386,13 @@ impl<'v, 'a> Builder<'v, 'a> {
         self.record(subject, mapping, attrs, id);
         let line = self.view.line_for(mapping, true);
         self.write_line(subject, mapping, standing, Some(line));
-        self.bare_mount_point(i, subject, mapping);
+        // What is seen of a mount point inside another mapping lies in that one's old store as long as it is bound. `start` makes it
+        // in the new one.
+        if crate::observed::beneath(self.view.wanted, &self.view.observed.mounts, &mapping.mount_point)
+            == mapping.mount_point
+        {
+            self.bare_mount_point(i, subject, mapping);
+        }
     }
 
     /// Lines of ours that the configuration no longer names.

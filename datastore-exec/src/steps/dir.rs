@@ -23,6 +23,11 @@ pub(super) fn make(root: &Root, path: &AbsPath, attrs: Attrs, id: Option<Id>, sh
         Err(error) if error.errno() == Errno::EXIST => {
             let is_dir = stat::facts(entry).is_ok_and(|f| f.kind == Kind::Dir);
             if shared && is_dir {
+                // What an interrupted run made carries the identity that was drawn then.
+                if let Some(id) = id {
+                    let kept = xattr::set_identity(entry, id);
+                    kept.map_err(|e| e.because(format!("{path} cannot be given its identity")))?;
+                }
                 return Ok(());
             }
             return Err(Failure::changed(Reason::MountFailed, format!("{path} exists now")));
@@ -138,11 +143,15 @@ pub(super) fn seal(root: &Root, path: &AbsPath, from: Attrs) -> Result<(), Failu
     Ok(())
 }
 
-/// Breaks a seal.
+/// Breaks a seal. What is not sealed stays as it is: where the kernel cannot look under a bind, the plan could not know.
 pub(super) fn unseal(root: &Root, path: &AbsPath, to: Attrs) -> Result<(), Failure> {
     let (dir, facts) = open(root, path)?;
     if facts.mount_root {
         return Err(Failure::changed(Reason::ForeignMount, format!("something is mounted at {path} now")));
+    }
+    // The mode is what unsealing changes last.
+    if facts.mode.bits() != 0 {
+        return Ok(());
     }
     let broken = set_immutable_fd(&dir, false);
     let _ = broken.map_err(|e| e.because(format!("the seal of {path} cannot be broken")))?;

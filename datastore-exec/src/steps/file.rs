@@ -25,17 +25,43 @@ fn short_lock(hands: &Hands<'_>, name: &str) -> Result<Lock, Failure> {
     }
 }
 
-/// Replaces a file, or removes it.
-fn replace(hands: &Hands<'_>, path: &AbsPath, bytes: &[u8], new: Attrs, expect: Expect) -> Result<(), Failure> {
-    let done = durable::replace(hands.root, path, bytes, hands.tag, new, expect).map_err(|e| {
-        Error::new(e.kind(), format!("{path} cannot be written")).with_errno(e.errno().unwrap_or(0)).caused_by(e)
-    })?;
-    match done {
-        Replaced::Done | Replaced::AlreadySo => Ok(()),
-        Replaced::Changed => {
+/// Replaces a file. `old` is what it holds now; `None` if it is not there.
+fn replace(
+    hands: &Hands<'_>,
+    path: &AbsPath,
+    bytes: &[u8],
+    new: Attrs,
+    expect: Expect,
+    old: Option<&[u8]>,
+) -> Result<(), Failure> {
+    match durable::replace(hands.root, path, bytes, hands.tag, new, expect) {
+        Ok(Replaced::Done | Replaced::AlreadySo) => Ok(()),
+        Ok(Replaced::Changed) => {
             Err(Failure::changed(Reason::Busy, format!("{path} was changed by somebody else meanwhile")))
         }
+        Err(error) => {
+            let errno = error.errno().unwrap_or(0);
+            let is_there = observe::read(hands.root, path).is_ok_and(|now| now.as_deref() == Some(bytes));
+            // Only the last sync has failed. A step that fails must have changed nothing.
+            if is_there && old != Some(bytes) && put_back(hands, path, bytes, new, old).is_ok() {
+                let message = format!(
+                    "{path} cannot be written, because its directory cannot be brought to the disk; it has been put back as it was"
+                );
+                return Err(Error::new(error.kind(), message).with_errno(errno).into());
+            }
+            Err(Error::new(error.kind(), format!("{path} cannot be written")).with_errno(errno).caused_by(error).into())
+        }
     }
+}
+
+/// Gives a file its old content again, or removes it if there was none.
+fn put_back(hands: &Hands<'_>, path: &AbsPath, bytes: &[u8], new: Attrs, old: Option<&[u8]>) -> Result<(), Error> {
+    if let Some(old) = old {
+        let expect = Expect::Content(durable::digest(bytes));
+        return durable::replace(hands.root, path, old, hands.tag, new, expect).map(drop);
+    }
+    fd::remove_file(hands.root.place(path)?.entry())?;
+    sync_parent(hands, path)
 }
 
 /// Makes changes of fstab, all or none.
@@ -53,7 +79,7 @@ pub(super) fn fstab(hands: &Hands<'_>, edits: &[fstab::Edit]) -> Result<(), Fail
             .caused_by(e)
     })?;
     let expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Content(durable::digest(old)));
-    replace(hands, &path, &new, Attrs::root(0o644), expect)
+    replace(hands, &path, &new, Attrs::root(0o644), expect, old.as_deref())
 }
 
 /// Makes changes of a manifest, all or none.
@@ -81,7 +107,7 @@ pub(super) fn manifest(hands: &Hands<'_>, home: &AbsPath, edits: &[manifest::Edi
         return Err(Failure::changed(Reason::WrongStore, format!("the manifest says something else of `{store}` now")));
     }
     let expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Content(durable::digest(old)));
-    replace(hands, &path, manifest.render().as_bytes(), Attrs::root(0o600), expect)
+    replace(hands, &path, manifest.render().as_bytes(), Attrs::root(0o600), expect, old.as_deref())
 }
 
 /// Writes or removes a file of ours.
@@ -110,9 +136,9 @@ pub(super) fn write(
     if let Some(now) = observe::read(hands.root, path)?
         && now == to.as_bytes()
     {
-        return replace(hands, path, to.as_bytes(), Attrs::root(mode.bits()), Expect::Anything);
+        return replace(hands, path, to.as_bytes(), Attrs::root(mode.bits()), Expect::Anything, Some(to.as_bytes()));
     }
-    replace(hands, path, to.as_bytes(), Attrs::root(mode.bits()), expect)
+    replace(hands, path, to.as_bytes(), Attrs::root(mode.bits()), expect, from.map(str::as_bytes))
 }
 
 fn sync_parent(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Error> {

@@ -1,0 +1,136 @@
+//! Small stories that faults are put into: what stands before, and one command that changes something.
+
+use crate::{Sandbox, picture};
+
+/// A story.
+#[derive(Debug)]
+pub struct Scene {
+    /// For messages.
+    pub name: &'static str,
+    /// Makes what stands before, in a fresh sandbox.
+    pub before: fn(&Sandbox),
+    /// The command.
+    pub command: &'static [&'static str],
+}
+
+/// Two apps, one with a mount point inside the other of its own, modes beyond 0777, owners by name.
+pub const WEB: &str = r#"
+title = "Web"
+[mapping."/var/www/html"]
+target = "%{base}/html"
+permissions = "2751"
+owner = "root"
+group = "mail"
+[mapping."/var/www/html/deep/cgi"]
+target = "%{base}/cgi"
+"#;
+/// The other app.
+pub const MAIL: &str = r#"
+title = "Mail"
+[mapping."/var/spool/mail"]
+target = "%{base}/mail/in"
+permissions = "0700"
+owner = "cyrus"
+"#;
+
+fn nothing(_: &Sandbox) {}
+
+/// A machine after `init`, with two configlets that nobody has applied.
+pub fn declared(sandbox: &Sandbox) {
+    sandbox.datastore(&["init", "--host", "server1", "--yes"]).ok();
+    sandbox.configlet("web", WEB);
+    sandbox.configlet("mail", MAIL);
+}
+
+/// The same, applied.
+pub fn applied(sandbox: &Sandbox) {
+    declared(sandbox);
+    sandbox.datastore(&["apply", "--yes"]).ok();
+}
+
+fn stopped(sandbox: &Sandbox) {
+    applied(sandbox);
+    sandbox.datastore(&["stop", "web"]).ok();
+}
+
+fn disabled(sandbox: &Sandbox) {
+    applied(sandbox);
+    sandbox.datastore(&["disable", "web", "--yes"]).ok();
+}
+
+fn edited(sandbox: &Sandbox) {
+    applied(sandbox);
+    sandbox.configlet("web", &WEB.replace("%{base}/html", "%{base}/html2"));
+}
+
+fn imaged(sandbox: &Sandbox) {
+    applied(sandbox);
+    sandbox.directory("images", 0o755);
+    sandbox.loop_image("images/disk.img", 16 << 20, None);
+}
+
+fn beside(sandbox: &Sandbox) {
+    applied(sandbox);
+    sandbox.directory("srv", 0o755);
+    sandbox.directory("srv/big", 0o755);
+}
+
+fn two_volumes(sandbox: &Sandbox) {
+    beside(sandbox);
+    sandbox.datastore(&["volume", "add", "data1", "--directory", "/srv/big", "--yes"]).ok();
+}
+
+/// Every verb that changes something.
+pub const SCENES: &[Scene] = &[
+    Scene { name: "init", before: nothing, command: &["init", "--host", "server1", "--yes"] },
+    Scene { name: "apply", before: declared, command: &["apply", "--yes"] },
+    Scene { name: "stop", before: applied, command: &["stop", "web"] },
+    Scene { name: "start", before: stopped, command: &["start", "web"] },
+    Scene { name: "restart", before: applied, command: &["restart", "web"] },
+    Scene { name: "disable", before: applied, command: &["disable", "web", "--yes"] },
+    Scene { name: "enable", before: disabled, command: &["enable", "web", "--yes"] },
+    Scene { name: "remap", before: edited, command: &["remap", "web", "--yes"] },
+    Scene {
+        name: "volume add (directory)",
+        before: beside,
+        command: &["volume", "add", "data1", "--directory", "/srv/big", "--yes"],
+    },
+    Scene {
+        name: "volume add (format)",
+        before: imaged,
+        command: &["volume", "add", "data1", "--device", "/images/disk.img", "--format", "ext4", "--yes"],
+    },
+    Scene { name: "volume remove", before: two_volumes, command: &["volume", "remove", "data1", "--yes"] },
+];
+
+impl Scene {
+    /// The scene of this name.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn named(name: &str) -> &'static Self {
+        SCENES.iter().find(|scene| scene.name == name).unwrap_or_else(|| panic!("no scene is called {name:?}"))
+    }
+
+    /// A fresh machine, in memory, with what stands before.
+    #[must_use]
+    #[track_caller]
+    pub fn set(&self) -> Sandbox {
+        let sandbox = Sandbox::in_memory();
+        (self.before)(&sandbox);
+        sandbox
+    }
+
+    /// The pictures before the command and after a run of it that nothing disturbed.
+    #[must_use]
+    #[track_caller]
+    pub fn undisturbed(&self) -> (String, String) {
+        let sandbox = self.set();
+        let before = picture::of(sandbox.root());
+        sandbox.datastore(self.command).ok();
+        let after = picture::of(sandbox.root());
+        assert_ne!(before, after, "{}: the command changes nothing", self.name);
+        (before, after)
+    }
+}
