@@ -39,7 +39,8 @@ proptest! {
         let text = manifest.render();
         prop_assert_eq!(&Manifest::parse(&text).unwrap(), &manifest);
         for edit in &edits {
-            prop_assert_eq!(&Manifest::find(&text, &edit.store).unwrap(), &edit.to);
+            let only = Manifest::only(&text, std::slice::from_ref(&edit.store)).unwrap();
+            prop_assert_eq!(only.get(&edit.store), edit.to.as_ref());
         }
         let back: Vec<Edit> = edits.iter().map(Edit::inverse).collect();
         manifest.edit(back.iter()).unwrap();
@@ -49,7 +50,7 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,400}") {
         let _ = Manifest::parse(&text);
-        let _ = Manifest::find(&text, "a");
+        let _ = Manifest::only(&text, &["a".into()]);
         let _ = VolumeFile::parse(&text);
         let _ = journal::parse(text.as_bytes());
     }

@@ -12,13 +12,18 @@
 
 pub mod binary;
 pub mod command;
+pub mod holder;
 pub mod image;
 pub mod mounts;
+pub mod rows;
 pub mod sandbox;
 pub mod skeleton;
+pub mod snapshot;
 pub mod unprivileged;
 
 pub use command::Run;
+pub use holder::Holder;
 pub use mounts::Mount;
 pub use sandbox::Sandbox;
+pub use snapshot::Snapshot;
 pub use unprivileged::Unprivileged;

@@ -43,7 +43,9 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
         Goal::Disable(_) => (Aim::Gone, true),
         _ => (Aim::Up, false),
     };
-    let ask = Ask { by_name, new_store, accept: apps.accept };
+    // An app that is enabled before its package is installed waits for its owner; only `start` and its like insist.
+    let insists = by_name && !matches!(goal, Goal::Enable(_));
+    let ask = Ask { by_name: insists, new_store, accept: apps.accept };
     for (i, mapping) in view.wanted.mappings.iter().enumerate() {
         if apps.has(&mapping.app) && (mapping.enabled || by_name) {
             let standing = view.assess(i, ask);
