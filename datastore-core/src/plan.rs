@@ -12,7 +12,6 @@ use sha2::{Digest as _, Sha256};
 use crate::goal::Goal;
 use crate::path::AbsPath;
 use crate::standing::View;
-use crate::state::State;
 use crate::status::Row;
 use crate::step::Step;
 use crate::value::{AppName, HostName, Id, ValueError, VolumeName};
@@ -118,7 +117,7 @@ impl Plan {
     /// How many mappings are refused.
     #[must_use]
     pub fn refused(&self) -> usize {
-        self.notes.iter().filter(|n| n.state == State::Refused).count()
+        self.notes.iter().filter(|n| n.is_denied()).count()
     }
     /// The apps that its steps touch, each once.
     #[must_use]

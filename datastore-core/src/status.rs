@@ -46,6 +46,13 @@ impl Row {
         }
     }
 
+    /// Whether something that was asked for is denied, for a row in the notes of a plan: it is refused, or its app is
+    /// disabled (which is noted only of apps that were asked for by name).
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self.state, State::Refused | State::Disabled)
+    }
+
     /// The rows of what an app names and nobody could resolve. An app of which nothing could be read has one row without a mount point.
     #[must_use]
     pub fn of_unresolved(app: &App) -> Vec<Self> {

@@ -36,7 +36,7 @@ impl Report {
     /// Whether something that was asked for was refused.
     #[must_use]
     pub fn refused(&self) -> bool {
-        self.notes.iter().any(|n| n.state == datastore_core::state::State::Refused)
+        self.notes.iter().any(Row::is_denied)
     }
 }
 

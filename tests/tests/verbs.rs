@@ -206,3 +206,74 @@ fn one_of_several_mappings_can_be_remapped() {
     assert_eq!(sandbox.read("/var/shop/order"), "one");
     assert!(sandbox.bound("/var/stock").unwrap().root.ends_with("live/server1/stock2"));
 }
+
+#[test]
+fn a_disabled_app_that_is_asked_for_by_name_is_no_success() {
+    let sandbox = Sandbox::initialised();
+    let before = Snapshot::of(&sandbox);
+    for goal in [&["start", "home"][..], &["restart", "home"], &["remap", "home", "--yes"], &["apply", "home", "--yes"]]
+    {
+        let report = sandbox.datastore(&[goal, &["--json"]].concat()).code(3).json();
+        assert_eq!(report["notes"][0]["state"], "disabled", "{goal:?}: {report:#}");
+        assert_eq!(report["notes"][0]["hint"], "datastore enable home", "{goal:?}: {report:#}");
+    }
+    sandbox.datastore(&["plan", "start", "home"]).code(3).says("datastore enable home");
+    // To stop or disable what is disabled is done already, and nobody asked for it in a run over everything.
+    sandbox.datastore(&["stop", "home"]).ok();
+    sandbox.datastore(&["disable", "home", "--yes"]).ok();
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    let before_mount = sandbox.mountinfo();
+    sandbox.tmpfs("/home", 1 << 20);
+    sandbox.datastore(&["stop", "home"]).ok();
+    sandbox.unmount("/home");
+    assert_eq!(sandbox.mountinfo(), before_mount);
+    fs::remove_file(sandbox.path("/etc/datastore.d/home.local.conf")).unwrap();
+    before.assert_unchanged(&sandbox, "verbs about a disabled app");
+    // Nor does a broken configlet that is disabled.
+    sandbox.configlet("shop", &format!("enabled = false\n{}", SHOP.replace("%{base}", "%{bsae}")));
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    sandbox.datastore(&["start", "shop"]).code(3);
+}
+
+#[test]
+fn disable_after_stop_gives_the_plain_directory_back() {
+    let sandbox = with_shop();
+    sandbox.datastore(&["stop", "shop"]).ok();
+    sandbox.datastore(&["disable", "shop", "--yes"]).ok();
+    assert_eq!(sandbox.our_lines(), [""; 0]);
+    let path = sandbox.path("/var/shop");
+    assert_eq!((immutable(&path), path.metadata().unwrap().mode() & 0o7777), (Some(false), 0o755));
+    fs::write(path.join("plain"), "").unwrap();
+}
+
+#[test]
+fn enable_keeps_what_the_admin_wrote_in_the_override() {
+    let sandbox = with_shop();
+    let mine = "# mine\nenabled = false # until monday\ntitle = \"x\"\n";
+    sandbox.write("/etc/datastore.d/shop.local.conf", mine);
+    sandbox.is("/var/shop", "disabled");
+    sandbox.datastore(&["enable", "shop", "--yes"]).ok();
+    assert_eq!(sandbox.read("/etc/datastore.d/shop.local.conf"), mine.replace("false", "true"));
+    sandbox.is("/var/shop", "active");
+}
+
+#[test]
+fn stop_says_so_where_data_lies_under_the_bind_and_touches_none_of_it() {
+    let sandbox = with_shop();
+    sandbox.unmount("/var/shop");
+    let bare = sandbox.path("/var/shop");
+    sandbox.run(sandbox.command("chattr").arg("-i").arg(&bare)).ok();
+    fs::set_permissions(&bare, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(bare.join("hidden"), "precious").unwrap();
+    sandbox.bind(STORE, "/var/shop");
+    let report = sandbox.datastore(&["stop", "shop", "--json"]).ok().json();
+    let remark = &report["remarks"][0];
+    assert!(text(&remark["detail"]).contains("not sealed"), "{report:#}");
+    assert_eq!(remark["hint"], "datastore import shop");
+    assert_eq!(sandbox.bound("/var/shop"), None);
+    assert_eq!(sandbox.read("/var/shop/hidden"), "precious");
+    assert_eq!(immutable(&bare), Some(false));
+    let before = Snapshot::of(&sandbox);
+    sandbox.datastore(&["start", "shop"]).code(3).says("mount-point-not-empty");
+    before.assert_unchanged(&sandbox, "start over data");
+}

@@ -52,7 +52,7 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
             builder.mapping(i, mapping, &standing, aim, ask);
         }
     }
-    for app in view.wanted.apps.iter().filter(|a| apps.has(&a.name)) {
+    for app in view.wanted.apps.iter().filter(|a| apps.has(&a.name) && (a.enabled || by_name)) {
         builder.notes.extend(Row::of_unresolved(app));
     }
     builder.orphans(aim, apps, by_name);
@@ -126,7 +126,11 @@ impl<'v, 'a> Builder<'v, 'a> {
             }
         };
         if !may || (standing.bound.is_some() && !ours) {
-            self.note(mapping, standing);
+            // Somebody else's mount, and nothing of ours left: taking down is done already.
+            let settled = matches!(aim, Aim::Down | Aim::Gone) && refused.is_none() && standing.line.is_none();
+            if !settled {
+                self.note(mapping, standing);
+            }
             return;
         }
         match aim {
