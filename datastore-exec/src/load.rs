@@ -115,6 +115,10 @@ impl Directory {
                         "the file is a symbolic link; put the file itself here".into(),
                     )));
                 }
+                _ if error.is_privilege() => {
+                    let why = "it may not be read without privilege; run the command as root";
+                    return Some(input(Content::Unreadable(why.into())));
+                }
                 _ => return Some(input(Content::Unreadable(error.to_string()))),
             },
         };

@@ -40,12 +40,15 @@ fn an_fstab_that_cannot_be_replaced_stops_everything_beforehand() {
         sandbox.configlet("shop", SHOP);
         fix(&sandbox);
         let before = Snapshot::of(&sandbox);
-        let run = sandbox.datastore(&["apply", "--yes", "--json"]).fails();
+        let run = sandbox.datastore(&["apply", "--yes", "--json"]).code(3);
         before.assert_unchanged(&sandbox, what);
         let error = run.json()["error"].clone();
         assert!(error["message"].as_str().is_some_and(|m| m.contains("fstab") && m.contains(what)), "{error:#}");
         let hint = text(&error["hint"]);
-        assert!(["remount", "chattr", "cp --remove-destination"].iter().any(|h| hint.contains(h)), "{error:#}");
+        assert!(
+            ["make /etc and /etc/fstab writable", "cp --remove-destination"].iter().any(|h| hint.contains(h)),
+            "{error:#}"
+        );
         mend(&sandbox);
         sandbox.datastore(&["apply", "--yes"]).ok();
         sandbox.is("/var/shop", "active");
@@ -126,6 +129,24 @@ fn without_privilege_reading_works_and_changing_is_refused() {
         let error = run.json()["error"].clone();
         assert!(error["kind"] == "privilege" && !text(&error["hint"]).is_empty(), "{args:?}: {error:#}");
         before.assert_unchanged(&sandbox, args[0]);
+    }
+}
+
+#[test]
+fn configuration_that_may_not_be_read_is_said_to_be_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (file, code) in [("/etc/datastore.conf", 3), ("/etc/datastore.d/shop.conf", 3)] {
+        let sandbox = Sandbox::initialised();
+        sandbox.configlet("shop", SHOP);
+        sandbox.datastore(&["apply", "--yes"]).ok();
+        fs::set_permissions(sandbox.path(file), fs::Permissions::from_mode(0o600)).unwrap();
+        sandbox.datastore(&["status", "shop"]).ok();
+        for args in [&["status"][..], &["config", "check"], &["guard", "shop"]] {
+            let run = as_nobody(&sandbox, args).says(file).says("run the command as root");
+            if args[0] != "status" {
+                drop(run.code(code));
+            }
+        }
     }
 }
 
