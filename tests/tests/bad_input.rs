@@ -241,6 +241,7 @@ fn a_directory_that_others_can_write_spoils_every_configlet_in_it() {
 
 #[test]
 fn a_missing_or_unreadable_configuration_changes_nothing() {
+    type Damage = fn(&Path);
     let sandbox = Sandbox::new();
     sandbox.configlet("shop", SHOP);
     let before = Snapshot::of(&sandbox);
@@ -250,7 +251,7 @@ fn a_missing_or_unreadable_configuration_changes_nothing() {
     }
     let sandbox = Sandbox::initialised();
     sandbox.configlet("shop", SHOP);
-    let spoils: [(&str, fn(&Path)); 4] = [
+    let spoils: [(&str, Damage); 4] = [
         ("a directory", |conf| {
             fs::remove_file(conf).unwrap();
             fs::create_dir(conf).unwrap();

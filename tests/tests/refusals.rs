@@ -139,6 +139,18 @@ const CASES: &[Case] = &[
     },
     Case {
         reason: Reason::WrongStore,
+        what: "a bind whose store was deleted under it",
+        make: |s| {
+            active(s);
+            fs::remove_dir(s.path(STORE)).unwrap();
+            None
+        },
+        args: START,
+        code: 3,
+        says: "has been deleted",
+    },
+    Case {
+        reason: Reason::WrongStore,
         what: "another target after an edit",
         make: |s| {
             active(s);
@@ -175,6 +187,30 @@ const CASES: &[Case] = &[
         args: APPLY,
         code: 3,
         says: "datastore import shop",
+    },
+    Case {
+        reason: Reason::MountPointNotEmpty,
+        what: "a link above the mount point",
+        make: |s| {
+            std::os::unix::fs::symlink("www", s.path("/var/link")).unwrap();
+            s.configlet("shop", &SHOP.replace("/var/shop", "/var/link/shop"));
+            None
+        },
+        args: APPLY,
+        code: 3,
+        says: "/var/link is a symbolic link",
+    },
+    Case {
+        reason: Reason::WrongStore,
+        what: "a link above the store directory",
+        make: |s| {
+            std::os::unix::fs::symlink("/etc", s.path(format!("{BASE}/link"))).unwrap();
+            s.configlet("shop", &SHOP.replace("/shop\"\n", "/link/shop\"\n"));
+            None
+        },
+        args: APPLY,
+        code: 3,
+        says: "link is a symbolic link",
     },
     Case {
         reason: Reason::MountPointNotEmpty,
