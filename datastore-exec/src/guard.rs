@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use datastore_core::fstab::Fstab;
 use datastore_core::manifest::{DIRECTORY, Manifest};
 use datastore_core::mountinfo::MountTable;
-use datastore_core::observed::{FileFacts, Lookup, MappingFacts, Observed, Place, Probe};
+use datastore_core::observed::{FileFacts, Identity, Lookup, MappingFacts, Observed, Place, Probe};
 use datastore_core::resolve::{Incumbents, resolve};
 use datastore_core::standing::{Ask, Standing, View};
 use datastore_core::state::State;
@@ -52,19 +52,22 @@ pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
         let standing = view.assess(i, Ask { by_name: true, ..Ask::default() });
         // Drift (a mode, an option) is no reason to keep an app from the right data; status shows it.
         let bound_right = standing.bound.as_ref().is_some_and(|b| b.right);
-        // Closed when in doubt: without privilege nobody can tell the right store from a directory of the same name.
-        let facts = observed.mappings[i].as_ref();
-        let seen = facts.and_then(|f| f.store.dir()).is_some_and(|d| d.identity().is_some());
-        if bound_right && !seen {
-            return Err(Error::new(
-                ErrorKind::Privilege,
-                format!("`{app}` must not start: the identity of {} cannot be seen", mapping.store),
-            )
-            .hint("run the guard as root"));
-        }
         let good = matches!(standing.state, State::Active | State::Drifted) && bound_right;
         if !good {
             return Err(explain(engine, app, &mapping.mount_point, &standing));
+        }
+        // Closed when in doubt: without privilege nobody can tell the right store from a directory of the same name.
+        let store = observed.mappings[i].as_ref().and_then(|f| f.store.dir());
+        match store.map(|dir| &dir.id) {
+            Some(Identity::Is(_)) => {}
+            None | Some(Identity::Hidden | Identity::Unasked) => {
+                let message = format!("`{app}` must not start: the identity of {} cannot be seen", mapping.store);
+                return Err(Error::new(ErrorKind::Privilege, message).hint("run the guard as root"));
+            }
+            Some(_) => {
+                let detail = format!("{} carries no identity", mapping.store);
+                return Err(refusal(app, "", &detail, &format!("datastore apply {app}")));
+            }
         }
     }
     if mappings == 0 {
