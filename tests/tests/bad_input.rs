@@ -250,7 +250,8 @@ fn a_missing_or_unreadable_configuration_changes_nothing() {
     }
     let sandbox = Sandbox::initialised();
     sandbox.configlet("shop", SHOP);
-    let spoils: [(&str, fn(&Path)); 4] = [
+    type Spoil = fn(&Path);
+    let spoils: [(&str, Spoil); 4] = [
         ("a directory", |conf| {
             fs::remove_file(conf).unwrap();
             fs::create_dir(conf).unwrap();
