@@ -105,7 +105,7 @@ pub enum Drift {
     Fstab(&'static str),
     /// The store carries no identity yet.
     NoIdentity,
-    /// The manifest does not tell of it.
+    /// The manifest does not tell of it, or tells something else.
     Manifest,
 }
 
@@ -116,7 +116,7 @@ impl std::fmt::Display for Drift {
             Self::Options { is, wanted } => write!(f, "it is bound {is}, not {wanted}"),
             Self::Fstab(what) => f.write_str(what),
             Self::NoIdentity => f.write_str("the store directory carries no identity"),
-            Self::Manifest => f.write_str("the manifest on the volume does not tell of it"),
+            Self::Manifest => f.write_str("the manifest on the volume is not up to date"),
         }
     }
 }
@@ -345,7 +345,10 @@ impl<'a> View<'a> {
                 Refusal::new(
                     Reason::ForeignMount,
                     format!("{what} is mounted at {}, which is not {}", m.mount_point, m.store),
-                    format!("umount {} && datastore start {}", m.mount_point, m.app),
+                    format!(
+                        "look whose it is: findmnt {0}; if it may go: umount {0} && datastore start {1}",
+                        m.mount_point, m.app
+                    ),
                 )
             }
         }

@@ -43,7 +43,7 @@ impl View<'_> {
             Place::Absent { missing: at } => {
                 return missing(
                     format!("{at}, the place of volume `{name}`, does not exist"),
-                    format!("datastore volume add {name}{place}"),
+                    format!("bring {} back from where its data is now: its disk, or a backup", volume.path),
                 );
             }
             Place::Other { at, what } => {
