@@ -14,6 +14,21 @@ fn nothing_is_torn(sandbox: &Sandbox, when: &str) {
     }
 }
 
+/// A mkfs that the killed command had started goes on.
+fn wait_for_mkfs(sandbox: &Sandbox) {
+    let image = sandbox.path("images/disk.img").display().to_string();
+    let works_on_it = |process: std::fs::DirEntry| {
+        std::fs::read_to_string(process.path().join("cmdline")).is_ok_and(|line| line.starts_with("mkfs") && line.contains(&image))
+    };
+    while image_exists(sandbox) && std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).any(works_on_it) {
+        std::thread::yield_now();
+    }
+}
+
+fn image_exists(sandbox: &Sandbox) -> bool {
+    sandbox.exists("images/disk.img")
+}
+
 /// Kills the command of a scene at its first, second, third... change, until it runs to its end.
 fn killed_everywhere(name: &str) {
     let scene = Scene::named(name);
@@ -30,6 +45,7 @@ fn killed_everywhere(name: &str) {
         };
         let when = format!("{name}, killed at call {nth}: {hit}");
         nothing_is_torn(&sandbox, &when);
+        wait_for_mkfs(&sandbox);
         // A file that did not become a journal yet is left alone while it is young: its run may be alive.
         for left in picture::leftovers(sandbox.root()).iter().filter(|path| path.ends_with(".new")) {
             sandbox.run(sandbox.command("touch").args(["-d", "2000-01-01"]).arg(left)).ok();
@@ -38,7 +54,12 @@ fn killed_everywhere(name: &str) {
         if recovered.status.code() != Some(0) {
             recovered.fail(&format!("{when}: recover"));
         }
-        let again = sandbox.datastore(scene.command);
+        let mut again = sandbox.datastore(scene.command);
+        // What came on the disk before the kill is not overwritten unasked, though it is ours: the hint says how.
+        if name == "volume add (format)" && again.status.code() == Some(3) {
+            again.says("holds ext4, label data1").says("leave out --format to take it as it is");
+            again = sandbox.datastore(&["volume", "add", "data1", "--device", "/images/disk.img", "--yes"]);
+        }
         // A volume that `recover` has removed is not known any more.
         let is_gone = name == "volume remove" && again.status.code() == Some(2) && again.stderr.contains("no volume is called");
         if again.status.code() != Some(0) && !is_gone {
@@ -77,6 +98,12 @@ fn restart() {
 #[test]
 fn disable() {
     killed_everywhere("disable");
+}
+
+#[test]
+#[ignore = "the sealed inner mount point in the outer store is known to the journal alone once both are unbound; recover does not read its steps yet"]
+fn disable_of_nested_mount_points() {
+    killed_everywhere("disable (nested)");
 }
 
 #[test]
