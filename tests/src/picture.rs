@@ -152,9 +152,7 @@ pub fn same(now: &str, wanted: &str, when: &str) {
 #[track_caller]
 pub fn same_but_for_new_directories(now: &str, before: &str, when: &str) {
     let known: std::collections::HashSet<&str> = before.lines().collect();
-    let is_new_dir = |line: &&str| {
-        !known.contains(line) && line.starts_with("04") && !line.contains(" immutable")
-    };
+    let is_new_dir = |line: &&str| !known.contains(line) && line.starts_with("04") && !line.contains(" immutable");
     let rest: Vec<&str> = now.lines().filter(|line| !is_new_dir(line)).collect();
     same(&rest.join("\n"), &before.lines().collect::<Vec<_>>().join("\n"), when);
 }
@@ -212,7 +210,10 @@ pub fn leftovers(root: &Path) -> Vec<String> {
                     continue;
                 }
                 look(&path, found);
-            } else if name.ends_with(b".tmp") || name.ends_with(b".new") || (name.ends_with(b".journal") && !has_ended(&path)) {
+            } else if name.ends_with(b".tmp")
+                || name.ends_with(b".new")
+                || (name.ends_with(b".journal") && !has_ended(&path))
+            {
                 found.push(path.display().to_string());
             }
         }
@@ -221,6 +222,17 @@ pub fn leftovers(root: &Path) -> Vec<String> {
     look(root, &mut found);
     found.sort();
     found
+}
+
+/// Makes files old that did not become a journal: while they are young they are left alone, for their run may be alive.
+///
+/// # Panics
+/// If one cannot be touched.
+pub fn let_time_pass(root: &Path) {
+    for path in leftovers(root).iter().filter(|path| path.ends_with(".new")) {
+        let file = fs::File::options().write(true).open(path).unwrap_or_else(|e| panic!("open {path}: {e}"));
+        file.set_modified(std::time::UNIX_EPOCH).unwrap_or_else(|e| panic!("touch {path}: {e}"));
+    }
 }
 
 /// Whether the last line of a journal is there. (One that has ended and could not be moved is moved by the next run.)
@@ -245,8 +257,13 @@ mod tests {
     fn an_fstab_is_taken_apart_and_a_torn_one_is_told() {
         let block = "# datastore: begin (x)\na b c d 0 0\n# datastore: end\n";
         let taken = fstab(&format!("LABEL=a / ext4\n{block}# last"));
-        assert_eq!((taken.foreign.as_str(), taken.ours.as_slice()), ("LABEL=a / ext4\n# last", &["a b c d 0 0".into()][..]));
-        for torn in ["# datastore: begin\na b c d 0 0\n", "# datastore: begin\na b\n# datastore: end\n", "# datastore: end\n"] {
+        assert_eq!(
+            (taken.foreign.as_str(), taken.ours.as_slice()),
+            ("LABEL=a / ext4\n# last", &["a b c d 0 0".into()][..])
+        );
+        for torn in
+            ["# datastore: begin\na b c d 0 0\n", "# datastore: begin\na b\n# datastore: end\n", "# datastore: end\n"]
+        {
             assert!(std::panic::catch_unwind(|| fstab(torn)).is_err(), "{torn:?}");
         }
         assert!(std::panic::catch_unwind(|| fstab(&block.repeat(2))).is_err());

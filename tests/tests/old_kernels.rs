@@ -49,7 +49,8 @@ fn road(calls: &[&str]) -> Vec<String> {
     assert!(sandbox.bound("/var/spool/mail").unwrap().has("nosuid"));
 
     // In use, and then no more.
-    let mut sleeper = sandbox.command("sleep").arg("1000").current_dir(sandbox.path("/var/spool/mail")).spawn().unwrap();
+    let mut sleeper =
+        sandbox.command("sleep").arg("1000").current_dir(sandbox.path("/var/spool/mail")).spawn().unwrap();
     let pid = sleeper.id().to_string();
     let refused = run(&["disable", "mail", "--yes"]);
     sleeper.kill().unwrap();
@@ -104,7 +105,21 @@ fn without_getxattrat() {
 #[test]
 fn without_any_of_them_as_on_linux_3_10() {
     works_without(&[
-        "openat2", "open_tree", "open_tree_attr", "move_mount", "mount_setattr", "statmount", "listmount", "statx", "464",
-        "fchmodat2", "faccessat2", "pidfd_open", "copy_file_range", "fsopen", "fsmount", "fsconfig",
+        "openat2",
+        "open_tree",
+        "open_tree_attr",
+        "move_mount",
+        "mount_setattr",
+        "statmount",
+        "listmount",
+        "statx",
+        "464",
+        "fchmodat2",
+        "faccessat2",
+        "pidfd_open",
+        "copy_file_range",
+        "fsopen",
+        "fsmount",
+        "fsconfig",
     ]);
 }

@@ -29,7 +29,9 @@ fn volume(sandbox: &Sandbox, name: &str) -> serde_json::Value {
 fn mapping(sandbox: &Sandbox, mount_point: &str) -> serde_json::Value {
     let status = sandbox.datastore(&["status", "--json"]).ok().json();
     let rows = status["mappings"].as_array().expect("rows").clone();
-    rows.into_iter().find(|row| row["mount_point"] == mount_point).unwrap_or_else(|| panic!("{mount_point} in {status}"))
+    rows.into_iter()
+        .find(|row| row["mount_point"] == mount_point)
+        .unwrap_or_else(|| panic!("{mount_point} in {status}"))
 }
 
 /// The directories of a volume and its identity, as the disk has them.
@@ -44,7 +46,8 @@ fn is_laid_out(sandbox: &Sandbox, at: &str) -> String {
     let id = text.lines().find_map(|line| line.strip_prefix("id = \"")).unwrap_or_else(|| panic!("no id in {text}"));
     let id = id.trim_end_matches('"').to_owned();
     let mut value = [0; 64];
-    let length = rustix::fs::getxattr(sandbox.path(at).join("live"), "trusted.datastore.id", &mut value).expect("identity of live");
+    let length = rustix::fs::getxattr(sandbox.path(at).join("live"), "trusted.datastore.id", &mut value)
+        .expect("identity of live");
     assert_eq!(String::from_utf8_lossy(&value[..length]), id);
     id
 }
@@ -95,7 +98,11 @@ fn init_alone_is_enough_on_a_machine_with_one_disk() {
     twice(&sandbox, &["init", "--host", "server1", "--yes"]);
     let id = is_laid_out(&sandbox, "/store/data0");
     let row = volume(&sandbox, "data0");
-    assert_eq!((&row["state"], &row["id"], &row["path"]), (&"active".into(), &id.into(), &"/store/data0".into()), "{row}");
+    assert_eq!(
+        (&row["state"], &row["id"], &row["path"]),
+        (&"active".into(), &id.into(), &"/store/data0".into()),
+        "{row}"
+    );
     assert_eq!(sandbox.read("/etc/fstab"), skeleton::FSTAB, "a plain directory needs no line");
     refused(&sandbox, &["init", "--host", "other", "--yes"]).code(3).says("server1");
 }
@@ -107,7 +114,9 @@ fn image_is_formatted(fs_type: &str, bytes: u64) {
     twice(&sandbox, &["volume", "add", "data1", "--device", "/disk.img", "--format", fs_type, "--yes"]);
     let id = is_laid_out(&sandbox, "/store/data1");
     assert_eq!(sandbox.bound("/store/data1").expect("it is mounted").fs_type, fs_type);
-    let label = sandbox.run(sandbox.command("blkid").args(["-p", "-o", "value", "-s", "LABEL"]).arg(sandbox.path("disk.img"))).ok();
+    let label = sandbox
+        .run(sandbox.command("blkid").args(["-p", "-o", "value", "-s", "LABEL"]).arg(sandbox.path("disk.img")))
+        .ok();
     assert_eq!(label.stdout.trim(), "data1");
     let fstab = picture::fstab(&sandbox.read("/etc/fstab"));
     assert_eq!(fstab.foreign, skeleton::FSTAB);
@@ -192,7 +201,8 @@ fn what_holds_a_signature_is_not_formatted_without_force() {
     sector[446 + 9] = 0x08;
     sector[446 + 13] = 0x20;
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
-    std::os::unix::fs::FileExt::write_all_at(&fs::File::options().write(true).open(&table).unwrap(), &sector, 0).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&fs::File::options().write(true).open(&table).unwrap(), &sector, 0)
+        .unwrap();
     for (name, what) in [("ext4", "ext4"), ("btrfs", "btrfs"), ("swap", "swap"), ("table", "partition table (dos)")] {
         let path = format!("/{name}.img");
         let bytes = fs::read(sandbox.path(&path)).unwrap();
@@ -253,7 +263,9 @@ fn a_disk_that_somebody_mounted_by_hand_brings_its_line_into_the_block() {
     let other = machine();
     other.loop_image("disk.img", 32 << 20, None);
     other.write("/etc/fstab", format!("{}LABEL=old /store/data1 xfs defaults 0 0\n", skeleton::FSTAB));
-    refused(&other, &["volume", "add", "data1", "--device", "/disk.img", "--format", "ext4", "--yes"]).code(3).says("LABEL=old");
+    refused(&other, &["volume", "add", "data1", "--device", "/disk.img", "--format", "ext4", "--yes"])
+        .code(3)
+        .says("LABEL=old");
 }
 
 #[test]
@@ -346,7 +358,8 @@ fn without_its_disk_nothing_is_written_to_the_root_disk_instead() {
     // Those on another volume are served.
     sandbox.datastore(&["apply", "--yes"]).code(3).says("volume-missing");
     assert!(sandbox.bound("/var/lib/other").is_some());
-    for args in [&["start", "new"][..], &["restart", "web"], &["remap", "new", "--yes"], &["recover"], &["stop", "web"]] {
+    for args in [&["start", "new"][..], &["restart", "web"], &["remap", "new", "--yes"], &["recover"], &["stop", "web"]]
+    {
         let _ = sandbox.datastore(args);
         let left = fs::read_dir(sandbox.path("/store/data1")).unwrap().count();
         assert_eq!(left, 0, "{args:?} wrote below the place of a volume that is not there");
