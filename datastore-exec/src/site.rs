@@ -47,7 +47,8 @@ pub(crate) fn observe(
             (None, Some((look(root, directory, Want::default()), peek::volume_file(root, directory))))
         }
     };
-    let layout = volume::layout(&path, host).into_iter().map(|p| (p.clone(), look(root, &p, Want { empty: false, id: true })));
+    let layout =
+        volume::layout(&path, host).into_iter().map(|p| (p.clone(), look(root, &p, Want { empty: false, id: true })));
     Ok(Site {
         place: look(root, &path, Want { empty: true, id: false }),
         file: peek::volume_file(root, &path),

@@ -14,12 +14,13 @@ fn nothing_is_torn(sandbox: &Sandbox, when: &str) {
     }
 }
 
-/// A mkfs that the killed command had started goes on.
-fn wait_for_mkfs(sandbox: &Sandbox) {
+/// A mkfs or mount that the killed command had started goes on.
+fn wait_for_helpers(sandbox: &Sandbox) {
     let image = sandbox.path("images/disk.img").display().to_string();
     let works_on_it = |process: std::fs::DirEntry| {
-        std::fs::read_to_string(process.path().join("cmdline"))
-            .is_ok_and(|line| line.starts_with("mkfs") && line.contains(&image))
+        let line = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        let program = line.split('\0').next().unwrap_or_default();
+        (program.contains("mkfs") || program.ends_with("mount")) && line.contains(&image)
     };
     while image_exists(sandbox) && std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).any(works_on_it) {
         std::thread::yield_now();
@@ -56,7 +57,7 @@ fn killed_everywhere(name: &str) {
 fn converges(scene: &Scene, sandbox: &Sandbox, wanted: &str, when: &str) {
     let name = scene.name;
     nothing_is_torn(sandbox, when);
-    wait_for_mkfs(sandbox);
+    wait_for_helpers(sandbox);
     picture::let_time_pass(sandbox.root());
     let recovered = sandbox.datastore(&["recover"]);
     if recovered.status.code() != Some(0) {

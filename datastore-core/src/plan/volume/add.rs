@@ -234,9 +234,10 @@ impl Adder<'_> {
             // What was looked at before the mount is not what will be there after it.
             if !is_mounted {
                 usable(path, place)?;
-                // An interrupted run may have made `live`, with the identity that was drawn then: it gets the new one.
+                // An interrupted run may have made `live`, with no identity yet or the one that was drawn then: it gets the new one.
                 let is_stale = |dir: &DirFacts| {
-                    *path == volume.live() && matches!(dir.id, Identity::Is(old) if Some(old) != volume.id)
+                    let other = |id: &Identity| matches!(id, Identity::Is(old) if Some(*old) != volume.id);
+                    *path == volume.live() && (other(&dir.id) || dir.id == Identity::None)
                 };
                 if place.dir().is_some_and(|dir| !is_stale(dir)) {
                     continue;
