@@ -64,9 +64,7 @@ impl Exit {
         };
         if report.failed.iter().any(|row| !refusal(row)) {
             Self::Failed
-        } else if !report.failed.is_empty() {
-            Self::Refused
-        } else if report.refused() {
+        } else if !report.failed.is_empty() || report.refused() {
             Self::Refused
         } else {
             Self::Done

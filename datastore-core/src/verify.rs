@@ -96,15 +96,18 @@ impl<'a> Checker<'a> {
     fn new(wanted: &'a Wanted, observed: &'a Observed) -> Self {
         let mut known = HashMap::new();
         for (mapping, facts) in wanted.mappings.iter().zip(&observed.mappings) {
-            if let Some(facts) = facts
-                && let Place::Dir(dir) = &facts.beneath
-            {
-                let state = match dir.empty {
-                    Some(true) => Known::Empty,
-                    Some(false) => Known::Filled,
-                    None if dir.is_sealed() => Known::Empty,
-                    None => Known::Unsure,
-                };
+            let state = match facts.as_ref().map(|facts| &facts.beneath) {
+                Some(Place::Dir(dir)) => match dir.empty {
+                    Some(true) => Some(Known::Empty),
+                    Some(false) => Some(Known::Filled),
+                    None if dir.is_sealed() => Some(Known::Empty),
+                    None => Some(Known::Unsure),
+                },
+                // Before Linux 5.2 nobody can look under a bind.
+                Some(Place::Hidden) => Some(Known::Unsure),
+                _ => None,
+            };
+            if let Some(state) = state {
                 known.insert(crate::observed::beneath(wanted, &observed.mounts, &mapping.mount_point), state);
             }
         }

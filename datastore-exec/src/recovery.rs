@@ -1,7 +1,9 @@
 //! Finishing operations that stopped half-way: core says what to plan again, and it takes the same road as anything else.
 
+use datastore_core::goal::Goal;
 use datastore_core::journal::{OperationId, Outcome};
 use datastore_core::manifest::DIRECTORY;
+use datastore_core::plan;
 use datastore_core::recover;
 use datastore_core::resolve::resolve;
 use datastore_core::{AbsPath, ErrorKind, Result};
@@ -11,7 +13,7 @@ use crate::event::{Event, Listener};
 use crate::load::{self, CONFIGLETS};
 use crate::operation::{self, Terms};
 use crate::report::Report;
-use crate::{durable, journal_file, observe};
+use crate::{durable, journal_file, observe, run_files};
 
 /// Finishes every one of them, the oldest first.
 ///
@@ -25,9 +27,10 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
     }
     let mut reports = Vec::new();
     for recovery in recover::recover(&scan.unfinished) {
-        let goal = recovery.goal.as_ref().map(ToString::to_string).unwrap_or_default();
-        listener.event(&Event::Recovering { operation: recovery.operation.as_str(), goal: &goal });
-        clean(engine, &recovery.operation)?;
+        let name = recovery.goal.as_ref().map(ToString::to_string).unwrap_or_default();
+        listener.event(&Event::Recovering { operation: recovery.operation.as_str(), goal: &name });
+        let goal = scan.unfinished.iter().find(|u| u.operation == recovery.operation).and_then(|u| u.goal.as_ref());
+        clean(engine, &recovery.operation, goal)?;
         if let Some(goal) = &recovery.goal {
             let finished = engine.plan(goal).and_then(|p| operation::execute(engine, p, Terms::Recovering, listener));
             match finished {
@@ -37,18 +40,26 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
                 Err(error) => return Err(error),
             }
         }
+        // A volume that was not mounted before is now.
+        clean(engine, &recovery.operation, goal)?;
         journal_file::close(engine.root(), &recovery.operation, Outcome::Recovered)?;
+        // For onlookers only, as everything in /run.
+        let _ = run_files::settle(engine.root(), &recovery.operation);
     }
     Ok(reports)
 }
 
 /// Removes the temporary files that it left beside files that it was replacing.
-fn clean(engine: &Engine, operation: &OperationId) -> Result<()> {
+fn clean(engine: &Engine, operation: &OperationId, goal: Option<&Goal>) -> Result<()> {
     let root = engine.root();
     let wanted = resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?));
     let mut places = vec![AbsPath::literal("/etc"), AbsPath::literal(CONFIGLETS)];
     places.extend(wanted.mappings.iter().map(|m| m.home.child(DIRECTORY)));
     places.extend(wanted.volumes.iter().map(|v| v.path.child(DIRECTORY)));
+    // The volume that it was to add may not be declared yet.
+    if let Some(Goal::VolumeAdd(request) | Goal::Init { volume: request, .. }) = goal {
+        places.push(plan::volume::path_of(&wanted.store, request).child(DIRECTORY));
+    }
     places.sort();
     places.dedup();
     for place in places {

@@ -11,13 +11,15 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::durable;
-use crate::root::Root;
+use crate::root::{Root, if_there};
 use crate::sys::{Entry, fd};
 
 /// Where the progress of operations is.
 const OPS: &str = "/run/datastore/ops";
 /// How many of them are kept.
 const KEPT: usize = 50;
+/// The most that is read of one.
+const LIMIT: usize = 64 << 10;
 /// How often a running operation says how far it is.
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -70,6 +72,38 @@ impl<'a> ProgressFile<'a> {
             prune(self.root)?;
         }
         Ok(())
+    }
+}
+
+/// Says of an operation that stopped half-way that it was recovered, and takes away what it was writing when it stopped. Whoever
+/// follows the file would wait for ever otherwise.
+pub(crate) fn settle(root: &Root, operation: &OperationId) -> Result<()> {
+    let Some(dir) = if_there(root.open_file(&AbsPath::literal(OPS), OFlags::RDONLY | OFlags::DIRECTORY, 0))? else {
+        return Ok(());
+    };
+    let name = format!("{operation}.json");
+    let temporary = format!(".{name}.tmp");
+    match fd::open(Entry::new(&dir, name.as_bytes()), OFlags::RDONLY | OFlags::NOFOLLOW, 0) {
+        Err(error) if error.errno() == rustix::io::Errno::NOENT => {}
+        Err(error) => return Err(error.into()),
+        Ok(old) => {
+            let mut told: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_slice(&fd::read_all(&old, LIMIT)?).unwrap_or_default();
+            told.insert("state".into(), "recovered".into());
+            let text = serde_json::to_vec(&told).unwrap_or_default();
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+            let file = fd::open(Entry::new(&dir, temporary.as_bytes()), flags, 0o644)?;
+            fd::set_mode(&file, 0o644)?;
+            fd::write_all(&file, &text)?;
+            rustix::fs::renameat(&dir, temporary.as_str(), &dir, name.as_str()).map_err(|errno| {
+                Error::new(datastore_core::ErrorKind::System, format!("{OPS}/{name} cannot be written"))
+                    .with_errno(errno.raw_os_error())
+            })?;
+        }
+    }
+    match fd::remove_file(Entry::new(&dir, temporary.as_bytes())) {
+        Err(error) if error.errno() != rustix::io::Errno::NOENT => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -9,10 +9,40 @@ use std::process::Command;
 
 use crate::{Run, Sandbox};
 
-/// Every call that changes something, in one list: so that the N-th of them is the N-th change, whatever it is.
-pub const CHANGING: &str = "mkdirat,unlinkat,renameat,renameat2,linkat,symlinkat,fchownat,fchown,fchmod,fchmodat,?fchmodat2,\
-                            setxattr,lsetxattr,fsetxattr,?setxattrat,removexattr,lremovexattr,open_tree,move_mount,mount_setattr,mount,umount2,\
-                            fsync,fdatasync,syncfs,pwrite64,write,ftruncate,ioctl,flock,clone3,vfork";
+/// Every call that changes something. strace counts each of them for itself. (`?` is for one that an older strace does not know.)
+pub const CHANGING: &[&str] = &[
+    "mkdirat",
+    "unlinkat",
+    "renameat",
+    "renameat2",
+    "linkat",
+    "symlinkat",
+    "fchownat",
+    "fchown",
+    "fchmod",
+    "fchmodat",
+    "?fchmodat2",
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "?setxattrat",
+    "removexattr",
+    "lremovexattr",
+    "open_tree",
+    "move_mount",
+    "mount_setattr",
+    "mount",
+    "umount2",
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "pwrite64",
+    "write",
+    "ftruncate",
+    "ioctl",
+    "flock",
+    "clone3",
+];
 
 /// One run under strace.
 #[derive(Debug)]
@@ -23,14 +53,14 @@ pub struct Traced {
     pub hit: Option<String>,
 }
 
-/// Runs `datastore --root ROOT ARGUMENT...` and kills it (SIGKILL) at the `nth` (from 1) call of [`CHANGING`].
+/// Runs `datastore --root ROOT ARGUMENT...` and kills it (SIGKILL) when it makes a system call for the `nth` time (from 1).
 ///
 /// # Panics
 /// If strace cannot be started.
 #[track_caller]
-pub fn kill<S: AsRef<OsStr>>(sandbox: &Sandbox, nth: usize, args: &[S]) -> Traced {
+pub fn kill<S: AsRef<OsStr>>(sandbox: &Sandbox, call: &str, nth: usize, args: &[S]) -> Traced {
     let command = sandbox.datastore_command(args);
-    traced(sandbox, CHANGING, &format!("signal=KILL:when={nth}"), &command)
+    traced(sandbox, call, &format!("signal=KILL:when={nth}"), &command)
 }
 
 /// The same, but the `nth` call of one name fails with this error, such as `ENOSPC`.

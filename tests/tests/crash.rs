@@ -93,6 +93,7 @@ fn apply_of_200_mappings_killed_50_times_at_random_moments_converges() {
             (None, true) => half += 1,
             (None, false) => early += 1,
         }
+        picture::let_time_pass(sandbox.root());
         let again = sandbox.datastore(&["apply", "--yes"]);
         if again.status.code() != Some(0) {
             again.fail(&when);
@@ -106,12 +107,12 @@ fn apply_of_200_mappings_killed_50_times_at_random_moments_converges() {
     assert!(half >= 10, "too few kills came half-way to say anything: {early} {half} {late}");
 }
 
-/// A scene whose command was killed half-way: at the first change after which an operation stands unfinished and `enough`
+/// A scene whose command was killed half-way: at the first call of this name after which an operation stands unfinished and `enough`
 /// says that this is far enough.
-fn half_way(scene: &Scene, enough: fn(&Sandbox) -> bool) -> Sandbox {
+fn half_way(scene: &Scene, call: &str, enough: fn(&Sandbox) -> bool) -> Sandbox {
     for nth in 1.. {
         let sandbox = scene.set();
-        let traced = strace::kill(&sandbox, nth, scene.command);
+        let traced = strace::kill(&sandbox, call, nth, scene.command);
         assert!(traced.hit.is_some(), "{} came to its end before it was half-way", scene.name);
         let unfinished = picture::leftovers(sandbox.root()).iter().any(|path| path.ends_with(".journal"));
         if unfinished && enough(&sandbox) {
@@ -123,7 +124,7 @@ fn half_way(scene: &Scene, enough: fn(&Sandbox) -> bool) -> Sandbox {
 
 #[test]
 fn status_shows_what_was_interrupted_and_recover_finishes_it_once() {
-    let sandbox = half_way(Scene::named("apply"), |sandbox| sandbox.bound("/var/spool/mail").is_some());
+    let sandbox = half_way(Scene::named("apply"), "open_tree", |sandbox| sandbox.bound("/var/spool/mail").is_some());
     let status = sandbox.datastore(&["status", "--json"]).ok().json();
     let operation = &status["operations"][0];
     assert_eq!((&operation["goal"], &operation["state"]), (&"apply".into(), &"interrupted".into()), "{status}");
@@ -151,7 +152,7 @@ fn recover_finishes_each_goal_and_has_nothing_to_do_the_second_time() {
     {
         let scene = Scene::named(name);
         let (_, wanted) = scene.undisturbed();
-        let sandbox = half_way(scene, |_| true);
+        let sandbox = half_way(scene, "fsync", |_| true);
         let first = sandbox.datastore(&["recover", "--json"]).ok().json();
         assert_eq!(first["recovered"].as_array().map(Vec::len), Some(1), "{name}: {first}");
         picture::same(&picture::of(sandbox.root()), &wanted, &format!("{name}, recovered"));
@@ -164,7 +165,7 @@ fn recover_finishes_each_goal_and_has_nothing_to_do_the_second_time() {
 
 #[test]
 fn a_plan_that_was_shown_is_not_applied_over_an_interrupted_operation() {
-    let sandbox = half_way(Scene::named("apply"), |sandbox| sandbox.bound("/var/spool/mail").is_some());
+    let sandbox = half_way(Scene::named("apply"), "open_tree", |sandbox| sandbox.bound("/var/spool/mail").is_some());
     sandbox.configlet("other", "[mapping.\"/var/lib/other\"]\ntarget = \"%{base}/other\"\n");
     // Without a terminal nobody can be asked, so nothing is done, and nothing recovered either.
     let before = picture::of(sandbox.root());

@@ -1,5 +1,7 @@
 //! The road from configlets to rows that say `active`: plan, apply, and what stands on the machine afterwards.
 
+#![allow(clippy::literal_string_with_formatting_args, reason = "configlets hold expansions of ours")]
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -293,7 +295,7 @@ fn drift_is_shown_and_mended_by_apply() {
             s.run(s.command("mount").args(["-o", "remount,bind,ro,nosuid,nodev"]).arg(at)).ok();
         }),
         ("fstab", |s| {
-            drop(s.write("/etc/fstab", s.read("/etc/fstab").replace(",nofail,x-systemd.req", ",x-systemd.req")))
+            drop(s.write("/etc/fstab", s.read("/etc/fstab").replace(",nofail,x-systemd.req", ",x-systemd.req")));
         }),
         ("fstab", |s| {
             let without: String =

@@ -179,9 +179,6 @@ fn a_directory_is_made_a_volume() {
 #[test]
 fn a_volume_is_where_clearos_has_its_base() {
     let sandbox = machine();
-    sandbox.directory("store/data5", 0o755);
-    sandbox.tmpfs("/store/data5", 16 << 20);
-    sandbox.unmount("/store/data5");
     twice(&sandbox, &["volume", "add", "data1", "--at", "/srv/clearos", "--yes"]);
     is_laid_out(&sandbox, "/srv/clearos");
     assert_eq!(volume(&sandbox, "data1")["path"], "/srv/clearos");
@@ -198,9 +195,15 @@ fn what_holds_a_signature_is_not_formatted_without_force() {
     let swap = sandbox.loop_image("swap.img", 32 << 20, None);
     sandbox.run(sandbox.command("mkswap").arg(&swap)).ok();
     let table = sandbox.loop_image("table.img", 32 << 20, None);
-    let sfdisk = format!("echo 'label: gpt\n,' | sfdisk -q {}", table.display());
-    sandbox.run(sandbox.command("sh").arg("-c").arg(sfdisk)).ok();
-    for (name, what) in [("ext4", "ext4"), ("btrfs", "btrfs"), ("swap", "swap"), ("table", "gpt")] {
+    // One Linux partition from sector 2048 on, and the signature of a DOS partition table.
+    let mut sector = [0_u8; 512];
+    sector[446 + 4] = 0x83;
+    sector[446 + 9] = 0x08;
+    sector[446 + 13] = 0x20;
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    std::os::unix::fs::FileExt::write_all_at(&fs::File::options().write(true).open(&table).unwrap(), &sector, 0)
+        .unwrap();
+    for (name, what) in [("ext4", "ext4"), ("btrfs", "btrfs"), ("swap", "swap"), ("table", "partition table (dos)")] {
         let path = format!("/{name}.img");
         let bytes = fs::read(sandbox.path(&path)).unwrap();
         let add = ["volume", "add", "data1", "--device", &path, "--format", "ext4", "--yes"];

@@ -341,7 +341,9 @@ impl<'v, 'a> Builder<'v, 'a> {
             (Some(line), Aim::Down) => standing.bound.is_none() && line.noauto,
             _ => false,
         };
-        let plain = self.facts(i).and_then(|f| f.beneath.dir()).is_none_or(|d| !d.is_sealed());
+        // Unsealing takes the flag off first and gives the mode last: a run that was killed in between leaves mode 0000.
+        let is_closed = |dir: &DirFacts| dir.is_sealed() || dir.attrs.mode.bits() == 0;
+        let plain = self.facts(i).and_then(|f| f.beneath.dir()).is_none_or(|d| !is_closed(d));
         if settled && (aim == Aim::Down || plain) {
             return;
         }
@@ -361,7 +363,7 @@ impl<'v, 'a> Builder<'v, 'a> {
         let path = crate::observed::beneath(self.view.wanted, &self.view.observed.mounts, &mapping.mount_point);
         match (place, aim) {
             (Place::Dir(dir), Aim::Down) if !dir.is_sealed() => self.seal_known(subject, mapping, path, dir),
-            (Place::Dir(dir), Aim::Gone) if dir.is_sealed() => {
+            (Place::Dir(dir), Aim::Gone) if is_closed(dir) => {
                 let to = standing.attrs.unwrap_or(Attrs::root(mapping.mode.bits()));
                 self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path, to } });
             }

@@ -14,11 +14,12 @@ use crate::sys::flags::{SetImmutable, set_immutable_fd};
 use crate::sys::stat::{self, Facts, Kind};
 use crate::sys::{Entry, fd, xattr};
 
-/// Makes a directory. It is empty and closed to everybody else until it has its identity, owner and mode.
+/// Makes a directory. One of a mapping's own is closed to everybody else until it has its identity, owner and mode. One that
+/// others share has its mode at once: a run that stops here leaves one that serves, for the next run takes it as it is.
 pub(super) fn make(root: &Root, path: &AbsPath, attrs: Attrs, id: Option<Id>, shared: bool) -> Result<(), Failure> {
     let place = root.place(path)?;
     let entry = place.entry();
-    let dir = match fd::make_dir(entry, 0o700) {
+    let dir = match fd::make_dir(entry, if shared && id.is_none() { attrs.mode.bits() } else { 0o700 }) {
         Ok(dir) => dir,
         Err(error) if error.errno() == Errno::EXIST => {
             let is_dir = stat::facts(entry).is_ok_and(|f| f.kind == Kind::Dir);

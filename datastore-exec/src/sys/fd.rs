@@ -75,9 +75,10 @@ pub fn open(entry: Entry<'_>, flags: OFlags, mode: u32) -> Result<OwnedFd, SysEr
 
 /// Makes a directory with exactly this mode, whatever the umask, and opens it for reading.
 ///
-/// It is made with mode 0700 at most and given the rest afterwards, so that it is never more open than asked.
+/// It is made with no more than that mode and given what the umask took away afterwards, so that it is never more open than
+/// asked, and with a usual umask a crash in between leaves it as it should be.
 pub fn make_dir(entry: Entry<'_>, mode: u32) -> Result<OwnedFd, SysError> {
-    let first = mode & 0o700;
+    let first = mode & 0o777;
     rustix::fs::mkdirat(entry.dir, entry.name, Mode::from_raw_mode(first))
         .map_err(|errno| entry.failed(|dir, name| Call::Mkdirat { dir, name, mode: first })(errno))?;
     let fd = open(entry, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;

@@ -5,7 +5,7 @@ use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::goal::{Goal, VolumeRequest, VolumeSource};
 use crate::manifest::{DIRECTORY, VolumeFile};
-use crate::observed::{FileFacts, Identity, Place};
+use crate::observed::{DirFacts, FileFacts, Identity, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark, lines};
 use crate::standing::View;
@@ -234,13 +234,12 @@ impl Adder<'_> {
             // What was looked at before the mount is not what will be there after it.
             if !is_mounted {
                 usable(path, place)?;
-                if let Place::Dir(dir) = place {
-                    // An interrupted run may have made it, with the identity that was drawn then.
-                    if let (Identity::Is(old), true, Some(id)) = (&dir.id, *path == volume.live(), volume.id)
-                        && *old != id
-                    {
-                        self.push(Action::SetId { path: path.clone(), from: Some(*old), to: Some(id) });
-                    }
+                // An interrupted run may have made `live`, with no identity yet or the one that was drawn then: it gets the new one.
+                let is_stale = |dir: &DirFacts| {
+                    let other = |id: &Identity| matches!(id, Identity::Is(old) if Some(*old) != volume.id);
+                    *path == volume.live() && (other(&dir.id) || dir.id == Identity::None)
+                };
+                if place.dir().is_some_and(|dir| !is_stale(dir)) {
                     continue;
                 }
             }
