@@ -64,7 +64,7 @@ fn what_holds_a_mount_is_named() {
     let holder = Holder::in_directory(&sandbox.path("/var/shop"));
     let lines = sandbox.our_lines();
     for verb in ["stop", "restart"] {
-        let report = sandbox.datastore(&[verb, "shop", "fine", "--json"]).code(1).json();
+        let report = sandbox.datastore(&[verb, "shop", "fine", "--json"]).code(3).json();
         let failed = report["failed"].as_array().unwrap();
         assert!(failed.len() == 1 && failed[0]["reason"] == "busy", "{verb}: {report:#}");
         let (detail, hint) = (text(&failed[0]["detail"]), text(&failed[0]["hint"]));
@@ -76,7 +76,7 @@ fn what_holds_a_mount_is_named() {
         sandbox.datastore(&["start", "fine"]).ok();
     }
     let before = Snapshot::of(&sandbox);
-    sandbox.datastore(&["disable", "shop", "--yes"]).code(1).says("sleep");
+    sandbox.datastore(&["disable", "shop", "--yes"]).code(3).says("sleep");
     assert!(sandbox.bound("/var/shop").is_some());
     drop(before);
     drop(holder);

@@ -290,7 +290,7 @@ const CASES: &[Case] = &[
             Some(Holder::in_directory(&s.path("/var/shop")))
         },
         args: &["stop", "shop"],
-        code: 1,
+        code: 3,
         says: "sleep",
     },
     Case {
