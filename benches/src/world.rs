@@ -1,4 +1,4 @@
-//! A root with a given number of mappings, one hundred to a configlet.
+//! A root with a given number of mappings: three in the first configlet, as real apps have, one hundred in each of the others.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,12 @@ use std::process::Command;
 use datastore_tests::{Run, Sandbox, mounts};
 use rustix::mount::UnmountFlags;
 
-/// Mappings in one configlet.
+/// Mappings in the configlet of the app that is guarded.
+const IN_FIRST: usize = 3;
+/// Mappings in each other configlet.
 const IN_ONE: usize = 100;
+/// The size of the volume: room for the inodes of all stores.
+const DISK: u64 = 2 << 30;
 /// Above all mount points.
 const TOP: &str = "/srv";
 
@@ -27,14 +31,21 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes a root with a plain directory as its volume, and the configlets.
+    /// Makes a root with an ext4 image as its volume, as a server has a disk of its own for its data, and the configlets.
     pub(crate) fn new(datastore: &Path, size: usize) -> Self {
         let this = Self { sandbox: Sandbox::new(), datastore: datastore.to_path_buf(), size };
-        Run::new(&mut this.datastore(&["init", "--yes", "--host", "bench"]), this.sandbox.root()).ok();
-        for first in (0..size).step_by(IN_ONE) {
-            let app = first / IN_ONE;
+        this.sandbox.loop_image("disk.img", DISK, None);
+        let add = ["volume", "add", "data0", "--device", "/disk.img", "--format", "ext4", "--yes"];
+        Run::new(&mut this.datastore(&add), this.sandbox.root()).ok();
+        let mut left = size;
+        for app in 0.. {
+            let here = left.min(if app == 0 { IN_FIRST } else { IN_ONE });
+            if here == 0 {
+                break;
+            }
+            left -= here;
             let mut text = format!("title = \"Load {app}\"\n");
-            for number in 0..IN_ONE.min(size - first) {
+            for number in 0..here {
                 write!(
                     text,
                     "\n[mapping.\"{TOP}/a{app:03}/m{number:03}\"]\ntarget = \"%{{base}}/a{app:03}/m{number:03}\"\n\

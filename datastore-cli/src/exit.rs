@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use datastore_core::ErrorKind;
+use datastore_core::state::Reason;
 use datastore_core::state::State;
 use datastore_core::status::Row;
 use datastore_exec::report::Report;
@@ -56,8 +57,15 @@ impl Exit {
 
     /// The code for what an operation came to.
     pub(crate) fn of_report(report: &Report) -> Self {
-        if !report.failed.is_empty() {
+        // What was found at the last look before a step is a refusal like what was found by the plan.
+        let refusal = |row: &Row| {
+            use Reason::{Busy, ForeignMount, MountPointNotEmpty, WrongStore, WrongVolume};
+            matches!(row.reason, Some(Busy | ForeignMount | MountPointNotEmpty | WrongStore | WrongVolume))
+        };
+        if report.failed.iter().any(|row| !refusal(row)) {
             Self::Failed
+        } else if !report.failed.is_empty() {
+            Self::Refused
         } else if report.refused() {
             Self::Refused
         } else {

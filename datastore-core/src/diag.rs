@@ -301,7 +301,7 @@ pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|word| (distance(given, word), *word))
-        .filter(|(d, word)| *d <= 1 + word.len().min(given.len()) / 4)
+        .filter(|(d, word)| *d <= (word.len().min(given.len()) / 3).max(1))
         .min()
         .map(|(_, word)| word)
 }
@@ -339,6 +339,7 @@ mod tests {
         assert_eq!(nearest("permisions", &known), Some("permissions"));
         assert_eq!(nearest("onwer", &known), Some("owner"));
         assert_eq!(nearest("colour", &known), None);
+        assert_eq!(nearest("nope", &["home"]), None);
     }
 
     #[test]

@@ -137,7 +137,11 @@ impl std::fmt::Display for Goal {
         match self {
             Self::VolumeAdd(request) | Self::Init { volume: request, .. } => write!(f, " {}", request.name),
             Self::VolumeRemove { name } => write!(f, " {name}"),
-            _ => self.apps().into_iter().flat_map(|a| &a.names).try_for_each(|name| write!(f, " {name}")),
+            _ => {
+                let apps = self.apps();
+                apps.into_iter().flat_map(|a| &a.names).try_for_each(|name| write!(f, " {name}"))?;
+                if apps.is_some_and(|a| a.accept) { f.write_str(" --accept-store") } else { Ok(()) }
+            }
         }
     }
 }

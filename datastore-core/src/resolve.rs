@@ -200,6 +200,8 @@ impl Resolver<'_> {
             enabled_origin: raw.enabled.as_ref().map(|e| e.span),
             services: Vec::new(),
             hooks: Hooks::default(),
+            has_hooks: [&raw.premount, &raw.postmount].into_iter().any(Option::is_some)
+                || raw.mappings.iter().any(|m| m.premount.is_some() || m.postmount.is_some()),
             problem: None,
             unresolved: Vec::new(),
             files: layered.files.clone(),

@@ -1,10 +1,13 @@
 //! What one mapping is, from what is wanted and what is observed. Status and every planner ask here, so that they cannot
 //! disagree.
 
+mod store;
+mod volume;
+
 use crate::fstab::Entry;
 use crate::landscape::Landscape;
 use crate::mapping::{BindOptions, Mapping};
-use crate::observed::{DirFacts, FileFacts, Identity, Lookup, MappingFacts, Observed, Place, VolumeFacts};
+use crate::observed::{DirFacts, FileFacts, Identity, Lookup, MappingFacts, Observed};
 use crate::path::{AbsPath, printable};
 use crate::state::{Reason, Refusal, State};
 use crate::value::{Attrs, Id};
@@ -102,7 +105,7 @@ pub enum Drift {
     Fstab(&'static str),
     /// The store carries no identity yet.
     NoIdentity,
-    /// The manifest does not tell of it.
+    /// The manifest does not tell of it, or tells something else.
     Manifest,
 }
 
@@ -113,7 +116,7 @@ impl std::fmt::Display for Drift {
             Self::Options { is, wanted } => write!(f, "it is bound {is}, not {wanted}"),
             Self::Fstab(what) => f.write_str(what),
             Self::NoIdentity => f.write_str("the store directory carries no identity"),
-            Self::Manifest => f.write_str("the manifest on the volume does not tell of it"),
+            Self::Manifest => f.write_str("the manifest on the volume is not up to date"),
         }
     }
 }
@@ -277,79 +280,6 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    fn judge_volume(&self, m: &Mapping) -> Result<(), Refusal> {
-        let (i, volume) = self.volume_of(m);
-        self.judge_volume_itself(i, volume)
-    }
-
-    /// Whether a volume is the one that it must be.
-    pub fn judge_volume_itself(&self, i: usize, volume: &Volume) -> Result<(), Refusal> {
-        let facts: Option<&VolumeFacts> = self.observed.volumes.get(i);
-        let name = &volume.name;
-        let missing = |detail: String, hint: String| Err(Refusal::new(Reason::VolumeMissing, detail, hint));
-        let place = if volume.path == self.wanted.store.child(name.as_str()) {
-            String::new()
-        } else {
-            format!(" --at {}", volume.path)
-        };
-        if !volume.declared {
-            return missing(
-                format!("no volume `{name}` ({}) is declared", volume.path),
-                format!("datastore volume add {name}{place}"),
-            );
-        }
-        let Some(facts) = facts else {
-            return missing(format!("volume `{name}` was not looked at"), "datastore status".into());
-        };
-        if volume.source.is_some() && !self.landscape.is_mounted(i) {
-            let source = volume.source.as_deref().unwrap_or_default();
-            return missing(
-                format!("volume `{name}` ({source}) is not mounted at {}", volume.path),
-                format!("mount {}", volume.path),
-            );
-        }
-        match &facts.top {
-            Place::Dir(_) | Place::Hidden => {}
-            Place::Absent { missing: at } => {
-                return missing(
-                    format!("{at}, the place of volume `{name}`, does not exist"),
-                    format!("datastore volume add {name}{place}"),
-                );
-            }
-            Place::Other { at, what } => {
-                return missing(
-                    format!("{at} is {what}, not the directory of volume `{name}`"),
-                    format!("ls -ld {at}"),
-                );
-            }
-            Place::Failed(why) => {
-                return missing(format!("volume `{name}` cannot be looked at: {why}"), "dmesg | tail".into());
-            }
-        }
-        let wrong = |detail: String| {
-            let hint = format!(
-                "look at what is mounted: findmnt {}; if it is the right disk: datastore volume add {name}{place}",
-                volume.path
-            );
-            Err(Refusal::new(Reason::WrongVolume, detail, hint))
-        };
-        match (&facts.file, volume.id) {
-            (FileFacts::Hidden, _) => Ok(()),
-            (FileFacts::Is(file), Some(id)) if file.id == id => Ok(()),
-            (FileFacts::Is(file), Some(id)) => {
-                wrong(format!("{} holds the volume with identity {}, not `{name}` with {id}", volume.path, file.id))
-            }
-            (FileFacts::Absent, Some(id)) => {
-                wrong(format!("{} carries no identity; volume `{name}` has {id}", volume.path))
-            }
-            (FileFacts::Damaged(why), _) => wrong(format!("the identity of volume `{name}` cannot be read: {why}")),
-            (_, None) => missing(
-                format!("volume `{name}` has no identity in /etc/datastore.conf"),
-                format!("datastore volume add {name}{place}"),
-            ),
-        }
-    }
-
     /// Looks the owners up; says what is missing.
     fn owners(&self, m: &Mapping, out: &mut Standing) -> Option<String> {
         let user = self.observed.users.get(&m.owner);
@@ -415,121 +345,12 @@ impl<'a> View<'a> {
                 Refusal::new(
                     Reason::ForeignMount,
                     format!("{what} is mounted at {}, which is not {}", m.mount_point, m.store),
-                    format!("umount {} && datastore start {}", m.mount_point, m.app),
+                    format!(
+                        "look whose it is: findmnt {0}; if it may go: umount {0} && datastore start {1}",
+                        m.mount_point, m.app
+                    ),
                 )
             }
-        }
-    }
-
-    fn judge_store(
-        &self,
-        m: &Mapping,
-        facts: &MappingFacts,
-        ask: Ask,
-        out: &mut Standing,
-        waiting: bool,
-    ) -> Result<(), Refusal> {
-        let recorded = self.recorded(m);
-        let accept = format!("datastore start {} --accept-store", m.app);
-        if let Some(FileFacts::Damaged(why)) = self.observed.manifests.get(&m.home) {
-            return Err(Refusal::new(
-                Reason::WrongStore,
-                format!("the manifest in {}/{} cannot be read: {why}", m.home, crate::manifest::DIRECTORY),
-                "bring it back from a backup",
-            ));
-        }
-        let wrong = |detail: String| {
-            Err(Refusal::new(Reason::WrongStore, detail, format!("if it is meant to be so: {accept}")))
-        };
-        match &facts.store {
-            Place::Hidden => Ok(()),
-            Place::Failed(why) => Err(Refusal::new(
-                Reason::MountFailed,
-                format!("{} cannot be looked at: {why}", m.store),
-                "dmesg | tail",
-            )),
-            Place::Other { at, what } => Err(Refusal::new(
-                Reason::WrongStore,
-                format!("{at} is {what}, not a directory"),
-                format!("ls -ld {at}"),
-            )),
-            Place::Absent { .. } if recorded.is_some() && !ask.accept => wrong(format!(
-                "the store directory {} is gone; restore it, with its extended attributes, from a backup",
-                m.store
-            )),
-            Place::Absent { .. } => self.judge_space(m, waiting),
-            Place::Dir(dir) => match (&dir.id, recorded) {
-                _ if ask.accept => Ok(()),
-                (Identity::Is(id), Some(entry)) if *id == entry.id => Ok(()),
-                (Identity::Is(id), Some(entry)) => {
-                    wrong(format!("{} carries the identity {id}, not {}", m.store, entry.id))
-                }
-                (Identity::None, Some(entry)) => {
-                    wrong(format!("{} carries no identity, and should carry {}", m.store, entry.id))
-                }
-                (Identity::Garbled(text), _) => wrong(format!("{} carries `{text}`, which is no identity", m.store)),
-                (Identity::Unsupported, _) => Err(Refusal::new(
-                    Reason::WrongStore,
-                    format!("the file system of {} holds no extended attributes, so no identity", m.store),
-                    "use a file system with extended attributes (ext4, xfs, btrfs)",
-                )),
-                (Identity::Is(_), None) => Ok(()),
-                (Identity::None, None) => {
-                    if out.bound.as_ref().is_some_and(|b| b.right) {
-                        out.drift.push(Drift::NoIdentity);
-                    }
-                    Ok(())
-                }
-                (Identity::Hidden | Identity::Unasked, _) => Ok(()),
-            },
-        }
-    }
-
-    /// Whether the volume can take a new directory.
-    fn judge_space(&self, m: &Mapping, waiting: bool) -> Result<(), Refusal> {
-        let (i, volume) = self.volume_of(m);
-        let Some(facts) = self.observed.volumes.get(i) else { return Ok(()) };
-        if waiting {
-            return Ok(());
-        }
-        if facts.read_only {
-            let detail = format!("volume `{}` is mounted read-only, so {} cannot be made", volume.name, m.store);
-            return Err(Refusal::new(Reason::MountFailed, detail, format!("mount -o remount,rw {}", volume.path)));
-        }
-        let full = |what: &str| {
-            let detail = format!("volume `{}` has no {what} left for {}", volume.name, m.store);
-            Err(Refusal::new(
-                Reason::NoSpace,
-                detail,
-                format!("free some room on {}: df -h {0}; df -i {0}", volume.path),
-            ))
-        };
-        match facts.space {
-            Some(space) if space.bytes_free < 64 << 10 => full("space"),
-            Some(space) if space.inodes > 0 && space.inodes_free == 0 => full("inodes"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the bare mount point may be covered.
-    fn judge_mount_point(&self, m: &Mapping, facts: &MappingFacts) -> Result<(), Refusal> {
-        let refuse = |detail: String, hint: String| Err(Refusal::new(Reason::MountPointNotEmpty, detail, hint));
-        match &facts.beneath {
-            Place::Absent { .. } | Place::Hidden => Ok(()),
-            Place::Failed(why) => Err(Refusal::new(
-                Reason::MountFailed,
-                format!("{} cannot be looked at: {why}", m.mount_point),
-                "dmesg | tail",
-            )),
-            Place::Other { at, what } => refuse(
-                format!("{at} is {what}; a mount point and everything above it must be plain directories"),
-                format!("ls -ld {at}; name the real path in the configlet"),
-            ),
-            Place::Dir(DirFacts { empty: Some(false), .. }) => refuse(
-                format!("{} is not empty; binding would hide what is in it", m.mount_point),
-                format!("datastore import {}", m.app),
-            ),
-            Place::Dir(_) => Ok(()),
         }
     }
 

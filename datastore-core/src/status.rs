@@ -161,6 +161,7 @@ pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
         }
     }
     mappings.extend(wanted.apps.iter().flat_map(Row::of_unresolved));
+    mappings.extend(forgotten(view));
     Status {
         host: wanted.host.as_ref().map(ToString::to_string).unwrap_or_default(),
         mappings,
@@ -168,6 +169,39 @@ pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
         operations: operations(observed),
         complete: observed.privileged,
     }
+}
+
+/// The rows of our lines in fstab that no configuration names any more: the bind is there all the same.
+fn forgotten(view: &View<'_>) -> Vec<Row> {
+    let View { wanted, observed, landscape } = view;
+    let mut rows = Vec::new();
+    for line in observed.fstab.entries().filter(|r| r.ours) {
+        let (Some(tag), Some(mount_point)) = (line.entry.option_value("X-datastore"), line.entry.mount_point()) else {
+            continue;
+        };
+        let app = crate::path::printable(tag);
+        let declared = wanted.at(&mount_point).iter().any(|&i| wanted.mappings[i].app.as_str() == app);
+        let known = wanted.apps.iter().find(|a| a.name.as_str() == app);
+        if declared || known.is_some_and(|a| a.problem.is_some() || !a.unresolved.is_empty()) {
+            continue;
+        }
+        let source = observed.mounts.at(&mount_point).and_then(|m| landscape.source_of(&m));
+        let bound = source.as_ref().is_some_and(|s| s.as_bytes() == line.entry.spec);
+        rows.push(Row {
+            app: app.clone(),
+            mount_point: mount_point.to_string(),
+            store: crate::path::printable(&line.entry.spec),
+            volume: String::new(),
+            state: if bound { State::Drifted } else { State::Inactive },
+            reason: None,
+            detail: format!(
+                "no configuration names it any more; {}",
+                if bound { "it is still bound" } else { "only its line in fstab is left" }
+            ),
+            hint: format!("bring the configlet of `{app}` back, or: datastore disable {app}"),
+        });
+    }
+    rows
 }
 
 /// The operation that stopped half-way with this mapping in hand.

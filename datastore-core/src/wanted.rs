@@ -46,6 +46,8 @@ pub struct App {
     pub services: Vec<String>,
     /// Programs around the binds of the whole app.
     pub hooks: Hooks,
+    /// Whether it or one of its mappings names a hook.
+    pub has_hooks: bool,
     /// Why none of its mappings may be touched.
     pub problem: Option<Arc<Refusal>>,
     /// Mount points that it names and that are no paths, for their rows.

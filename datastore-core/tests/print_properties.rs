@@ -57,7 +57,7 @@ fn app() -> impl Strategy<Value = RawApp> {
 /// The same without the places, which differ.
 fn bare(mut app: RawApp) -> RawApp {
     let texts = |list: &mut Option<Located<Vec<RawText>>>| {
-        for list in list {
+        if let Some(list) = list {
             list.span = NOWHERE;
             list.value.iter_mut().for_each(|t| t.span = NOWHERE);
         }

@@ -2,6 +2,7 @@
 
 use datastore_core::config::{Content, Input, Role};
 use datastore_core::goal::Goal;
+use datastore_core::resolve::{Incumbents, resolve};
 use datastore_core::step::{Action, Step};
 use datastore_core::value::{AppName, Mode};
 use datastore_core::{AbsPath, Error, ErrorKind, Result, edit};
@@ -15,7 +16,10 @@ pub(crate) fn switch(goal: &Goal, inputs: &mut Vec<Input>) -> Result<Vec<Step>> 
         Goal::Disable(apps) => (apps, false),
         _ => return Ok(Vec::new()),
     };
-    apps.names.iter().map(|app| one(app, on, inputs)).filter_map(Result::transpose).collect()
+    // An app of which only lines in fstab are left has nothing to switch, and an override would outlive it.
+    let known = resolve(inputs.clone(), &Incumbents::new());
+    let names: Vec<&AppName> = apps.names.iter().filter(|n| known.app(n).is_some()).collect();
+    names.into_iter().map(|app| one(app, on, inputs)).filter_map(Result::transpose).collect()
 }
 
 fn one(app: &AppName, on: bool, inputs: &mut Vec<Input>) -> Result<Option<Step>> {

@@ -96,7 +96,7 @@ impl Engine {
         demand_globals(&inputs)?;
         let wanted = resolve(inputs, &incumbents(&fstab));
         let asked = Apps::named(apps.to_vec());
-        known(&wanted, &fstab, &asked, false)?;
+        known(&wanted, &fstab, &asked)?;
         let probe = Probe::of(&wanted, &mounts, |i| asked.has(&wanted.mappings[i].app));
         let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
         let view = View::new(&wanted, &observed);
@@ -126,9 +126,7 @@ impl Engine {
     /// Makes and checks a plan. Nothing is changed.
     pub fn plan(&self, goal: &Goal) -> Result<Prepared> {
         let mut seed = [0; 16];
-        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()).map_err(|errno| {
-            Error::new(ErrorKind::System, "the kernel gives no random numbers").with_errno(errno.raw_os_error())
-        })?;
+        crate::sys::random::fill(&mut seed)?;
         self.plan_with(goal, Id::from_random(seed))
     }
 
@@ -150,7 +148,7 @@ impl Engine {
         let loaded = Instant::now();
         let all = Apps::default();
         let apps = goal.apps().unwrap_or(&all);
-        known(&wanted, &fstab, apps, true)?;
+        known(&wanted, &fstab, apps)?;
         let by_name = !apps.names.is_empty();
         let relevant = |i: usize| {
             let m = &wanted.mappings[i];
@@ -283,12 +281,12 @@ fn globals_text(inputs: &[Input]) -> Option<String> {
     })
 }
 
-/// Refuses names of apps that nobody declares. With `lines`, an app of which only lines in fstab are left counts too.
-fn known(wanted: &Wanted, fstab: &Fstab, apps: &Apps, lines: bool) -> Result<()> {
+/// Refuses names of apps that nobody declares. An app of which only lines in fstab are left counts too.
+fn known(wanted: &Wanted, fstab: &Fstab, apps: &Apps) -> Result<()> {
     for name in &apps.names {
         let has_line =
             || fstab.entries().any(|r| r.ours && r.entry.option_value("X-datastore") == Some(name.as_str().as_bytes()));
-        if wanted.app(name).is_none() && !(lines && has_line()) {
+        if wanted.app(name).is_none() && !has_line() {
             let hint = match wanted.nearest_app(name.as_str()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "datastore status lists the apps".into(),

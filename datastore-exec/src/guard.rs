@@ -52,6 +52,16 @@ pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
         let standing = view.assess(i, Ask { by_name: true, ..Ask::default() });
         // Drift (a mode, an option) is no reason to keep an app from the right data; status shows it.
         let bound_right = standing.bound.as_ref().is_some_and(|b| b.right);
+        // Closed when in doubt: without privilege nobody can tell the right store from a directory of the same name.
+        let facts = observed.mappings[i].as_ref();
+        let seen = facts.and_then(|f| f.store.dir()).is_some_and(|d| d.identity().is_some());
+        if bound_right && !seen {
+            return Err(Error::new(
+                ErrorKind::Privilege,
+                format!("`{app}` must not start: the identity of {} cannot be seen", mapping.store),
+            )
+            .hint("run the guard as root"));
+        }
         let good = matches!(standing.state, State::Active | State::Drifted) && bound_right;
         if !good {
             return Err(explain(engine, app, &mapping.mount_point, &standing));

@@ -45,7 +45,17 @@ pub(crate) fn mounts(root: &Root) -> Result<MountTable> {
 
 /// `/etc/fstab`; an empty one if there is none.
 pub(crate) fn fstab(root: &Root) -> Result<Fstab> {
-    Ok(Fstab::parse(&read(root, &AbsPath::literal(FSTAB))?.unwrap_or_default()))
+    let path = AbsPath::literal(FSTAB);
+    match read(root, &path) {
+        Ok(bytes) => Ok(Fstab::parse(&bytes.unwrap_or_default())),
+        // A link is never followed, and replacing it would leave the file that it leads to as it was.
+        Err(_) if matches!(root.open_file(&path, OFlags::RDONLY | OFlags::NONBLOCK, 0), Err(Miss::Symlink(_))) => {
+            let message = format!("{path} is a symbolic link, so it can be neither trusted nor replaced");
+            let hint = format!("put the file itself there: cp --remove-destination \"$(readlink -f {path})\" {path}");
+            Err(Error::new(ErrorKind::Refused, message).hint(hint))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A whole file of ours; `None` if it is not there.

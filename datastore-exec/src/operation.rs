@@ -160,9 +160,7 @@ fn name() -> Result<(OperationId, i64, String)> {
     let now = SystemTime::now();
     let text = humantime::format_rfc3339_millis(now).to_string();
     let mut random = [0; 4];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(|errno| {
-        Error::new(ErrorKind::System, "the kernel gives no random numbers").with_errno(errno.raw_os_error())
-    })?;
+    crate::sys::random::fill(&mut random)?;
     let seconds =
         now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
     let id = OperationId::new(&text, random).map_err(|e| Error::new(ErrorKind::System, e.to_string()))?;

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod ids;
 pub mod mount;
 pub mod proc;
+pub mod random;
 pub mod stat;
 pub mod statmount;
 pub mod xattr;

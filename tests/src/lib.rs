@@ -12,16 +12,21 @@
 
 pub mod binary;
 pub mod command;
+pub mod holder;
 pub mod image;
 pub mod mounts;
 pub mod picture;
+pub mod rows;
 pub mod sandbox;
 pub mod scenes;
 pub mod skeleton;
+pub mod snapshot;
 pub mod strace;
 pub mod unprivileged;
 
 pub use command::Run;
+pub use holder::Holder;
 pub use mounts::Mount;
 pub use sandbox::Sandbox;
+pub use snapshot::Snapshot;
 pub use unprivileged::Unprivileged;

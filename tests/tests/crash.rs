@@ -1,5 +1,7 @@
 //! A machine on which `apply` of 200 mappings is killed at random moments, and what `recover` and `status` say of it.
 
+#![allow(clippy::print_stderr, reason = "the seed and the counts belong to the test's output")]
+
 use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};

@@ -1,5 +1,7 @@
 //! Each call that may fail, failed: what is said, what holds then, and that the same command converges afterwards.
 
+#![allow(clippy::print_stderr, reason = "the counts belong to the test's output")]
+
 use std::path::Path;
 
 use datastore_tests::scenes::Scene;

@@ -1,5 +1,7 @@
 //! Killed at each system call that changes something: `recover` and the same command come to what an undisturbed run comes to.
 
+#![allow(clippy::print_stderr, reason = "the counts belong to the test's output")]
+
 use datastore_tests::scenes::Scene;
 use datastore_tests::{Sandbox, picture, skeleton, strace};
 

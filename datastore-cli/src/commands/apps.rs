@@ -4,6 +4,7 @@ use datastore_core::goal::Goal;
 use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind, Result};
 use datastore_exec::engine::Engine;
+use datastore_exec::report::Report;
 
 use super::change::{self, Change};
 use super::{Session, no_such_app};
@@ -83,7 +84,7 @@ pub(crate) fn import(session: &Session, app: &AppName) -> Result<Exit> {
 
 fn without_question(session: &Session, goal: &Goal) -> Result<Exit> {
     let report = change::at_once(session, &session.engine()?, goal)?;
-    finish(session, Change::Made(report))
+    told(session, &report)
 }
 
 /// The whole of a verb that asks.
@@ -94,9 +95,11 @@ pub(crate) fn with_question(session: &Session, engine: &Engine, goal: &Goal) -> 
 fn finish(session: &Session, change: Change) -> Result<Exit> {
     match change {
         Change::Declined => Ok(Exit::Failed),
-        Change::Made(report) => {
-            view::report(&report, session.global.json)?;
-            Ok(Exit::of_report(&report))
-        }
+        Change::Made(report) => told(session, &report),
     }
+}
+
+fn told(session: &Session, report: &Report) -> Result<Exit> {
+    view::report(report, session.global.json)?;
+    Ok(Exit::of_report(report))
 }

@@ -15,9 +15,15 @@ use crate::view::{self, progress::Progress};
 #[derive(Debug)]
 pub(crate) enum Change {
     /// It was carried out, or there was nothing to do.
-    Made(Report),
+    Made(Box<Report>),
     /// The answer to the question was no.
     Declined,
+}
+
+impl Change {
+    fn made(report: Report) -> Self {
+        Self::Made(Box::new(report))
+    }
 }
 
 /// Does it without a question: the verbs that init scripts call, and `--yes`.
@@ -28,7 +34,7 @@ pub(crate) fn at_once(session: &Session, engine: &Engine, goal: &Goal) -> Result
 /// Does it with `--yes`; else shows the plan and asks.
 pub(crate) fn asked(session: &Session, engine: &Engine, goal: &Goal) -> Result<Change> {
     if session.global.yes {
-        return at_once(session, engine, goal).map(Change::Made);
+        return at_once(session, engine, goal).map(Change::made);
     }
     let can_ask = can_ask(session);
     if can_ask {
@@ -42,20 +48,20 @@ pub(crate) fn asked(session: &Session, engine: &Engine, goal: &Goal) -> Result<C
 pub(crate) fn confirm(session: &Session, engine: &Engine, prepared: Prepared, can_ask: bool) -> Result<Change> {
     let plan = prepared.checked.plan();
     if !plan.is_empty() && !session.global.yes {
-        if !can_ask {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                format!("`{}` would change this machine and nobody can be asked; nothing has been changed", plan.goal),
-            )
-            .hint(format!("look at `datastore plan`, then add --yes: datastore {} --yes", plan.goal)));
+        if !session.global.json {
+            view::plan_to_confirm(plan)?;
         }
-        view::plan_to_confirm(plan)?;
+        if !can_ask {
+            let what =
+                format!("`{}` changes this machine and nobody can be asked; nothing has been changed", plan.goal);
+            return Err(Error::new(ErrorKind::Usage, what).hint("to do it without a question, add --yes"));
+        }
         if !answer()? {
             view::note("nothing has been changed");
             return Ok(Change::Declined);
         }
     }
-    engine.apply(prepared, &mut Progress::new(session.global.json)).map(Change::Made)
+    engine.apply(prepared, &mut Progress::new(session.global.json)).map(Change::made)
 }
 
 /// Whether there is a person to ask: input and output are a terminal, and nobody asked for JSON.

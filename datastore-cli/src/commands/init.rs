@@ -39,7 +39,7 @@ pub(crate) fn init(session: &Session, args: Init) -> Result<Exit> {
     }
     let offers = offers(&engine)?;
     if json {
-        view::json::init(&report, enabled.as_ref(), &offers)?;
+        view::json::init(&report, enabled.as_deref(), &offers)?;
     } else {
         view::offers::print(&offers)?;
     }

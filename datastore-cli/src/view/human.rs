@@ -6,7 +6,7 @@ mod report;
 mod status;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod text;
 
 pub(super) use config::{diagnostics, effective};

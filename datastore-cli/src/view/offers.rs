@@ -52,8 +52,8 @@ fn draw(offers: &[Offer], look: Look) -> String {
                 Found::Unreadable => "cannot be read as a directory".to_owned(),
             };
             let first = |text: &str| if i == 0 { text.to_owned() } else { String::new() };
-            let cells = vec![first(&offer.app), first(&offer.title), place.mount_point.clone(), now];
-            table.row(cells, Style::new(), Vec::new());
+            let cells = [first(&offer.app), first(&offer.title), place.mount_point.clone(), now];
+            table.row(&cells, Style::new(), &[]);
         }
     }
     let drawn = table.draw(look);

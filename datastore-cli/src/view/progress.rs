@@ -52,10 +52,8 @@ impl Listener for Progress {
             Mode::Bar(bar) => draw(bar, event),
             Mode::Lines(pace) => match event {
                 Event::Begin { .. } => *pace = Pace::new(Instant::now()),
-                Event::Done { steps, of, what } => {
-                    if pace.is_due(*steps, *of, Instant::now()) {
-                        tell(&format!("{steps}/{of} {}\n", clean(what)));
-                    }
+                Event::Done { steps, of, what } if pace.is_due(*steps, *of, Instant::now()) => {
+                    tell(&format!("{steps}/{of} {}\n", clean(what)));
                 }
                 _ => {}
             },
@@ -121,7 +119,7 @@ mod tests {
         assert_eq!([5, 1000].map(at), [0, 10]);
         // Slow steps: one line a second.
         let mut pace = Pace::new(begun);
-        let slow = |i: u32| pace.is_due(i as usize, 1_000_000, begun + Duration::from_millis(300) * i);
+        let mut slow = |i: u32| pace.is_due(i as usize, 1_000_000, begun + Duration::from_millis(300) * i);
         assert_eq!((1..=20).filter(|&i| slow(i)).count(), 5);
     }
 }

@@ -130,9 +130,17 @@ impl Entry {
     }
 
     /// The mount point; `None` for swap and for anything that is no path in our sense (such as one with `..`).
+    /// Components `.` are left out, as mount(8) and systemd do: such a line mounts something there all the same.
     #[must_use]
     pub fn mount_point(&self) -> Option<AbsPath> {
-        AbsPath::from_kernel(&self.file).ok()
+        if memchr::memmem::find(&self.file, b"/.").is_none() {
+            return AbsPath::from_kernel(&self.file).ok();
+        }
+        let mut plain = self.file.split(|&b| b == b'/').filter(|c| *c != b".").collect::<Vec<_>>().join(&b'/');
+        if plain.is_empty() {
+            plain.push(b'/');
+        }
+        AbsPath::from_kernel(&plain).ok()
     }
 
     /// Where the line belongs in our block, before its mount point is looked at: file systems (0), then volumes that
@@ -276,6 +284,10 @@ mod tests {
         assert_eq!(entry("/big /store/data1 none rbind 0 0").unwrap().rank(), 1);
         assert_eq!(entry("UUID=1 none swap sw 0 0").unwrap().mount_point(), None);
         assert_eq!(entry("a /b/../c ext4 rw").unwrap().mount_point(), None);
+        assert_eq!(entry("a /b/./c/. ext4 rw").unwrap().mount_point(), Some(AbsPath::literal("/b/c")));
+        assert_eq!(entry("a /.b/.c ext4 rw").unwrap().mount_point(), Some(AbsPath::literal("/.b/.c")));
+        assert_eq!(entry("a /. ext4 rw").unwrap().mount_point(), Some(AbsPath::root()));
+        assert_eq!(entry("a ./b ext4 rw").unwrap().mount_point(), None);
     }
 
     #[test]

@@ -43,15 +43,24 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
         Goal::Disable(_) => (Aim::Gone, true),
         _ => (Aim::Up, false),
     };
-    let ask = Ask { by_name, new_store, accept: apps.accept };
+    // An app that is enabled before its package is installed waits for its owner; only `start` and its like insist.
+    let insists = by_name && !matches!(goal, Goal::Enable(_));
+    let ask = Ask { by_name: insists, new_store, accept: apps.accept };
+    let takes_down = by_name && matches!(aim, Aim::Down | Aim::Gone);
     for (i, mapping) in view.wanted.mappings.iter().enumerate() {
+        // A typo must not keep anybody from stopping an app: what our lines in fstab say is enough for that.
+        if takes_down && mapping.problem.is_some() {
+            continue;
+        }
         if apps.has(&mapping.app) && (mapping.enabled || by_name) {
             let standing = view.assess(i, ask);
             builder.mapping(i, mapping, &standing, aim, ask);
         }
     }
     for app in view.wanted.apps.iter().filter(|a| apps.has(&a.name)) {
-        builder.notes.extend(Row::of_unresolved(app));
+        if !takes_down {
+            builder.notes.extend(Row::of_unresolved(app));
+        }
     }
     builder.orphans(aim, apps, by_name);
     builder.finish(goal, files)
@@ -405,13 +414,16 @@ impl<'v, 'a> Builder<'v, 'a> {
                 continue;
             };
             let Some(app) = std::str::from_utf8(tag).ok().and_then(|t| AppName::parse(t).ok()) else { continue };
-            let declared = self.view.wanted.at(&mount_point).iter().any(|&i| self.view.wanted.mappings[i].app == app);
-            // An app whose configuration is wrong says nothing about what it maps: its lines stay as they are.
-            let broken = self.view.wanted.app(&app).is_some_and(|a| a.problem.is_some() || !a.unresolved.is_empty());
-            if declared || broken || !apps.has(&app) {
+            let wanted = self.view.wanted;
+            let declared = wanted.at(&mount_point).iter().any(|&i| wanted.mappings[i].app == app);
+            let broken = wanted.app(&app).is_some_and(|a| a.problem.is_some() || !a.unresolved.is_empty());
+            let take = by_name && matches!(aim, Aim::Remapped | Aim::Gone | Aim::Down);
+            // An app whose configuration is wrong says nothing about what it maps: its lines stay as they are, unless somebody
+            // takes the app down.
+            let stays = if broken { !take || aim == Aim::Remapped } else { declared };
+            if stays || !apps.has(&app) {
                 continue;
             }
-            let take = by_name && matches!(aim, Aim::Remapped | Aim::Gone | Aim::Down);
             if !take {
                 lost.entry(app).or_default().push(mount_point);
                 continue;
@@ -442,6 +454,11 @@ impl<'v, 'a> Builder<'v, 'a> {
                 let edit = fstab.change(&mount_point, to);
                 self.fstab.push(FstabEdit { mapping: Some(subject), edit });
             }
+            if aim == Aim::Gone {
+                // What it is to be was said in the configuration that has gone; the manifest remembers.
+                let to = self.remembered(&mount_point).unwrap_or(Attrs::root(0o755));
+                self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path: mount_point, to } });
+            }
         }
         for (app, mount_points) in lost {
             let list: Vec<String> = mount_points.iter().take(3).map(ToString::to_string).collect();
@@ -454,6 +471,43 @@ impl<'v, 'a> Builder<'v, 'a> {
                 ),
                 hint: format!("datastore disable {app}, or datastore remap {app}"),
             });
+        }
+    }
+
+    /// Mode and owner of the store that was bound at a mount point, by any manifest.
+    fn remembered(&self, mount_point: &AbsPath) -> Option<Attrs> {
+        let manifests = self.view.observed.manifests.values();
+        let mut entries = manifests
+            .filter_map(|m| if let FileFacts::Is(m) = m { Some(m) } else { None })
+            .flat_map(manifest::Manifest::iter);
+        let (_, entry) = entries.find(|(_, e)| e.mount_point == *mount_point)?;
+        Some(Attrs { mode: entry.mode, uid: entry.uid, gid: entry.gid })
+    }
+
+    /// Says of which hooks nobody takes care yet.
+    fn remark_hooks(&mut self) {
+        for app in &self.view.wanted.apps {
+            let binds = |s: &Step| {
+                matches!(s.action, Action::Bind { .. })
+                    && s.mapping.is_some_and(|m| self.subjects[m as usize].app == app.name)
+            };
+            let mapped = self.view.wanted.of_app(&app.name).map(|(_, m)| &m.hooks);
+            let hooks: Vec<String> = std::iter::once(&app.hooks)
+                .chain(mapped)
+                .flat_map(|h| [&h.premount, &h.postmount])
+                .flatten()
+                .map(ToString::to_string)
+                .collect();
+            if !hooks.is_empty() && self.binds.iter().any(binds) {
+                self.remarks.push(Remark {
+                    detail: format!(
+                        "this version runs no hooks: {} of `{}` will not be run",
+                        hooks.join(", "),
+                        app.name
+                    ),
+                    hint: "run them by hand".into(),
+                });
+            }
         }
     }
 
@@ -487,6 +541,9 @@ impl<'v, 'a> Builder<'v, 'a> {
 
     fn finish(mut self, goal: &Goal, files: Vec<Step>) -> Plan {
         let blocked = self.check_nesting();
+        if self.view.wanted.apps.iter().any(|a| a.has_hooks) {
+            self.remark_hooks();
+        }
         let keep = |step: &Step| step.mapping.is_none_or(|m| !blocked.contains(&m));
         self.unbinds.sort_by(|a, b| b.0.cmp(&a.0));
         let mut steps = files;

@@ -113,15 +113,15 @@ pub(super) fn unbind(hands: &Hands<'_>, store: &AbsPath, mount_point: &AbsPath) 
 
 /// Says who uses a bind.
 fn busy(hands: &Hands<'_>, mount_point: &AbsPath, mnt_id: Option<u64>) -> Failure {
-    let mut message = format!("{mount_point} is in use");
+    let mut message = format!("{mount_point} is in use and stays bound");
     let mut hint = String::from("stop the program that uses it, then run the command again");
     if let Some(Ok(found)) = mnt_id.map(|id| holders::holders(hands.ids, id)) {
         let mut who: Vec<String> = found.processes.iter().map(ToString::to_string).collect();
         who.extend(found.mounts.iter().map(|m| format!("a mount at {m}")));
         match who.len() {
             0 => {}
-            n if n <= 5 => message = format!("{message} by {}", who.join(", ")),
-            n => message = format!("{message} by {} and {} more", who[..5].join(", "), n - 5),
+            n if n <= 5 => message = format!("{message}: {}", who.join(", ")),
+            n => message = format!("{message}: {} and {} more", who[..5].join(", "), n - 5),
         }
         if let [only] = &found.processes[..] {
             hint = format!("stop it (for example: kill {}), then run the command again", only.pid);

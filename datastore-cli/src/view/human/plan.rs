@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anstyle::Style;
 use datastore_core::goal::Goal;
 use datastore_core::plan::{Plan, Remark};
+use datastore_core::state::State;
 use datastore_core::step::Step;
 
 use super::status::rows;
@@ -51,7 +52,11 @@ fn steps(plan: &Plan, limit: Option<usize>, look: Look) -> String {
         lines.extend(title.map(|t| (format!("  {t}"), 0)));
         lines.extend(steps.iter().map(|s| (format!("{indent}{}", clean(&s.action.to_string())), 1)));
     }
-    let cut_at = limit.filter(|&most| lines.len() > most).unwrap_or(lines.len());
+    let mut cut_at = limit.filter(|&most| lines.len() > most).unwrap_or(lines.len());
+    // A title whose steps are all hidden says nothing.
+    while cut_at > 0 && cut_at < lines.len() && lines[cut_at - 1].1 == 0 {
+        cut_at -= 1;
+    }
     let mut out = String::new();
     if cut_at < lines.len() {
         out.push_str(&format!("  {}\n", kinds(&plan.steps)));
@@ -102,12 +107,19 @@ fn show_all(goal: &Goal) -> String {
 
 /// Rows that no step makes active.
 pub(super) fn not_done(notes: &[datastore_core::status::Row], limit: Option<usize>, look: Look) -> String {
+    // Whoever waits for a package waits quietly.
+    let (waiting, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|n| n.state == State::Waiting);
+    let mut out = String::new();
+    if !waiting.is_empty() {
+        let mappings = count(waiting.len(), "mapping");
+        out.push_str(&format!("{mappings} waiting for an owner or a group; `datastore status` shows which\n"));
+    }
     if notes.is_empty() {
-        return String::new();
+        return out;
     }
     let most = limit.unwrap_or(notes.len());
-    let mut out = String::from("not done:\n");
-    out.push_str(&rows(notes.iter().take(most), true, look));
+    out.push_str("not done:\n");
+    out.push_str(&rows(notes.iter().copied().take(most), true, look));
     if notes.len() > most {
         out.push_str(&format!("... and {} more; `datastore status` shows all\n", notes.len() - most));
     }

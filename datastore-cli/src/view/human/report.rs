@@ -18,12 +18,16 @@ pub(in crate::view) fn report(report: &Report, look: Look) -> String {
     }
     let Report { goal, steps, done, .. } = report;
     if report.operation.is_none() {
-        let all = if report.notes.is_empty() { "everything that was asked for is so already" } else { "see below" };
-        out.push_str(&format!("nothing to do: `{goal}`: {all}\n"));
+        if report.notes.is_empty() {
+            out.push_str(&format!("nothing to do: `{goal}`: all that it asks for is so already\n"));
+        } else {
+            out.push_str(&format!("`{goal}` changed nothing\n"));
+        }
     } else if report.failed.is_empty() && done == steps {
         out.push_str(&format!("`{goal}`: {} done in {}\n", count(*done, "step"), duration(report.timing.apply_ms)));
     } else {
-        out.push_str(&format!("`{goal}`: {done} of {} done; the others were taken back\n", count(*steps, "step")));
+        let rest = steps - done;
+        out.push_str(&format!("`{goal}`: {} hold, {rest} were not done or were taken back\n", count(*done, "step")));
     }
     if !report.failed.is_empty() {
         out.push_str("failed:\n");

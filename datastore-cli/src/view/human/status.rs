@@ -35,8 +35,8 @@ pub(super) fn rows<'r>(rows: impl Iterator<Item = &'r Row>, named: bool, look: L
     for row in rows {
         let below = if row.state == State::Disabled && !named { Vec::new() } else { below(row) };
         let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let cells = vec![row.state.to_string(), row.app.clone(), or_dash(&row.mount_point), or_dash(&row.store)];
-        table.row(cells, colour_of(row.state), below);
+        let cells = [row.state.to_string(), row.app.clone(), or_dash(&row.mount_point), or_dash(&row.store)];
+        table.row(&cells, colour_of(row.state), &below);
     }
     table.draw(look)
 }
@@ -93,7 +93,7 @@ pub(in crate::view) fn volumes(volumes: &[VolumeRow], look: Look) -> String {
         if row.inodes.is_some_and(|all| all > 0) && row.inodes_free == Some(0) {
             below.push("no inodes are left: no new file can be made, whatever the free space".into());
         }
-        let cells = vec![
+        let cells = [
             row.state.to_string(),
             row.volume.clone(),
             row.path.clone(),
@@ -104,7 +104,7 @@ pub(in crate::view) fn volumes(volumes: &[VolumeRow], look: Look) -> String {
             used(row.bytes, row.bytes_free),
             row.mappings.to_string(),
         ];
-        table.row(cells, colour_of(row.state), below);
+        table.row(&cells, colour_of(row.state), &below);
     }
     table.draw(look)
 }
@@ -126,8 +126,8 @@ fn operations(status: &Status, look: Look) -> String {
         let OperationRow { operation, goal, state, since, done, steps, hint } = row;
         // A mapping is moving; an operation is running.
         let word = if *state == State::Moving { "running".into() } else { state.to_string() };
-        let cells = vec![word, operation.clone(), goal.clone(), time(*since), done.to_string(), steps.to_string()];
-        table.row(cells, colour_of(*state), explained(None, "", hint));
+        let cells = [word, operation.clone(), goal.clone(), time(*since), done.to_string(), steps.to_string()];
+        table.row(&cells, colour_of(*state), &explained(None, "", hint));
     }
     table.draw(look)
 }

@@ -37,7 +37,7 @@ impl Table {
     }
 
     /// Adds a row. The first cell is drawn in the style; the lines below stand under the second column.
-    pub(in crate::view) fn row(&mut self, cells: Vec<String>, style: Style, below: Vec<String>) {
+    pub(in crate::view) fn row(&mut self, cells: &[String], style: Style, below: &[String]) {
         debug_assert_eq!(cells.len(), self.header.len());
         let cells = cells.iter().map(|cell| clean(cell)).collect();
         let below = below.iter().map(|line| clean(line)).collect();
@@ -110,13 +110,13 @@ mod tests {
     fn sample() -> Table {
         let mut table = Table::new(&["STATE", "PATH", ">SIZE"]);
         let cells = |a: &str, b: &str, c: &str| vec![a.to_owned(), b.to_owned(), c.to_owned()];
-        table.row(cells("active", "/var/lib/mysql", "1 B"), Style::new(), Vec::new());
+        table.row(&cells("active", "/var/lib/mysql", "1 B"), Style::new(), &[]);
         table.row(
-            cells("refused", "/a/very/long/path/that/does/not/fit", "12 KiB"),
+            &cells("refused", "/a/very/long/path/that/does/not/fit", "12 KiB"),
             Style::new(),
-            vec!["why it is so".into()],
+            &["why it is so".into()],
         );
-        table.row(cells("x", "bad\u{1b}[31m\nname", ""), Style::new(), Vec::new());
+        table.row(&cells("x", "bad\u{1b}[31m\nname", ""), Style::new(), &[]);
         table
     }
 
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn colours_only_where_asked() {
         let mut table = Table::new(&["A"]);
-        table.row(vec!["x".into()], Style::new().bold(), Vec::new());
+        table.row(&["x".into()], Style::new().bold(), &[]);
         assert!(!table.draw(Look::default()).contains('\u{1b}'));
         assert_eq!(table.draw(Look { width: None, colour: true }), "\u{1b}[1mA\u{1b}[0m\n\u{1b}[1mx\u{1b}[0m\n");
     }

@@ -1,1 +1,243 @@
+//! What people see, for every state and every reason.
 
+use datastore_core::goal::{Apps, Goal};
+use datastore_core::mapping::BindOptions;
+use datastore_core::plan::{Plan, Remark, Subject};
+use datastore_core::state::{Reason, State};
+use datastore_core::status::{OperationRow, Row, Status, VolumeRow};
+use datastore_core::step::{Action, Step};
+use datastore_core::value::{AppName, Attrs, HostName, Id, VolumeName};
+use datastore_core::{AbsPath, Error, ErrorKind};
+use datastore_exec::report::{Report, Timing};
+
+use super::*;
+use crate::view::look::Look;
+
+const PIPE: Look = Look { width: None, colour: false };
+
+pub(in crate::view) fn row(app: &str, state: State, reason: Option<Reason>) -> Row {
+    let word = reason.map_or(state.as_str(), Reason::as_str);
+    let good = state == State::Active;
+    Row {
+        app: app.into(),
+        mount_point: format!("/srv/{app}/{word}"),
+        store: format!("/store/data0/live/server1/{app}/{word}"),
+        volume: "data0".into(),
+        state,
+        reason,
+        detail: if good { String::new() } else { format!("the sentence that explains {word}") },
+        hint: if good { String::new() } else { format!("datastore mend {word}") },
+    }
+}
+
+/// A row for each state, and one for each reason.
+pub(in crate::view) fn every_row() -> Vec<Row> {
+    let states = State::ALL.iter().filter(|s| **s != State::Refused).map(|s| row("web", *s, None));
+    states.chain(Reason::ALL.iter().map(|r| row("mail", State::Refused, Some(*r)))).collect()
+}
+
+pub(in crate::view) fn volume(name: &str, state: State, bytes: Option<u64>) -> VolumeRow {
+    let good = state == State::Active;
+    VolumeRow {
+        volume: name.into(),
+        path: format!("/store/{name}"),
+        state,
+        reason: (state == State::Refused).then_some(Reason::VolumeMissing),
+        detail: if good { String::new() } else { "nothing is mounted there".into() },
+        hint: if good { String::new() } else { format!("mount /store/{name}") },
+        source: if good { format!("LABEL={name}") } else { String::new() },
+        fstype: if good { "ext4".into() } else { String::new() },
+        id: String::new(),
+        bytes,
+        bytes_free: bytes.map(|b| b / 3),
+        inodes: bytes.map(|_| 1000),
+        inodes_free: bytes.map(|_| 500),
+        read_only: false,
+        mappings: 3,
+    }
+}
+
+pub(in crate::view) fn everything() -> Status {
+    Status {
+        host: "server1".into(),
+        mappings: every_row(),
+        volumes: vec![
+            volume("data0", State::Active, Some(2_000_000_000_000)),
+            VolumeRow { read_only: true, inodes_free: Some(0), ..volume("data1", State::Active, Some(0)) },
+            volume("data2", State::Refused, None),
+            volume("data3", State::Pending, None),
+        ],
+        operations: vec![
+            OperationRow {
+                operation: "20261123T185123000Z-0a1b2c3d".into(),
+                goal: "apply web".into(),
+                state: State::Interrupted,
+                since: 1_795_459_883,
+                done: 17,
+                steps: 200,
+                hint: "datastore recover".into(),
+            },
+            OperationRow {
+                operation: "20261123T185124000Z-0a1b2c3e".into(),
+                goal: "start mail".into(),
+                state: State::Moving,
+                since: -1,
+                done: 1,
+                steps: 2,
+                hint: String::new(),
+            },
+        ],
+        complete: false,
+    }
+}
+
+fn path(text: &str) -> AbsPath {
+    AbsPath::parse(text).unwrap()
+}
+
+/// A plan for so many mappings, each with two steps, and one step for all.
+pub(in crate::view) fn plan_of(mappings: usize) -> Plan {
+    let subject = |i: usize| Subject {
+        app: AppName::parse("web").unwrap(),
+        mount_point: path(&format!("/srv/www/{i}")),
+        store: path(&format!("/store/data0/live/server1/www/{i}")),
+        volume: Some(VolumeName::parse("data0").unwrap()),
+    };
+    let mappings: Vec<Subject> = (0..mappings).map(subject).collect();
+    let number = |i: usize| Some(u32::try_from(i).unwrap());
+    let dirs = mappings.iter().enumerate().map(|(i, m)| Step {
+        mapping: number(i),
+        action: Action::MakeDir { path: m.store.clone(), attrs: Attrs::root(0o2775), id: None, shared: false },
+    });
+    let binds = mappings.iter().enumerate().map(|(i, m)| Step {
+        mapping: number(i),
+        action: Action::Bind {
+            store: m.store.clone(),
+            mount_point: m.mount_point.clone(),
+            id: None,
+            options: BindOptions::default(),
+        },
+    });
+    let for_all = Step { mapping: None, action: Action::ReloadSystemd };
+    let steps = dirs.chain(std::iter::once(for_all)).chain(binds).collect();
+    Plan {
+        goal: Goal::Apply(Apps::default()),
+        host: Some(HostName::parse("server1").unwrap()),
+        seed: Id::from_random([7; 16]),
+        mappings,
+        steps,
+        notes: vec![row("mail", State::Refused, Some(Reason::MountPointNotEmpty)), row("db", State::Waiting, None)],
+        remarks: vec![Remark { detail: "fstab has a line of nobody".into(), hint: "look at /etc/fstab".into() }],
+    }
+}
+
+pub(in crate::view) fn report_of(plan: &Plan) -> Report {
+    Report {
+        goal: plan.goal.to_string(),
+        operation: None,
+        plan: plan.id(),
+        outcome: None,
+        steps: plan.steps.len(),
+        done: plan.steps.len(),
+        failed: Vec::new(),
+        notes: plan.notes.clone(),
+        remarks: plan.remarks.clone(),
+        recovered: Vec::new(),
+        timing: Timing { apply_ms: 1234.0, ..Timing::default() },
+    }
+}
+
+#[test]
+fn status_shows_every_state_and_reason() {
+    let text = status(&everything(), false, PIPE);
+    for word in State::ALL.iter().map(|s| s.as_str()).chain(Reason::ALL.iter().map(|r| r.as_str())) {
+        assert!(text.contains(word), "{word} is not shown");
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn status_fits_a_terminal() {
+    let text = status(&everything(), true, Look { width: Some(72), colour: false });
+    // The volumes have nine columns that are not cut below eight.
+    let mappings = text.split("\n\n").nth(1).unwrap();
+    assert!(mappings.lines().all(|l| text::width(l) <= 72), "{mappings}");
+    insta::assert_snapshot!(mappings);
+}
+
+#[test]
+fn status_of_nothing() {
+    let nothing = Status { host: String::new(), mappings: vec![], volumes: vec![], operations: vec![], complete: true };
+    assert_eq!(status(&nothing, false, PIPE), "HOST no host yet: datastore init\n\nno mappings\n");
+}
+
+#[test]
+fn colours_do_not_change_the_text() {
+    let plain = status(&everything(), false, PIPE);
+    let coloured = status(&everything(), false, Look { width: None, colour: true });
+    let mut stripped = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        stripped.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    stripped.push_str(rest);
+    assert!(coloured.len() > plain.len());
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn a_short_plan_is_shown_whole() {
+    insta::assert_snapshot!(plan(&plan_of(2), Some(40), PIPE));
+}
+
+#[test]
+fn a_long_plan_is_cut_and_counted() {
+    let long = plan_of(300);
+    let text = plan(&long, Some(40), PIPE);
+    let shown = text.split_once("not done:").unwrap().0;
+    // The head, the counts, what fits of the forty lines, and what is left out.
+    assert!(shown.lines().count() <= 43 && shown.matches("    bind ").count() == 13, "{shown}");
+    insta::assert_snapshot!(text);
+    let whole = plan(&long, None, PIPE);
+    assert_eq!(whole.matches("    bind ").count(), 300);
+    assert!(!whole.contains("more step"));
+}
+
+#[test]
+fn an_empty_plan_says_so() {
+    let mut empty = plan_of(0);
+    empty.steps.clear();
+    empty.notes.clear();
+    empty.remarks.clear();
+    assert_eq!(plan(&empty, None, PIPE), "`apply`: nothing to do\n");
+}
+
+#[test]
+fn reports() {
+    let made = plan_of(2);
+    let operation = datastore_core::journal::OperationId::parse("20261123T185123000Z-0a1b2c3d").ok();
+    let nothing = Report { notes: vec![], remarks: vec![], ..report_of(&made) };
+    assert_eq!(report(&nothing, PIPE), "nothing to do: `apply`: all that it asks for is so already\n");
+    assert!(operation.is_some(), "a name as the journal gives them");
+    let done = Report { operation: operation.clone(), ..nothing };
+    assert_eq!(report(&done, PIPE), "`apply`: 5 steps done in 1.2 s\n");
+    let failed = vec![row("web", State::Refused, Some(Reason::MountFailed))];
+    let recovered = operation.iter().cloned().collect();
+    let partly = Report { operation, done: 3, failed, recovered, ..report_of(&made) };
+    insta::assert_snapshot!(report(&partly, PIPE));
+    assert_eq!(super::recovered(&[], PIPE), "nothing to do: no operation stopped half-way\n");
+}
+
+#[test]
+fn errors_show_causes_and_hint() {
+    let cause = std::io::Error::from_raw_os_error(28);
+    let error = Error::new(ErrorKind::System, "/etc/fstab cannot be written; it is as it was")
+        .caused_by(cause)
+        .hint("make room");
+    assert_eq!(
+        super::error(&error),
+        "datastore: /etc/fstab cannot be written; it is as it was: No space left on device (os error 28)\nhint: make room\n"
+    );
+    assert_eq!(super::error(&Error::new(ErrorKind::Usage, "a\nb\u{1b}[2J")), "datastore: a\\x0ab\\x1b[2J\n");
+}

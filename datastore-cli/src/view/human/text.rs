@@ -119,7 +119,7 @@ mod tests {
     fn cutting_keeps_the_width() {
         for text in ["/var/lib/mysql/very/long/path", "日本語のパス/日本語", "ab"] {
             for columns in 0..40 {
-                assert!(width(&cut(text, columns)) <= columns.max(0), "{text} {columns}");
+                assert!(width(&cut(text, columns)) <= columns, "{text} {columns}");
             }
         }
         assert_eq!(cut("/var/lib/mysql", 10), "/va…/mysql");

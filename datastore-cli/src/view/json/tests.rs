@@ -1,1 +1,142 @@
+//! The names of fields, which other programs rely on.
 
+use datastore_core::diag::{Code, Sources, Span};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::view::effective::Effective;
+use crate::view::human::tests::{everything, plan_of, report_of, volume};
+
+/// The names of an object's fields, in their order.
+fn names(document: &impl Serialize) -> Vec<String> {
+    fields(&serde_json::to_value(document).unwrap())
+}
+
+fn fields(value: &Value) -> Vec<String> {
+    let mut names: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+    names.sort();
+    names
+}
+
+fn sorted(names: &str) -> Vec<String> {
+    let mut names: Vec<String> = names.split(' ').map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn status_and_rows() {
+    let status = serde_json::to_value(everything()).unwrap();
+    assert_eq!(fields(&status), sorted("host mappings volumes operations complete"));
+    let fields_of_row = "app mount_point store volume state reason detail hint";
+    assert_eq!(fields(&status["mappings"][0]), sorted(fields_of_row));
+    assert_eq!(status["mappings"][0]["state"], "active");
+    assert_eq!(status["mappings"][0]["reason"], Value::Null);
+    let all =
+        "volume path state reason detail hint source fstype id bytes bytes_free inodes inodes_free read_only mappings";
+    assert_eq!(fields(&status["volumes"][0]), sorted(all));
+    assert_eq!(fields(&status["operations"][0]), sorted("operation goal state since done steps hint"));
+}
+
+#[test]
+fn plans() {
+    let plan = plan_of(1);
+    let view = serde_json::to_value(PlanView::of(&plan, true)).unwrap();
+    assert_eq!(fields(&view), sorted("id goal host empty saved steps notes remarks refused"));
+    assert_eq!(view["id"], plan.id().as_str());
+    assert_eq!((&view["goal"], &view["host"], &view["refused"]), (&json!("apply"), &json!("server1"), &json!(1)));
+    assert_eq!(
+        view["steps"][1],
+        json!({"step": 2, "kind": "reload-systemd", "app": "", "mount_point": "",
+               "text": "tell systemd that fstab has changed"})
+    );
+    assert_eq!(view["steps"][2]["app"], "web");
+    assert_eq!(view["steps"][2]["mount_point"], "/srv/www/0");
+    assert_eq!(view["remarks"][0], json!({"detail": "fstab has a line of nobody", "hint": "look at /etc/fstab"}));
+}
+
+#[test]
+fn reports() {
+    let report = report_of(&plan_of(1));
+    let common = "goal operation plan outcome steps done failed notes remarks recovered timing";
+    assert_eq!(names(&report), sorted(common));
+    let init = Initialised { report: &report, enable: None, offers: &[] };
+    assert_eq!(names(&init), sorted(&format!("{common} enable offers")));
+    assert_eq!(names(&Recovered { recovered: &[report] }), ["recovered"]);
+}
+
+#[test]
+fn errors() {
+    let error =
+        Error::new(ErrorKind::Locked, "busy").with_errno(16).hint("wait").caused_by(std::io::Error::other("why"));
+    assert_eq!(
+        serde_json::to_value(Failure::of(&error)).unwrap(),
+        json!({"error": {"kind": "locked", "message": "busy", "causes": ["why"], "errno": 16, "hint": "wait"}})
+    );
+    let bare = serde_json::to_value(Failure::of(&Error::new(ErrorKind::Usage, "x"))).unwrap();
+    assert_eq!((&bare["error"]["errno"], &bare["error"]["hint"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn configuration() {
+    let mut sources = Sources::default();
+    let file = sources.add("/etc/datastore.d/a.conf", "x = 1\n");
+    let found =
+        sources.diagnose(Span { file, start: 0, end: 1 }, Code::UnknownKey, "unknown key `x`").hint("remove it");
+    let view = serde_json::to_value(Diagnostics { diagnostics: &[&found], errors: 1 }).unwrap();
+    assert_eq!(
+        view,
+        json!({"diagnostics": [{"severity": "error", "code": "unknown-key", "file": "/etc/datastore.d/a.conf", "line": 1,
+                                "column": 1, "source_line": "x = 1", "message": "unknown key `x`", "hint": "remove it"}],
+               "errors": 1})
+    );
+    let imported = Imported { toml: "", diagnostics: &[found], errors: 1 };
+    assert_eq!(names(&imported), sorted("toml diagnostics errors"));
+}
+
+#[test]
+fn the_effective_configuration() {
+    use datastore_core::config::{Content, Input, Role};
+    let input = |path: &str, role, app: &str, text: &str| Input {
+        path: path.into(),
+        role,
+        app: app.into(),
+        content: Content::Bytes(text.into()),
+    };
+    let wanted = datastore_core::resolve::resolve(
+        vec![
+            input("/etc/datastore.conf", Role::Globals, "", "host = \"srv\"\n"),
+            input(
+                "/etc/datastore.d/web.conf",
+                Role::Configlet,
+                "web",
+                "title = \"Web\"\n[mapping.\"/srv/www\"]\ntarget = \"%{base}/www\"\nowner = \"root\"\n",
+            ),
+        ],
+        &datastore_core::resolve::Incumbents::new(),
+    );
+    let config = Effective::of(&wanted, None);
+    let view = serde_json::to_value(&config).unwrap();
+    assert_eq!(fields(&view), sorted("host store default_volume volumes apps"));
+    assert_eq!(
+        fields(&view["apps"][0]),
+        sorted("app title enabled services premount postmount files problem mappings")
+    );
+    let mapping = &view["apps"][0]["mappings"][0];
+    assert_eq!(fields(mapping), sorted("mount_point target permissions owner group volume options premount postmount"));
+    assert_eq!(
+        mapping["target"],
+        json!({"value": "/store/data0/live/srv/www", "origin": "/etc/datastore.d/web.conf:3:10"})
+    );
+    assert_eq!(mapping["group"], json!({"value": "root", "origin": null}));
+    insta::assert_snapshot!(crate::view::human::effective(&config, true));
+    let only = Effective::of(&wanted, Some(&AppName::parse("none").unwrap()));
+    assert!(only.apps.is_empty() && only.volumes.is_empty());
+}
+
+#[test]
+fn lists() {
+    let volumes = [volume("data0", datastore_core::state::State::Active, None)];
+    assert_eq!(names(&Volumes { volumes: &volumes }), ["volumes"]);
+    assert_eq!(names(&Guarded { app: "web", ready: true }), ["app", "ready"]);
+}

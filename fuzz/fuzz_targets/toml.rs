@@ -1,0 +1,36 @@
+//! The reader of TOML configuration, and everything behind it up to what is wanted, takes any text: every place that it names
+//! lies in the text, and no mapping that it lets through is at a place where nothing may be mounted.
+#![no_main]
+
+use datastore_core::config::{Content, Input, Role};
+use datastore_core::resolve::{Incumbents, resolve};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let input = |role, path: &str, app: &str, bytes: &[u8]| Input {
+        role,
+        path: path.into(),
+        app: app.into(),
+        content: Content::Bytes(bytes.to_vec()),
+    };
+    let globals = b"host = \"h\"\n[volume.data0]\nid = \"11111111-2222-4333-8444-555555555555\"\n";
+    for inputs in [
+        vec![input(Role::Globals, "/etc/datastore.conf", "", data)],
+        vec![
+            input(Role::Globals, "/etc/datastore.conf", "", globals),
+            input(Role::Configlet, "/etc/datastore.d/a.conf", "a", data),
+            input(Role::Local, "/etc/datastore.d/a.local.conf", "a", data),
+        ],
+    ] {
+        let wanted = resolve(inputs, &Incumbents::new());
+        for finding in &wanted.diagnostics {
+            let _ = finding.to_string();
+        }
+        for mapping in wanted.mappings.iter().filter(|m| m.problem.is_none()) {
+            let path = mapping.mount_point.to_str().expect("configuration is UTF-8");
+            let closed = ["/proc", "/sys", "/dev", "/run", "/boot", "/store", "/bin", "/lib"];
+            let inside = |dir: &str| path == dir || path.starts_with(&format!("{dir}/"));
+            assert!(path != "/" && !closed.iter().any(|dir| inside(dir)), "{path}");
+            assert!(mapping.store.is_below(&mapping.home));
+        }
+    }
+});
