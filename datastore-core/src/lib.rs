@@ -25,6 +25,7 @@ pub mod landscape;
 pub mod manifest;
 pub mod mapping;
 pub mod mountinfo;
+pub mod nesting;
 pub mod observed;
 mod overlap;
 pub mod path;

@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::fstab::Fstab;
 use crate::journal::Unfinished;
-use crate::landscape::Landscape;
 use crate::manifest::{Manifest, VolumeFile};
-use crate::mapping::Mapping;
 use crate::mountinfo::MountTable;
+use crate::nesting::Nesting;
 use crate::path::AbsPath;
 use crate::value::{Attrs, Id, OwnerName, VolumeName};
 use crate::wanted::Wanted;
@@ -44,7 +43,8 @@ pub struct MappingProbe {
 impl Probe {
     /// What must be known to plan for these mappings: all, or those of which `of` says so.
     #[must_use]
-    pub fn of(wanted: &Wanted, mounts: &MountTable, mut of: impl FnMut(usize) -> bool) -> Self {
+    pub fn of(nesting: Nesting<'_>, mut of: impl FnMut(usize) -> bool) -> Self {
+        let wanted = nesting.wanted;
         let mut probe = Self { volumes: wanted.volumes.iter().map(|v| v.path.clone()).collect(), ..Self::default() };
         for (i, mapping) in wanted.mappings.iter().enumerate() {
             if !of(i) {
@@ -60,45 +60,12 @@ impl Probe {
             }
             probe.mappings.push(Some(MappingProbe {
                 mount_point: mapping.mount_point.clone(),
-                beneath: beneath(wanted, mounts, &mapping.mount_point),
+                beneath: nesting.beneath(&mapping.mount_point),
                 store: mapping.store.clone(),
             }));
         }
         probe
     }
-}
-
-/// Where the directory under a mount point's bind really is: inside the store of the nearest mapping above it that is
-/// asked for or still bound.
-#[must_use]
-pub fn beneath(wanted: &Wanted, mounts: &MountTable, mount_point: &AbsPath) -> AbsPath {
-    for above in mount_point.ancestors() {
-        if above.is_root() {
-            break;
-        }
-        if let Some(outer) = outer(wanted, mounts, &above)
-            && let Some(rest) = mount_point.below(&above)
-            && let Ok(path) = outer.store.join(rest.relative())
-        {
-            return path;
-        }
-    }
-    mount_point.clone()
-}
-
-/// The mapping at a mount point that is asked for, else the one that is still bound there: of several apps that declare it, the
-/// one whose store the mount shows.
-fn outer<'w>(wanted: &'w Wanted, mounts: &MountTable, at: &AbsPath) -> Option<&'w Mapping> {
-    let all = || wanted.at(at).iter().map(|&i| &wanted.mappings[i]).filter(|m| m.problem.is_none());
-    if let Some(asked_for) = all().find(|m| m.enabled) {
-        return Some(asked_for);
-    }
-    let mount = mounts.at(at)?;
-    if all().nth(1).is_none() {
-        return all().next();
-    }
-    let source = Landscape::new(wanted, mounts).source_of(&mount)?;
-    all().find(|m| m.store == source)
 }
 
 /// The facts.

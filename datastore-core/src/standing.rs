@@ -7,6 +7,7 @@ mod volume;
 use crate::fstab::Entry;
 use crate::landscape::Landscape;
 use crate::mapping::{BindOptions, Mapping};
+use crate::nesting::Nesting;
 use crate::observed::{DirFacts, FileFacts, Identity, Lookup, MappingFacts, Observed};
 use crate::path::{AbsPath, printable};
 use crate::state::{Reason, Refusal, State};
@@ -126,6 +127,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn new(wanted: &'a Wanted, observed: &'a Observed) -> Self {
         Self { wanted, observed, landscape: Landscape::new(wanted, &observed.mounts) }
+    }
+
+    /// Which mappings lie in which.
+    #[must_use]
+    pub fn nesting(&self) -> Nesting<'a> {
+        Nesting { wanted: self.wanted, mounts: &self.observed.mounts, fstab: &self.observed.fstab }
     }
 
     /// The number of a volume and what is wanted of it.

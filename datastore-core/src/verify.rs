@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind};
 use crate::fstab::Stand;
+use crate::nesting::Nesting;
 use crate::observed::{Observed, Place};
 use crate::path::AbsPath;
 use crate::plan::Plan;
@@ -95,6 +96,7 @@ enum Known {
 impl<'a> Checker<'a> {
     fn new(wanted: &'a Wanted, observed: &'a Observed) -> Self {
         let mut known = HashMap::new();
+        let nesting = Nesting { wanted, mounts: &observed.mounts, fstab: &observed.fstab };
         for (mapping, facts) in wanted.mappings.iter().zip(&observed.mappings) {
             let state = match facts.as_ref().map(|facts| &facts.beneath) {
                 Some(Place::Dir(dir)) => match dir.empty {
@@ -108,7 +110,7 @@ impl<'a> Checker<'a> {
                 _ => None,
             };
             if let Some(state) = state {
-                known.insert(crate::observed::beneath(wanted, &observed.mounts, &mapping.mount_point), state);
+                known.insert(nesting.beneath(&mapping.mount_point), state);
             }
         }
         Self {

@@ -9,6 +9,7 @@ use datastore_core::config::Input;
 use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
 use datastore_core::mountinfo::MountTable;
+use datastore_core::nesting::Nesting;
 use datastore_core::observed::{Observed, Probe};
 use datastore_core::plan::{self, PlanId};
 use datastore_core::resolve::{Incumbents, resolve};
@@ -97,7 +98,9 @@ impl Engine {
         let wanted = resolve(inputs, &incumbents(&fstab));
         let asked = Apps::named(apps.to_vec());
         known(&wanted, &fstab, &asked)?;
-        let probe = Probe::of(&wanted, &mounts, |i| asked.has(&wanted.mappings[i].app));
+        let probe = Probe::of(Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab }, |i| {
+            asked.has(&wanted.mappings[i].app)
+        });
         let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
         let view = View::new(&wanted, &observed);
         let mut told = status::tell(&view, |m| asked.has(&m.app));
@@ -155,7 +158,8 @@ impl Engine {
             apps.has(&m.app) && (m.enabled || by_name)
         };
         let is_volume = matches!(goal, Goal::VolumeRemove { .. });
-        let probe = Probe::of(&wanted, &mounts, |i| !is_volume && relevant(i));
+        let probe =
+            Probe::of(Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab }, |i| !is_volume && relevant(i));
         let care =
             Care { beneath: matches!(goal, Goal::Stop(_) | Goal::Restart(_) | Goal::Disable(_) | Goal::Remap(_)) };
         let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), care)?;
@@ -178,7 +182,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::Invalid, found.one_line()).hint("datastore config check"));
         }
         let loaded = Instant::now();
-        let probe = Probe::of(&wanted, &mounts, |_| false);
+        let probe = Probe::of(Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab }, |_| false);
         let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
         let host = plan::volume::host_of(goal, &wanted)?;
         let site = site::observe(&self.root, &wanted, &observed.mounts, request, &host)?;

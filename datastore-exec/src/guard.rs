@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use datastore_core::fstab::Fstab;
 use datastore_core::manifest::{DIRECTORY, Manifest};
 use datastore_core::mountinfo::MountTable;
+use datastore_core::nesting::Nesting;
 use datastore_core::observed::{FileFacts, Identity, Lookup, MappingFacts, Observed, Place, Probe};
 use datastore_core::resolve::{Incumbents, resolve};
 use datastore_core::standing::{Ask, Standing, View};
@@ -43,7 +44,9 @@ pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
         Some(table) => table,
         None => observe::mounts(root)?,
     };
-    let probe = Probe::of(&wanted, &mounts, |i| wanted.mappings[i].app == *app);
+    let fstab = Fstab::parse(b"");
+    let nesting = Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab };
+    let probe = Probe::of(nesting, |i| wanted.mappings[i].app == *app);
     let observed = glance(engine, &wanted, &probe, mounts)?;
     let view = View::new(&wanted, &observed);
     let mut mappings = 0;

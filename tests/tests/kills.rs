@@ -112,7 +112,6 @@ fn disable() {
 }
 
 #[test]
-#[ignore = "the sealed inner mount point in the outer store is known to the journal alone once both are unbound; recover does not read its steps yet"]
 fn disable_of_nested_mount_points() {
     killed_everywhere("disable (nested)");
 }

@@ -183,6 +183,14 @@ impl<'v, 'a> Builder<'v, 'a> {
             self.note(mapping, standing);
             return;
         };
+        if let Some(outer) = self.outer_that_is_down(mapping) {
+            let mut waits = standing.clone();
+            waits.state = State::Waiting;
+            waits.detail = format!("{} of `{}`, in which it lies, is not bound", outer.mount_point, outer.app);
+            waits.hint = format!("datastore start {}", outer.app);
+            self.note(mapping, &waits);
+            return;
+        }
         let subject = self.subject(mapping);
         let id = self.store(i, subject, mapping, attrs);
         self.record(subject, mapping, attrs, id);
@@ -210,6 +218,16 @@ impl<'v, 'a> Builder<'v, 'a> {
                 self.binds.push(Step { mapping: Some(subject), action });
             }
         }
+    }
+
+    /// The mapping in which this one lies, if it is neither bound nor about to be.
+    fn outer_that_is_down(&self, mapping: &Mapping) -> Option<&'a Mapping> {
+        let outer = self.view.nesting().outer_of(&mapping.mount_point)?;
+        let stays =
+            self.view.observed.mounts.at(&outer.mount_point).is_some() && !self.going.contains(&outer.mount_point);
+        let comes =
+            |s: &Step| matches!(&s.action, Action::Bind { mount_point, .. } if *mount_point == outer.mount_point);
+        (!stays && !self.binds.iter().any(comes)).then_some(outer)
     }
 
     fn facts(&self, i: usize) -> Option<&'a crate::observed::MappingFacts> {
@@ -269,7 +287,7 @@ impl<'v, 'a> Builder<'v, 'a> {
 
     /// The mount point: made where missing, and sealed.
     fn bare_mount_point(&mut self, i: usize, subject: u32, mapping: &Mapping) {
-        let beneath = crate::observed::beneath(self.view.wanted, &self.view.observed.mounts, &mapping.mount_point);
+        let beneath = self.view.nesting().beneath(&mapping.mount_point);
         let Some(facts) = self.facts(i) else { return };
         let seal = |from| Step { mapping: Some(subject), action: Action::Seal { path: beneath.clone(), from } };
         match &facts.beneath {
@@ -360,7 +378,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             self.write_line(subject, mapping, standing, to);
         }
         let Some(place) = self.facts(i).map(|f| &f.beneath) else { return };
-        let path = crate::observed::beneath(self.view.wanted, &self.view.observed.mounts, &mapping.mount_point);
+        let path = self.view.nesting().beneath(&mapping.mount_point);
         match (place, aim) {
             (Place::Dir(dir), Aim::Down) if !dir.is_sealed() => self.seal_known(subject, mapping, path, dir),
             (Place::Dir(dir), Aim::Gone) if is_closed(dir) => {
@@ -401,9 +419,7 @@ impl<'v, 'a> Builder<'v, 'a> {
         self.write_line(subject, mapping, standing, Some(line));
         // What is seen of a mount point inside another mapping lies in that one's old store as long as it is bound. `start` makes it
         // in the new one.
-        if crate::observed::beneath(self.view.wanted, &self.view.observed.mounts, &mapping.mount_point)
-            == mapping.mount_point
-        {
+        if self.view.nesting().beneath(&mapping.mount_point) == mapping.mount_point {
             self.bare_mount_point(i, subject, mapping);
         }
     }
@@ -563,6 +579,8 @@ impl<'v, 'a> Builder<'v, 'a> {
                 steps.push(whole(Action::Manifest { home, edits }));
             }
         }
+        // Before fstab forgets an outer mapping: its line is what tells a second run, after a crash, where the inner ones lie.
+        steps.extend(self.unseals.into_iter().filter(|s| keep(s)));
         self.fstab.retain(|e| e.mapping.is_none_or(|m| !blocked.contains(&m)));
         if !self.fstab.is_empty() {
             steps.push(whole(Action::Fstab { edits: self.fstab }));
@@ -570,7 +588,6 @@ impl<'v, 'a> Builder<'v, 'a> {
                 steps.push(whole(Action::ReloadSystemd));
             }
         }
-        steps.extend(self.unseals.into_iter().filter(|s| keep(s)));
         steps.extend(self.binds.into_iter().filter(|s| keep(s)));
         Plan {
             goal: goal.clone(),
