@@ -219,8 +219,40 @@ pub enum JournalError {
 /// One record as a line with its newline.
 #[must_use]
 pub fn line(record: &Record) -> String {
-    let json = serde_json::to_string(record).expect("records hold nothing that JSON cannot");
-    format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))
+    written(record)
+}
+
+/// The first line of a journal: `begin` with the mappings and steps of a plan that is kept elsewhere, because those of ten thousand
+/// mappings take megabytes.
+#[must_use]
+pub fn first_line(begin: &Begin, mappings: &[Subject], steps: &[Step]) -> String {
+    #[derive(Serialize)]
+    #[serde(tag = "record", rename = "begin")]
+    struct Line<'a> {
+        version: u32,
+        operation: &'a OperationId,
+        program: &'a str,
+        at: i64,
+        uid: u32,
+        host: &'a Option<HostName>,
+        goal: &'a Goal,
+        plan: &'a PlanId,
+        mappings: &'a [Subject],
+        steps: &'a [Step],
+    }
+    let Begin { version, operation, program, at, uid, host, goal, plan, .. } = begin;
+    written(&Line { version: *version, operation, program, at: *at, uid: *uid, host, goal, plan, mappings, steps })
+}
+
+/// One line, put together in one buffer.
+fn written(record: &impl Serialize) -> String {
+    const ROOM: &str = "00000000 ";
+    let mut line = ROOM.as_bytes().to_vec();
+    serde_json::to_writer(&mut line, record).expect("records hold nothing that JSON cannot");
+    let sum = format!("{:08x}", crc32fast::hash(&line[ROOM.len()..]));
+    line[..sum.len()].copy_from_slice(sum.as_bytes());
+    line.push(b'\n');
+    String::from_utf8(line).expect("JSON is UTF-8")
 }
 
 /// The version in a first line, whatever else a newer program has written there.
@@ -323,6 +355,12 @@ mod tests {
                 assert_ne!(parse(&flipped).as_ref(), Ok(&whole), "byte {byte} bit {bit}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_line_is_the_same_with_borrowed_steps() {
+        let Record::Begin(first) = begin() else { panic!() };
+        assert_eq!(first_line(&first, &first.mappings, &first.steps), line(&begin()));
     }
 
     #[test]

@@ -105,6 +105,46 @@ impl Manifest {
         Ok(Self { entries })
     }
 
+    /// Finds the entry of one store in a long manifest by bisection, since its lines are sorted: `read` gives some bytes from an
+    /// offset (at least a line's length, unless the file ends). `None` if it is not found so, which says nothing: the file may be of
+    /// another form.
+    pub fn bisect(size: u64, store: &str, mut read: impl FnMut(u64) -> Option<Vec<u8>>) -> Option<Entry> {
+        let head = format!("{}\n[store]\n", header());
+        if !read(0)?.starts_with(head.as_bytes()) {
+            return None;
+        }
+        let (mut low, mut high) = (head.len() as u64, size);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let bytes = read(middle)?;
+            // The first whole line at or after the middle; `low` itself is the beginning of one.
+            let skip = if middle == low { 0 } else { memchr::memchr(b'\n', &bytes)? + 1 };
+            let start = middle + skip as u64;
+            if start >= high {
+                high = middle;
+                continue;
+            }
+            let mut line = bytes.get(skip..)?.to_vec();
+            if memchr::memchr(b'\n', &line).is_none() {
+                line = read(start)?;
+            }
+            line.truncate(memchr::memchr(b'\n', &line)?);
+            let (key, entry) = canonical::line(std::str::from_utf8(&line).ok()?)?;
+            match key.as_str().cmp(store) {
+                std::cmp::Ordering::Equal => return Some(entry),
+                std::cmp::Ordering::Less => low = start + line.len() as u64 + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    /// The entries given, without a file.
+    #[must_use]
+    pub fn from_entries(entries: impl IntoIterator<Item = (String, Entry)>) -> Self {
+        Self { entries: entries.into_iter().collect() }
+    }
+
     /// Writes it in the only form: one line for each store, sorted.
     #[must_use]
     pub fn render(&self) -> String {
@@ -234,7 +274,7 @@ mod canonical {
         (map.len() == count).then_some(map)
     }
 
-    fn line(line: &str) -> Option<(String, Entry)> {
+    pub(super) fn line(line: &str) -> Option<(String, Entry)> {
         if line.contains('\\') || line.contains(char::is_control) {
             return None;
         }
@@ -393,6 +433,32 @@ mod tests {
         let twice = format!("{text}{}", text.lines().last().unwrap());
         assert_eq!(canonical::read(&twice), None);
         assert!(Manifest::parse(&twice).is_err());
+    }
+
+    #[test]
+    fn bisection_finds_every_store_and_no_other() {
+        for count in [0_usize, 1, 2, 3, 50] {
+            let stores: Vec<String> = (0..count).map(|n| format!("s{:0width$}", n * 2, width = n % 40 + 1)).collect();
+            let entry = |s: &String| {
+                let mut entry = sample(&format!("/srv/{s}"));
+                entry.owner = OwnerName::parse("mysql").unwrap();
+                (s.clone(), entry)
+            };
+            let manifest = Manifest::from_entries(stores.iter().map(entry));
+            let text = manifest.render();
+            for room in [700, 8192] {
+                let read = |at: u64| {
+                    let at = usize::try_from(at).unwrap();
+                    Some(text.as_bytes()[at..(at + room).min(text.len())].to_vec())
+                };
+                for store in &stores {
+                    let found = Manifest::bisect(text.len() as u64, store, read);
+                    assert_eq!(found.as_ref(), manifest.get(store), "{store} of {count}");
+                }
+                assert_eq!(Manifest::bisect(text.len() as u64, "s", read), None);
+                assert_eq!(Manifest::bisect(text.len() as u64, "zzz", read), None);
+            }
+        }
     }
 
     #[test]

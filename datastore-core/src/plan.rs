@@ -25,7 +25,9 @@ impl PlanId {
     /// The id of a plan with this content.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
-        let digest = Sha256::digest(content);
+        Self::from_digest(&Sha256::digest(content))
+    }
+    fn from_digest(digest: &[u8]) -> Self {
         Self(digest.iter().take(8).map(|b| format!("{b:02x}")).collect())
     }
     /// Checks a text: it becomes a file name.
@@ -106,8 +108,10 @@ impl Plan {
     /// Its id: a digest of everything that it would do.
     #[must_use]
     pub fn id(&self) -> PlanId {
-        let content = serde_json::to_vec(&(&self.goal, &self.host, &self.seed, &self.mappings, &self.steps));
-        PlanId::of(&content.expect("a plan holds nothing that JSON cannot"))
+        let mut digest = Digester(Sha256::new());
+        let content = (&self.goal, &self.host, &self.seed, &self.mappings, &self.steps);
+        serde_json::to_writer(&mut digest, &content).expect("a plan holds nothing that JSON cannot");
+        PlanId::from_digest(&digest.0.finalize())
     }
     /// Whether there is nothing to do.
     #[must_use]
@@ -135,6 +139,19 @@ impl Plan {
         volumes.sort();
         volumes.dedup();
         volumes
+    }
+}
+
+/// Takes what is written into a digest.
+struct Digester(Sha256);
+
+impl std::io::Write for Digester {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -189,6 +189,26 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What many mappings are, handed over one by one in their order; worked out with two threads where that is worth it, and
+    /// some thousand at a time, so that they need not all be kept.
+    pub fn assess_all(&self, which: &[usize], ask: Ask, mut take: impl FnMut(usize, &Standing)) {
+        let assess = |which: &[usize]| which.iter().map(|&i| self.assess(i, ask)).collect::<Vec<_>>();
+        for some in which.chunks(2048) {
+            let (first, second) = some.split_at(some.len() / 2);
+            let standings = if some.len() < 512 {
+                assess(some)
+            } else {
+                std::thread::scope(|scope| {
+                    let other = scope.spawn(|| assess(second));
+                    let mut all = assess(first);
+                    all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                    all
+                })
+            };
+            some.iter().zip(&standings).for_each(|(&i, standing)| take(i, standing));
+        }
+    }
+
     fn our_line(&self, mapping: &Mapping) -> Option<OurLine> {
         let row = self.observed.fstab.ours(&mapping.mount_point)?;
         let noauto = row.entry.has_option("noauto");

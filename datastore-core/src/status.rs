@@ -146,27 +146,27 @@ pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
     let View { wanted, observed, .. } = view;
     let mut mappings = Vec::new();
     let mut on_volume = vec![0; wanted.volumes.len()];
-    for (i, mapping) in wanted.mappings.iter().enumerate() {
-        if mapping.enabled {
-            on_volume[view.volume_of(mapping).0] += 1;
-        }
-        if of(mapping) {
-            let mut row = Row::of(mapping, &view.assess(i, Ask::default()));
-            if let Some(unfinished) = interrupted(observed, mapping) {
-                row.state = State::Interrupted;
-                row.reason = None;
-                row.detail = format!(
-                    "`{}` stopped half-way ({} of {} steps done); {}",
-                    unfinished.goal.as_ref().map_or_else(|| "an operation".into(), ToString::to_string),
-                    unfinished.done,
-                    unfinished.steps,
-                    if row.detail.is_empty() { "what is bound now is right" } else { &row.detail },
-                );
-                row.hint = "datastore recover".into();
-            }
-            mappings.push(row);
-        }
+    for mapping in wanted.mappings.iter().filter(|m| m.enabled) {
+        on_volume[view.volume_of(mapping).0] += 1;
     }
+    let which: Vec<usize> = (0..wanted.mappings.len()).filter(|&i| of(&wanted.mappings[i])).collect();
+    view.assess_all(&which, Ask::default(), |i, standing| {
+        let mapping = &wanted.mappings[i];
+        let mut row = Row::of(mapping, standing);
+        if let Some(unfinished) = interrupted(observed, mapping) {
+            row.state = State::Interrupted;
+            row.reason = None;
+            row.detail = format!(
+                "`{}` stopped half-way ({} of {} steps done); {}",
+                unfinished.goal.as_ref().map_or_else(|| "an operation".into(), ToString::to_string),
+                unfinished.done,
+                unfinished.steps,
+                if row.detail.is_empty() { "what is bound now is right" } else { &row.detail },
+            );
+            row.hint = "datastore recover".into();
+        }
+        mappings.push(row);
+    });
     mappings.extend(wanted.apps.iter().flat_map(Row::of_unresolved));
     mappings.extend(forgotten(view));
     Status {

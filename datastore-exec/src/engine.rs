@@ -93,9 +93,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Usage`] for an app that nobody declares.
     pub fn status(&self, apps: &[AppName]) -> Result<Status> {
-        let (inputs, fstab, mounts) = self.read()?;
-        demand_globals(&inputs)?;
-        let wanted = resolve(inputs, &incumbents(&fstab));
+        let (wanted, fstab, mounts, ()) = self.read(|inputs| demand_globals(inputs))?;
         let asked = Apps::named(apps.to_vec());
         known(&wanted, &fstab, &asked)?;
         let probe = Probe::of(Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab }, |i| {
@@ -104,17 +102,22 @@ impl Engine {
         let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
         let view = View::new(&wanted, &observed);
         let mut told = status::tell(&view, |m| asked.has(&m.app));
+        release((wanted, observed));
         told.mappings.retain(|row| apps.is_empty() || apps.iter().any(|a| a.as_str() == row.app));
         Ok(told)
     }
 
     /// The configuration, fstab and the mount table; the kernel writes its table while we read the others.
-    fn read(&self) -> Result<(Vec<Input>, Fstab, MountTable)> {
+    /// `edit` sees the files before they are resolved.
+    fn read<T>(&self, edit: impl FnOnce(&mut Vec<Input>) -> Result<T>) -> Result<(Wanted, Fstab, MountTable, T)> {
         std::thread::scope(|scope| {
             let mounts = scope.spawn(|| observe::mounts(&self.root));
-            let (inputs, fstab) = (load::load(&self.root, None), observe::fstab(&self.root));
-            let mounts = mounts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok((inputs?, fstab?, mounts?))
+            let fstab = observe::fstab(&self.root)?;
+            let mut inputs = load::load(&self.root, None)?;
+            let edited = edit(&mut inputs)?;
+            let wanted = resolve(inputs, &incumbents(&fstab));
+            let mounts = mounts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok((wanted, fstab, mounts, edited))
         })
     }
 
@@ -143,11 +146,10 @@ impl Engine {
 
     fn plan_mappings(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
         let begun = Instant::now();
-        let (mut inputs, fstab, mounts) = self.read()?;
-        demand_globals(&inputs)?;
-        let files = config_edit::switch(goal, &mut inputs)?;
-        let config = globals_text(&inputs);
-        let wanted = resolve(inputs, &incumbents(&fstab));
+        let (wanted, fstab, mounts, (files, config)) = self.read(|inputs| {
+            demand_globals(inputs)?;
+            Ok((config_edit::switch(goal, inputs)?, globals_text(inputs)))
+        })?;
         let loaded = Instant::now();
         let all = Apps::default();
         let apps = goal.apps().unwrap_or(&all);
@@ -169,13 +171,14 @@ impl Engine {
             Goal::VolumeRemove { name } => plan::volume::remove(name, &view, config.as_deref(), seed)?,
             _ => plan::make(goal, &view, files, seed),
         };
-        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
+        let prepared = self.finish(plan, &wanted, &observed, [begun, loaded, seen]);
+        release((wanted, observed));
+        prepared
     }
 
     fn plan_volume(&self, goal: &Goal, request: &VolumeRequest, seed: Id) -> Result<Prepared> {
         let begun = Instant::now();
-        let (inputs, fstab, mounts) = self.read()?;
-        let wanted = resolve(inputs, &incumbents(&fstab));
+        let (wanted, fstab, mounts, ()) = self.read(|_| Ok(()))?;
         let broken =
             wanted.diagnostics.iter().find(|d| d.is_error() && d.place.as_ref().is_some_and(|p| p.file == GLOBALS));
         if let Some(found) = broken {
@@ -253,6 +256,13 @@ impl Engine {
             .hint(format!("look at the new plan: datastore plan {goal} --save")));
         }
         Ok(prepared)
+    }
+}
+
+/// Gives memory back from another thread: what is known of ten thousand mappings takes as long to free as to plan for.
+fn release(known: (Wanted, Observed)) {
+    if known.0.mappings.len() >= 1024 {
+        std::thread::spawn(move || drop(known));
     }
 }
 

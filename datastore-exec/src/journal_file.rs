@@ -14,6 +14,8 @@ use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use datastore_core::journal::{self, Begin, OperationId, Outcome, Record};
+use datastore_core::plan::Subject;
+use datastore_core::step::Step;
 use datastore_core::{AbsPath, Error, ErrorKind};
 use rustix::fs::{FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -63,6 +65,11 @@ impl Journal {
     /// error there is no journal of this operation, but for a failure to sync the directory, which leaves one in which
     /// nothing was done.
     pub fn begin(root: &Root, begin: &Begin) -> Result<Self, Error> {
+        Self::begin_with(root, begin, &begin.mappings, &begin.steps)
+    }
+
+    /// The same with the mappings and steps of a plan that is kept elsewhere.
+    pub fn begin_with(root: &Root, begin: &Begin, mappings: &[Subject], steps: &[Step]) -> Result<Self, Error> {
         let dirs = Dirs::make(root).map_err(|error| {
             Error::new(error.kind(), format!("cannot make {JOURNAL}; nothing has been done"))
                 .with_errno(error.errno().unwrap_or(0))
@@ -76,7 +83,7 @@ impl Journal {
         let why = |error: SysError| error.because(format!("cannot begin the journal `{path}`; nothing has been done"));
         let file =
             fd::open(temporary, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND, 0o600).map_err(why)?;
-        let line = journal::line(&Record::Begin(Box::new(begin.clone())));
+        let line = journal::first_line(begin, mappings, steps);
         let written = lock(&file)
             .and_then(|()| fd::write_all(&file, line.as_bytes()))
             .and_then(|()| fd::sync(&file))

@@ -181,11 +181,10 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         host: plan.host.clone(),
         goal: plan.goal.clone(),
         plan: plan.id(),
-        mappings: plan.mappings.clone(),
-        steps: plan.steps.clone(),
+        mappings: Vec::new(),
+        steps: Vec::new(),
     };
-    let mut journal = Journal::begin(engine.root(), &begin)?;
-    drop(begin);
+    let mut journal = Journal::begin_with(engine.root(), &begin, &plan.mappings, &plan.steps)?;
     listener.event(&Event::Begin { operation: operation.as_str(), plan });
     let hands = Hands { root: engine.root(), ids: engine.ids()?, tag: operation.tag() };
     let mut shown = Shown { inner: listener, file: ProgressFile::new(engine.root()), operation: &operation, plan, at };

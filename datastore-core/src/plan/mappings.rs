@@ -47,16 +47,11 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
     let insists = by_name && !matches!(goal, Goal::Enable(_));
     let ask = Ask { by_name: insists, new_store, accept: apps.accept };
     let takes_down = by_name && matches!(aim, Aim::Down | Aim::Gone);
-    for (i, mapping) in view.wanted.mappings.iter().enumerate() {
-        // A typo must not keep anybody from stopping an app: what our lines in fstab say is enough for that.
-        if takes_down && mapping.problem.is_some() {
-            continue;
-        }
-        if apps.has(&mapping.app) && (mapping.enabled || by_name) {
-            let standing = view.assess(i, ask);
-            builder.mapping(i, mapping, &standing, aim, ask);
-        }
-    }
+    // A typo must not keep anybody from stopping an app: what our lines in fstab say is enough for that.
+    let concerned = |m: &Mapping| apps.has(&m.app) && (m.enabled || by_name) && !(takes_down && m.problem.is_some());
+    let mappings = &view.wanted.mappings;
+    let which: Vec<usize> = (0..mappings.len()).filter(|&i| concerned(&mappings[i])).collect();
+    view.assess_all(&which, ask, |i, standing| builder.mapping(i, &mappings[i], standing, aim, ask));
     for app in view.wanted.apps.iter().filter(|a| apps.has(&a.name) && (a.enabled || by_name)) {
         if !takes_down {
             builder.notes.extend(Row::of_unresolved(app));
