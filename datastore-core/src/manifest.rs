@@ -116,10 +116,11 @@ impl Manifest {
         let (mut low, mut high) = (head.len() as u64, size);
         while low < high {
             let middle = low + (high - low) / 2;
-            let bytes = read(middle)?;
-            // The first whole line at or after the middle; `low` itself is the beginning of one.
+            // The first line that begins at or after the middle; `low` itself is the beginning of one.
+            let from = middle.max(low + 1) - 1;
+            let bytes = read(from)?;
             let skip = if middle == low { 0 } else { memchr::memchr(b'\n', &bytes)? + 1 };
-            let start = middle + skip as u64;
+            let start = from + skip as u64;
             if start >= high {
                 high = middle;
                 continue;
@@ -437,7 +438,7 @@ mod tests {
 
     #[test]
     fn bisection_finds_every_store_and_no_other() {
-        for count in [0_usize, 1, 2, 3, 50] {
+        for count in [0_usize, 1, 2, 3, 50, 700] {
             let stores: Vec<String> = (0..count).map(|n| format!("s{:0width$}", n * 2, width = n % 40 + 1)).collect();
             let entry = |s: &String| {
                 let mut entry = sample(&format!("/srv/{s}"));

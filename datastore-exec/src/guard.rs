@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use datastore_core::fstab::Fstab;
 use datastore_core::manifest::{DIRECTORY, Manifest};
+use datastore_core::mapping::Mapping;
 use datastore_core::mountinfo::MountTable;
 use datastore_core::nesting::Nesting;
 use datastore_core::observed::{FileFacts, Identity, Lookup, MappingFacts, Observed, Place, Probe};
@@ -49,7 +50,7 @@ pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
     let fstab = Fstab::parse(b"");
     let nesting = Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab };
     let probe = Probe::of(nesting, |i| wanted.mappings[i].app == *app);
-    let observed = glance(engine, &wanted, &probe, mounts)?;
+    let observed = glance(engine, app, &wanted, &probe, mounts)?;
     let view = View::new(&wanted, &observed);
     let mut mappings = 0;
     for (i, mapping) in wanted.of_app(app) {
@@ -101,7 +102,7 @@ fn refusal(app: &AppName, place: &str, detail: &str, hint: &str) -> Error {
 }
 
 /// Just the facts that tell whether the binds are right.
-fn glance(engine: &Engine, wanted: &Wanted, probe: &Probe, mounts: MountTable) -> Result<Observed> {
+fn glance(engine: &Engine, app: &AppName, wanted: &Wanted, probe: &Probe, mounts: MountTable) -> Result<Observed> {
     let root = engine.root();
     let ids = engine.ids()?;
     let facts = |a: &datastore_core::observed::MappingProbe| MappingFacts {
@@ -111,8 +112,8 @@ fn glance(engine: &Engine, wanted: &Wanted, probe: &Probe, mounts: MountTable) -
     };
     let mut manifests = BTreeMap::new();
     for home in &probe.homes {
-        let keys: Vec<String> =
-            wanted.mappings.iter().filter(|m| m.home == *home).map(datastore_core::mapping::Mapping::key).collect();
+        let of_app = |m: &&Mapping| m.home == *home && m.app == *app;
+        let keys: Vec<String> = wanted.mappings.iter().filter(of_app).map(Mapping::key).collect();
         manifests.insert(home.clone(), manifest(root, home, &keys));
     }
     let find = |name: &datastore_core::value::OwnerName, lookup: Lookup| (name.clone(), lookup);
