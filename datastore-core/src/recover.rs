@@ -3,7 +3,7 @@
 //! Every goal converges: planning it again from what is now gives the steps that are missing. So recovery decides nothing
 //! new; it says which goal to plan again, and which temporary files may still lie about.
 
-use crate::goal::{Apps, Goal};
+use crate::goal::{Apps, Goal, VolumeRequest};
 use crate::journal::{OperationId, Unfinished};
 
 /// How one operation is finished.
@@ -33,8 +33,14 @@ fn again(goal: &Goal) -> Option<Goal> {
         // It said "take the stores as they are" of the stores as they were then; that does not hold for later ones.
         Goal::Apply(apps) => Goal::Apply(Apps { accept: false, ..apps.clone() }),
         Goal::Start(apps) => Goal::Start(Apps { accept: false, ..apps.clone() }),
-        // A half-made file system is made again only when somebody asks; the next `volume add` converges.
-        Goal::VolumeAdd(request) if request.format.is_some() => return None,
+        // A file system is made only when somebody asks. One that is there by now was made by the operation itself, since there was
+        // none before, and is taken as it is; by force there may have been another one, which nobody may take for ours.
+        Goal::VolumeAdd(VolumeRequest { format: Some(_), force: true, .. })
+        | Goal::Init { volume: VolumeRequest { format: Some(_), force: true, .. }, .. } => return None,
+        Goal::VolumeAdd(request) => Goal::VolumeAdd(VolumeRequest { format: None, ..request.clone() }),
+        Goal::Init { host, volume } => {
+            Goal::Init { host: host.clone(), volume: VolumeRequest { format: None, ..volume.clone() } }
+        }
         other => other.clone(),
     })
 }
@@ -42,7 +48,26 @@ fn again(goal: &Goal) -> Option<Goal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::AppName;
+    use crate::goal::VolumeSource;
+    use crate::path::AbsPath;
+    use crate::value::{AppName, VolumeName};
+
+    #[test]
+    fn a_file_system_is_finished_but_never_made() {
+        let request = |format: Option<&str>, force| VolumeRequest {
+            name: VolumeName::parse("data0").unwrap(),
+            source: VolumeSource::Device(AbsPath::literal("/disk.img")),
+            format: format.map(Into::into),
+            force,
+            at: None,
+            options: None,
+            host: None,
+        };
+        let add = |format, force| again(&Goal::VolumeAdd(request(format, force)));
+        assert_eq!(add(Some("ext4"), false), Some(Goal::VolumeAdd(request(None, false))));
+        assert_eq!(add(Some("ext4"), true), None);
+        assert_eq!(add(None, false), Some(Goal::VolumeAdd(request(None, false))));
+    }
 
     #[test]
     fn oldest_first_and_restart_becomes_start() {
