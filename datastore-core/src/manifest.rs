@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
 use crate::path::AbsPath;
+use crate::syntax::print::quoted;
 use crate::value::{AppName, HostName, Id, Mode, OwnerName, VolumeName};
 
 /// The version that is written; a higher one is refused.
@@ -155,13 +156,13 @@ impl Manifest {
             let _ = writeln!(
                 out,
                 "{} = {{ id = \"{}\", app = \"{}\", mount_point = {}, owner = {}, uid = {}, group = {}, gid = {}, mode = \"{}\" }}",
-                quote(store),
+                quoted(store),
                 e.id,
                 e.app,
-                quote(&e.mount_point.to_string()),
-                quote(e.owner.as_str()),
+                quoted(&e.mount_point.to_string()),
+                quoted(e.owner.as_str()),
                 e.uid,
-                quote(e.group.as_str()),
+                quoted(e.group.as_str()),
                 e.gid,
                 e.mode,
             );
@@ -347,24 +348,6 @@ fn entry(store: &str, value: &DeValue<'_>) -> Result<Entry, ManifestError> {
         gid: number("gid")?,
         mode: Mode::parse(text("mode")?).map_err(wrong)?,
     })
-}
-
-/// A TOML basic string.
-fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

@@ -48,12 +48,7 @@ impl<'r> Beneath<'r> {
         };
         let mut empty = None;
         if let Ok(dir) = fd::open(entry, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, 0) {
-            let mut none = true;
-            let read = fd::each_name(&dir, |_| {
-                none = false;
-                false
-            });
-            empty = read.is_ok().then_some(none);
+            empty = fd::is_empty(&dir).ok();
         }
         let attrs = Attrs { mode: facts.mode, uid: facts.uid, gid: facts.gid };
         Place::Dir(DirFacts {

@@ -280,12 +280,7 @@ impl Root {
         let place = self.place(path)?;
         let dir = fd::open(place.entry(), OFlags::RDONLY | OFlags::DIRECTORY, 0)
             .map_err(|error| self.explain(path, error))?;
-        let mut empty = true;
-        fd::each_name(&dir, |_| {
-            empty = false;
-            false
-        })?;
-        Ok(empty)
+        Ok(fd::is_empty(&dir)?)
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

@@ -59,20 +59,24 @@ impl<'a> ProgressFile<'a> {
         let dir = make_dirs(self.root, OPS, 0o755)?;
         let name = format!("{}.json", progress.operation);
         let temporary = format!(".{name}.tmp");
-        let text = serde_json::to_vec(progress).unwrap_or_default();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-        let file = fd::open(Entry::new(&dir, temporary.as_bytes()), flags, 0o644)?;
-        fd::set_mode(&file, 0o644)?;
-        fd::write_all(&file, &text)?;
-        rustix::fs::renameat(&dir, temporary.as_str(), &dir, name.as_str()).map_err(|errno| {
-            Error::new(datastore_core::ErrorKind::System, format!("{OPS}/{name} cannot be written"))
-                .with_errno(errno.raw_os_error())
-        })?;
+        put(&dir, &name, &temporary, &serde_json::to_vec(progress).unwrap_or_default())?;
         if is_end {
             prune(self.root)?;
         }
         Ok(())
     }
+}
+
+/// Puts a file in its place as a whole, readable by everybody, without syncing it.
+fn put(dir: &std::os::fd::OwnedFd, name: &str, temporary: &str, text: &[u8]) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+    let file = fd::open(Entry::new(dir, temporary.as_bytes()), flags, 0o644)?;
+    fd::set_mode(&file, 0o644)?;
+    fd::write_all(&file, text)?;
+    rustix::fs::renameat(dir, temporary, dir, name).map_err(|errno| {
+        Error::new(datastore_core::ErrorKind::System, format!("{OPS}/{name} cannot be written"))
+            .with_errno(errno.raw_os_error())
+    })
 }
 
 /// Says of an operation that stopped half-way that it was recovered, and takes away what it was writing when it stopped. Whoever
@@ -90,15 +94,7 @@ pub(crate) fn settle(root: &Root, operation: &OperationId) -> Result<()> {
             let mut told: serde_json::Map<String, serde_json::Value> =
                 serde_json::from_slice(&fd::read_all(&old, LIMIT)?).unwrap_or_default();
             told.insert("state".into(), "recovered".into());
-            let text = serde_json::to_vec(&told).unwrap_or_default();
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-            let file = fd::open(Entry::new(&dir, temporary.as_bytes()), flags, 0o644)?;
-            fd::set_mode(&file, 0o644)?;
-            fd::write_all(&file, &text)?;
-            rustix::fs::renameat(&dir, temporary.as_str(), &dir, name.as_str()).map_err(|errno| {
-                Error::new(datastore_core::ErrorKind::System, format!("{OPS}/{name} cannot be written"))
-                    .with_errno(errno.raw_os_error())
-            })?;
+            put(&dir, &name, &temporary, &serde_json::to_vec(&told).unwrap_or_default())?;
         }
     }
     match fd::remove_file(Entry::new(&dir, temporary.as_bytes())) {

@@ -74,12 +74,7 @@ pub(super) fn bind(
 fn is_empty(dir: &impl std::os::fd::AsFd, path: &AbsPath) -> Result<bool, Failure> {
     let readable = fd::open(Entry::itself(dir), OFlags::RDONLY | OFlags::DIRECTORY, 0)
         .map_err(|e| e.because(format!("{path} cannot be read")))?;
-    let mut empty = true;
-    fd::each_name(&readable, |_| {
-        empty = false;
-        false
-    })?;
-    Ok(empty)
+    Ok(fd::is_empty(&readable)?)
 }
 
 /// Takes a bind off. It is refused, naming the holders, while somebody uses it.

@@ -123,15 +123,13 @@ pub(super) fn seal(root: &Root, path: &AbsPath, from: Attrs) -> Result<(), Failu
     }
     fd::set_mode(&dir, 0).map_err(|e| e.because(format!("{path} cannot be sealed")))?;
     // Looked at only now, when nobody but root can put anything in any more.
-    let mut empty = true;
-    let read = fd::each_name(&dir, |_| {
-        empty = false;
-        false
-    });
-    if let Err(error) = read {
-        give(&dir, path, now)?;
-        return Err(error.into());
-    }
+    let empty = match fd::is_empty(&dir) {
+        Ok(empty) => empty,
+        Err(error) => {
+            give(&dir, path, now)?;
+            return Err(error.into());
+        }
+    };
     if !empty {
         give(&dir, path, now)?;
         return Err(Failure::changed(Reason::MountPointNotEmpty, format!("{path} is not empty any more")));

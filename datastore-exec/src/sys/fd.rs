@@ -151,6 +151,16 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<(), SysError> {
     Ok(())
 }
 
+/// Whether a directory that is open for reading has no entries.
+pub fn is_empty(fd: impl AsFd) -> Result<bool, SysError> {
+    let mut empty = true;
+    each_name(fd, |_| {
+        empty = false;
+        false
+    })?;
+    Ok(empty)
+}
+
 /// Calls `each` with every name in a directory that is open for reading, without `.` and `..`, until it answers
 /// `false`. The descriptor's position moves: give a fresh one.
 pub fn each_name(fd: impl AsFd, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), SysError> {
