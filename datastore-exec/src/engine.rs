@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use datastore_core::config::Input;
 use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
-use datastore_core::mountinfo::MountTable;
 use datastore_core::nesting::Nesting;
 use datastore_core::observed::{Observed, Probe};
 use datastore_core::plan::{self, PlanId};
@@ -22,12 +21,12 @@ use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
 use crate::event::Listener;
 use crate::load::{self, GLOBALS};
-use crate::observe::{self, Care};
+use crate::observe::{self, Basis, Care};
 use crate::operation::{self, Terms};
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{config_edit, guard, recovery, saved, site};
+use crate::{config_edit, guard, journal_file, recovery, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -93,13 +92,11 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Usage`] for an app that nobody declares.
     pub fn status(&self, apps: &[AppName]) -> Result<Status> {
-        let (wanted, fstab, mounts, ()) = self.read(|inputs| demand_globals(inputs))?;
+        let (wanted, basis, ()) = self.read(|inputs| demand_globals(inputs))?;
         let asked = Apps::named(apps.to_vec());
-        known(&wanted, &fstab, &asked)?;
-        let probe = Probe::of(Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab }, |i| {
-            asked.has(&wanted.mappings[i].app)
-        });
-        let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
+        known(&wanted, &basis.fstab, &asked)?;
+        let probe = Probe::of(nesting(&wanted, &basis), |i| asked.has(&wanted.mappings[i].app));
+        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
         let view = View::new(&wanted, &observed);
         let mut told = status::tell(&view, |m| asked.has(&m.app));
         release((wanted, observed));
@@ -107,9 +104,10 @@ impl Engine {
         Ok(told)
     }
 
-    /// The configuration, fstab and the mount table; the kernel writes its table while we read the others.
-    /// `edit` sees the files before they are resolved.
-    fn read<T>(&self, edit: impl FnOnce(&mut Vec<Input>) -> Result<T>) -> Result<(Wanted, Fstab, MountTable, T)> {
+    /// The configuration, and what else must be known before it is clear what to look at; the kernel writes its mount table while
+    /// we read the rest. `edit` sees the files before they are resolved.
+    fn read<T>(&self, edit: impl FnOnce(&mut Vec<Input>) -> Result<T>) -> Result<(Wanted, Basis, T)> {
+        let journals = journal_file::scan(&self.root)?;
         std::thread::scope(|scope| {
             let mounts = scope.spawn(|| observe::mounts(&self.root));
             let fstab = observe::fstab(&self.root)?;
@@ -117,7 +115,7 @@ impl Engine {
             let edited = edit(&mut inputs)?;
             let wanted = resolve(inputs, &incumbents(&fstab));
             let mounts = mounts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok((wanted, fstab, mounts, edited))
+            Ok((wanted, Basis { journals, fstab, mounts }, edited))
         })
     }
 
@@ -146,25 +144,24 @@ impl Engine {
 
     fn plan_mappings(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
         let begun = Instant::now();
-        let (wanted, fstab, mounts, (files, config)) = self.read(|inputs| {
+        let (wanted, basis, (files, config)) = self.read(|inputs| {
             demand_globals(inputs)?;
             Ok((config_edit::switch(goal, inputs)?, globals_text(inputs)))
         })?;
         let loaded = Instant::now();
         let all = Apps::default();
         let apps = goal.apps().unwrap_or(&all);
-        known(&wanted, &fstab, apps)?;
+        known(&wanted, &basis.fstab, apps)?;
         let by_name = !apps.names.is_empty();
         let relevant = |i: usize| {
             let m = &wanted.mappings[i];
             apps.has(&m.app) && (m.enabled || by_name)
         };
         let is_volume = matches!(goal, Goal::VolumeRemove { .. });
-        let probe =
-            Probe::of(Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab }, |i| !is_volume && relevant(i));
+        let probe = Probe::of(nesting(&wanted, &basis), |i| !is_volume && relevant(i));
         let care =
             Care { beneath: matches!(goal, Goal::Stop(_) | Goal::Restart(_) | Goal::Disable(_) | Goal::Remap(_)) };
-        let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), care)?;
+        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
         let seen = Instant::now();
         let view = View::new(&wanted, &observed);
         let plan = match goal {
@@ -178,15 +175,15 @@ impl Engine {
 
     fn plan_volume(&self, goal: &Goal, request: &VolumeRequest, seed: Id) -> Result<Prepared> {
         let begun = Instant::now();
-        let (wanted, fstab, mounts, ()) = self.read(|_| Ok(()))?;
+        let (wanted, basis, ()) = self.read(|_| Ok(()))?;
         let broken =
             wanted.diagnostics.iter().find(|d| d.is_error() && d.place.as_ref().is_some_and(|p| p.file == GLOBALS));
         if let Some(found) = broken {
             return Err(Error::new(ErrorKind::Invalid, found.one_line()).hint("datastore config check"));
         }
         let loaded = Instant::now();
-        let probe = Probe::of(Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab }, |_| false);
-        let observed = observe::observe(&self.root, self.ids()?, &probe, (fstab, mounts), Care::default())?;
+        let probe = Probe::of(nesting(&wanted, &basis), |_| false);
+        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
         let host = plan::volume::host_of(goal, &wanted)?;
         let site = site::observe(&self.root, &wanted, &observed.mounts, request, &host)?;
         let seen = Instant::now();
@@ -259,6 +256,10 @@ impl Engine {
     }
 }
 
+fn nesting<'a>(wanted: &'a Wanted, basis: &'a Basis) -> Nesting<'a> {
+    Nesting { wanted, mounts: &basis.mounts, fstab: &basis.fstab }
+}
+
 /// Gives memory back from another thread: what is known of ten thousand mappings takes as long to free as to plan for.
 fn release(known: (Wanted, Observed)) {
     if known.0.mappings.len() >= 1024 {
@@ -309,4 +310,44 @@ fn known(wanted: &Wanted, fstab: &Fstab, apps: &Apps) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Silent;
+    use crate::testing::Sandbox;
+
+    #[test]
+    fn an_operation_that_ends_while_another_run_looks_changes_the_mark_of_that_look() {
+        Sandbox::run(|sandbox| {
+            sandbox.file("etc/datastore.conf", "host = \"server1\"\n");
+            sandbox.file("etc/datastore.d/www.conf", "[mapping.\"/srv/www\"]\ntarget = \"%{base}/www\"\n");
+            sandbox.file("etc/fstab", "");
+            let engine = Engine::open(sandbox.dir()).unwrap();
+            // fstab was read before the other operation wrote its line, so this look is out of date when it ends.
+            let (_, basis, ()) = engine
+                .read(|_| {
+                    let request = VolumeRequest {
+                        name: "data0".parse().unwrap(),
+                        source: datastore_core::goal::VolumeSource::Here,
+                        format: None,
+                        force: false,
+                        at: None,
+                        options: None,
+                        host: None,
+                    };
+                    let other = Engine::open(sandbox.dir())?;
+                    other.run(&Goal::VolumeAdd(request), &mut Silent)?;
+                    other.run(&Goal::Apply(Apps::default()), &mut Silent)?;
+                    Ok(())
+                })
+                .unwrap();
+            let now = Engine::open(sandbox.dir()).unwrap();
+            assert!(
+                basis.fstab.entries().next().is_none() && observe::fstab(now.root()).unwrap().entries().count() == 1
+            );
+            assert_ne!(basis.journals.mark, journal_file::scan(now.root()).unwrap().mark);
+        });
+    }
 }

@@ -13,7 +13,7 @@ use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::{OFlags, StatVfsMountFlags};
 
 use crate::beneath::Beneath;
-use crate::journal_file;
+use crate::journal_file::Scan;
 use crate::place::{Want, look};
 use crate::root::{Miss, Root};
 use crate::sys::ids::Ids;
@@ -33,6 +33,17 @@ const MANY: usize = 512;
 pub(crate) struct Care {
     /// Whether to look at what lies under live binds, which takes a private copy of the mount above them.
     pub(crate) beneath: bool,
+}
+
+/// What is read before it is known which facts are needed. The journals come first: whatever an operation changes after that, it
+/// changes [`Scan::mark`] too, so that a look which is out of date can be told from one that is not.
+pub(crate) struct Basis {
+    /// Which operations have not ended.
+    pub(crate) journals: Scan,
+    /// `/etc/fstab`.
+    pub(crate) fstab: Fstab,
+    /// The kernel's mount table.
+    pub(crate) mounts: MountTable,
 }
 
 /// The kernel's mount table below the root.
@@ -69,14 +80,8 @@ pub(crate) fn read(root: &Root, path: &AbsPath) -> Result<Option<Vec<u8>>> {
 }
 
 /// Looks at everything that the probe asks for.
-pub(crate) fn observe(
-    root: &Root,
-    ids: &Ids,
-    probe: &Probe,
-    (fstab, mounts): (Fstab, MountTable),
-    care: Care,
-) -> Result<Observed> {
-    let operations = journal_file::scan(root)?;
+pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care: Care) -> Result<Observed> {
+    let Basis { journals, fstab, mounts } = basis;
     let (mappings, manifests) = std::thread::scope(|scope| {
         let manifests = scope.spawn(|| manifests(&root.fork(), probe));
         let mappings = look_at_mappings(root, &mounts, &probe.mappings, care);
@@ -97,9 +102,9 @@ pub(crate) fn observe(
         manifests,
         users: names(&probe.users, &|n| ids.user(n)),
         groups: names(&probe.groups, &|n| ids.group(n)),
-        unfinished: operations.unfinished,
-        running: operations.running,
-        mark: operations.mark,
+        unfinished: journals.unfinished,
+        running: journals.running,
+        mark: journals.mark,
     })
 }
 
