@@ -277,7 +277,8 @@ mod canonical {
     }
 
     pub(super) fn line(line: &str) -> Option<(String, Entry)> {
-        if line.contains('\\') || line.contains(char::is_control) {
+        let plain = |b: u8| b != b'\\' && !b.is_ascii_control();
+        if !line.bytes().all(plain) || (!line.is_ascii() && line.contains(char::is_control)) {
             return None;
         }
         let mut rest = line;
@@ -291,10 +292,10 @@ mod canonical {
         let app = AppName::parse(text(", app = \"")?).ok()?;
         let mount_point = AbsPath::parse(text(", mount_point = \"")?).ok()?;
         let owner = OwnerName::parse(text(", owner = \"")?).ok()?;
-        let (uid, after) = rest.strip_prefix(", uid = ")?.split_once(", group = \"")?;
-        let (group, after) = after.split_once("\", gid = ")?;
-        let (gid, after) = after.split_once(", mode = \"")?;
-        let mode = Mode::parse(after.strip_suffix("\" }")?).ok()?;
+        let (uid, after) = rest.strip_prefix(", uid = ")?.split_once(',')?;
+        let (group, after) = after.strip_prefix(" group = \"")?.split_once('"')?;
+        let (gid, after) = after.strip_prefix(", gid = ")?.split_once(',')?;
+        let mode = Mode::parse(after.strip_prefix(" mode = \"")?.strip_suffix("\" }")?).ok()?;
         let number = |text: &str| -> Option<u32> {
             let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
             if plain { text.parse().ok() } else { None }

@@ -31,7 +31,9 @@ impl<'a> Nesting<'a> {
     /// The nearest mapping above a mount point that is asked for, still bound, or still in fstab.
     #[must_use]
     pub fn outer_of(self, mount_point: &AbsPath) -> Option<&'a Mapping> {
-        mount_point.ancestors().take_while(|above| !above.is_root()).find_map(|above| self.at(&above))
+        let declared = |above: &&[u8]| self.wanted.index.contains_key(*above);
+        let outer = mount_point.above().filter(declared).filter_map(|above| AbsPath::from_kernel(above).ok());
+        outer.take_while(|above| !above.is_root()).find_map(|above| self.at(&above))
     }
 
     /// The mapping at a mount point that is asked for; else the one that is still bound there or that fstab still names, which a

@@ -63,24 +63,32 @@ impl AbsPath {
             Some(b'/') => {}
             Some(_) => return Err(PathError::Relative),
         }
-        let mut out = Vec::with_capacity(bytes.len());
-        for component in bytes.split(|&b| b == b'/').filter(|c| !c.is_empty()) {
+        // Nearly every path comes in its only spelling; then it is copied once.
+        let mut length = 0;
+        for component in components(bytes) {
             match component {
                 b".." => return Err(PathError::ParentComponent),
                 b"." => return Err(PathError::DotComponent),
-                c if c.contains(&0) => return Err(PathError::Control),
                 c if c.len() > NAME_MAX => return Err(PathError::NameTooLong),
-                c => {
-                    out.push(b'/');
-                    out.extend_from_slice(c);
-                }
+                c => length += 1 + c.len(),
             }
+        }
+        if memchr::memchr(0, bytes).is_some() {
+            return Err(PathError::Control);
+        }
+        if length >= PATH_MAX {
+            return Err(PathError::TooLong);
+        }
+        if length == bytes.len() || bytes.len() == 1 {
+            return Ok(Self(bytes.into()));
+        }
+        let mut out = Vec::with_capacity(length.max(1));
+        for component in components(bytes) {
+            out.push(b'/');
+            out.extend_from_slice(component);
         }
         if out.is_empty() {
             out.push(b'/');
-        }
-        if out.len() >= PATH_MAX {
-            return Err(PathError::TooLong);
         }
         Ok(Self(out.into()))
     }
@@ -143,12 +151,22 @@ impl AbsPath {
 
     /// The components, from the top.
     pub fn components(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.split(|&b| b == b'/').filter(|c| !c.is_empty())
+        components(&self.0)
     }
 
     /// Every directory above it, nearest first, `/` last.
     pub fn ancestors(&self) -> impl Iterator<Item = Self> {
         std::iter::successors(self.parent(), Self::parent)
+    }
+
+    /// The same as bytes, for look-ups: none of them is made anew.
+    pub fn above(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest: &[u8] = &self.0;
+        std::iter::from_fn(move || {
+            let slash = rest.iter().rposition(|&b| b == b'/').filter(|_| rest.len() > 1)?;
+            rest = &rest[..slash.max(1)];
+            Some(rest)
+        })
     }
 
     /// How many components it has; 0 for `/`.
@@ -200,6 +218,18 @@ impl AbsPath {
     }
 }
 
+/// What stands between the slashes.
+fn components(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&b| b == b'/').filter(|c| !c.is_empty())
+}
+
+/// A path is looked up by its bytes too: equality, order and hash are theirs.
+impl std::borrow::Borrow<[u8]> for AbsPath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Prints the path as text; bytes that are not UTF-8 and control characters are escaped as `\xNN`, so that a path can
 /// stand in a message without breaking the line or the terminal.
 impl fmt::Display for AbsPath {
@@ -214,11 +244,22 @@ impl fmt::Debug for AbsPath {
     }
 }
 
+/// Whether bytes are printable ASCII, which [`printable`] leaves as it is.
+#[must_use]
+pub fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| (0x20..0x7f).contains(b))
+}
+
 /// The bytes as text for a message: what is not UTF-8 or is a control character becomes `\xNN`.
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     use fmt::Write as _;
     let mut out = String::with_capacity(bytes.len());
+    // Nearly every text is plain, and a list of thousands of rows has a hundred thousand of them.
+    if let (true, Ok(text)) = (is_plain(bytes), std::str::from_utf8(bytes)) {
+        out.push_str(text);
+        return out;
+    }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if c.is_control() {
@@ -306,6 +347,16 @@ mod tests {
         assert!(a.is_below(&AbsPath::root()));
         assert_eq!(AbsPath::literal("/a/b/c").below(&a), Some(AbsPath::literal("/b/c")));
         assert_eq!(a.below(&a), Some(AbsPath::root()));
+    }
+
+    #[test]
+    fn what_lies_above() {
+        for path in ["/", "/a", "/a/b", "/ab/c/d"].map(AbsPath::literal) {
+            let ancestors: Vec<AbsPath> = path.ancestors().collect();
+            assert!(path.above().eq(ancestors.iter().map(AbsPath::as_bytes)), "{path}");
+        }
+        let index = std::collections::HashMap::from([(AbsPath::literal("/a"), 1)]);
+        assert_eq!(AbsPath::literal("/a/b").above().find_map(|at| index.get(at)), Some(&1));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::literal_string_with_formatting_args, reason = "the hints show expansions of ours")]
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::config::{Config, Input, Layered, MAX_MAPPINGS};
 use crate::diag::{Code, Diagnostic, Located, Sources, Span};
@@ -47,6 +47,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
     }
     overlap::check(&mut mappings, resolver.sources, incumbents, &mut resolver.found);
     let Resolver { found, volumes, host, store, default_volume, .. } = resolver;
+    let volumes = volumes.into_iter().map(|ground| Arc::unwrap_or_clone(ground).volume).collect();
     let sources = config.sources;
     let index = HashMap::new();
     Wanted { host, store, default_volume, volumes, apps, mappings, diagnostics: found, sources, index }.sorted()
@@ -55,23 +56,38 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
 struct Resolver<'a> {
     sources: &'a Sources,
     found: Vec<Diagnostic>,
-    volumes: Vec<Volume>,
+    volumes: Vec<Arc<Ground>>,
     host: Option<HostName>,
     store: AbsPath,
     default_volume: VolumeName,
     globals_problem: Option<Arc<Refusal>>,
 }
 
+/// A volume, with the places on it that every target is held against.
+#[derive(Clone)]
+struct Ground {
+    volume: Volume,
+    /// `<volume>/live/<host>`.
+    base: AbsPath,
+    /// Our own directory in the base.
+    own: AbsPath,
+}
+
 /// A store directory, the directory that holds its manifest, and its volume.
 type Placed = (AbsPath, AbsPath, VolumeName);
 
 /// Where nothing may ever be mounted, in it or below it.
-const CLOSED: &[&str] =
-    &["/boot", "/dev", "/proc", "/run", "/sys", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+static CLOSED: LazyLock<[AbsPath; 11]> = LazyLock::new(|| {
+    ["/boot", "/dev", "/proc", "/run", "/sys", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
+        .map(AbsPath::literal)
+});
 /// Where something may be mounted below it, if the admin says `unusual = true`.
-const UNUSUAL: &[&str] = &["/etc", "/usr"];
+static UNUSUAL: LazyLock<[AbsPath; 2]> = LazyLock::new(|| ["/etc", "/usr"].map(AbsPath::literal));
+/// Our own configuration below one of them.
+static OURS: LazyLock<[AbsPath; 3]> =
+    LazyLock::new(|| ["/etc/datastore.d", "/etc/datastore.conf", "/etc/fstab"].map(AbsPath::literal));
 /// Our own state, which must stay on the root file system.
-const STATE: &str = "/var/lib/datastore";
+static STATE: LazyLock<AbsPath> = LazyLock::new(|| AbsPath::literal("/var/lib/datastore"));
 
 impl Resolver<'_> {
     fn report(&mut self, span: Span, code: Code, message: impl Into<String>) -> &mut Diagnostic {
@@ -119,7 +135,7 @@ impl Resolver<'_> {
         }
         for raw in &globals.volumes {
             if let Some(volume) = self.volume(raw) {
-                self.volumes.push(volume);
+                self.volumes.push(self.ground(volume));
             }
         }
         for (i, a) in globals.volumes.iter().enumerate() {
@@ -316,8 +332,6 @@ impl Resolver<'_> {
 
     fn check_mount_point(&mut self, path: &AbsPath, raw: &RawMapping) {
         let span = raw.mount_point.span;
-        let state = AbsPath::literal(STATE);
-        let above = |other: &AbsPath| other.is_within(path);
         let closed_path = closed(path);
         if path.is_root() {
             self.report(span, Code::ForbiddenPath, "nothing may be mounted on `/`");
@@ -326,13 +340,12 @@ impl Resolver<'_> {
         } else if path.is_within(&self.store) || self.store.is_within(path) {
             let message = format!("{path} is at, above or inside {}, which holds the data", self.store);
             self.report(span, Code::ForbiddenPath, message);
-        } else if above(&state) || path.is_within(&state) {
-            self.report(span, Code::ForbiddenPath, format!("{path} would cover {STATE}, datastore's own state"));
-        } else if let Some(dir) = UNUSUAL.iter().find(|d| path == &AbsPath::literal(d)) {
+        } else if STATE.is_within(path) || path.is_within(&STATE) {
+            self.report(span, Code::ForbiddenPath, format!("{path} would cover {}, datastore's own state", *STATE));
+        } else if let Some(dir) = UNUSUAL.iter().find(|d| path == *d) {
             self.report(span, Code::ForbiddenPath, format!("nothing may be mounted on {dir}"));
-        } else if let Some(dir) = UNUSUAL.iter().find(|d| path.is_below(&AbsPath::literal(d))) {
-            let ours = ["/etc/datastore.d", "/etc/datastore.conf", "/etc/fstab"];
-            if ours.iter().any(|o| path.is_within(&AbsPath::literal(o))) {
+        } else if let Some(dir) = UNUSUAL.iter().find(|d| path.is_below(d)) {
+            if OURS.iter().any(|ours| path.is_within(ours)) {
                 self.report(span, Code::ForbiddenPath, format!("{path} is datastore's own configuration"));
             } else if !raw.unusual.as_ref().is_some_and(|u| u.value) {
                 self.report(span, Code::ForbiddenPath, format!("{path} lies below {dir}, which is unusual for data"))
@@ -367,14 +380,12 @@ impl Resolver<'_> {
             some => Some(self.check(some, VolumeName::parse)?),
         };
         let meant = named.clone().unwrap_or_else(|| self.default_volume.clone());
-        let volume_path = self.volume_or_usual(&meant).path;
-        // Before `init` the host has no name; a stand-in lets everything else be checked, and the app is refused anyway.
-        let host = self.host.as_ref().map_or("-", HostName::as_str).to_owned();
+        let usual = self.volume_or_usual(&meant);
         let names = Names {
             store: self.store.to_str()?,
-            volume_path: volume_path.to_str()?,
+            volume_path: usual.volume.path.to_str()?,
             volume: meant.as_str(),
-            host: Some(&host),
+            host: Some(self.host()),
             app: app.as_str(),
         };
         let text = match expand(&target.value, names) {
@@ -390,14 +401,12 @@ impl Resolver<'_> {
         };
         let store = self.path(&Located::new(text, target.span))?;
         // A target may name another volume outright, as the proposal does with /store/data11.
-        let volume = match self.volume_holding(&store) {
-            Some(volume) => volume,
-            None => {
-                self.report(target.span, Code::ForbiddenPath, format!("{store} lies on no volume")).hint =
-                    Some(format!("begin the target with %{{base}}, which is {volume_path}/live/{host}"));
-                return None;
-            }
+        let Some(ground) = self.volume_holding(&store) else {
+            self.report(target.span, Code::ForbiddenPath, format!("{store} lies on no volume")).hint =
+                Some(format!("begin the target with %{{base}}, which is {}", usual.base));
+            return None;
         };
+        let Ground { volume, base, own } = &*ground;
         if let Some(named) = named
             && named != volume.name
         {
@@ -405,14 +414,25 @@ impl Resolver<'_> {
             self.report(target.span, Code::BadValue, message);
             return None;
         }
-        let base = volume.live().child(&host);
-        if !store.is_below(&base) || store.is_within(&base.child(".datastore")) {
+        if !store.is_below(base) || store.is_within(own) {
             self.report(target.span, Code::ForbiddenPath, format!("the store directory {store} is not below {base}"))
                 .hint = Some("begin the target with %{base}".into());
             return None;
         }
-        self.need_volume(&volume);
-        Some((store, base, volume.name))
+        let placed = (store, base.clone(), volume.name.clone());
+        self.need_volume(ground);
+        Some(placed)
+    }
+
+    /// The host's name. Before `init` it has none; a stand-in lets everything else be checked, and the app is refused anyway.
+    fn host(&self) -> &str {
+        self.host.as_ref().map_or("-", HostName::as_str)
+    }
+
+    fn ground(&self, volume: Volume) -> Arc<Ground> {
+        let base = volume.live().child(self.host());
+        let own = base.child(crate::manifest::DIRECTORY);
+        Arc::new(Ground { volume, base, own })
     }
 
     fn place_clearos(&mut self, base: &RawText, directory: &RawText) -> Option<Placed> {
@@ -438,48 +458,53 @@ impl Resolver<'_> {
             return None;
         }
         // The base's file system is the volume: one that is declared there, else one that must be declared first.
-        let volume =
-            match self.volumes.iter().find(|v| v.path == base_path || (v.declared && base_path.is_within(&v.path))) {
-                Some(volume) => volume.clone(),
-                None => {
-                    let mut name = VolumeName::parse("clearos").expect("a valid name");
-                    let mut n = 1;
-                    while self.volumes.iter().any(|v| v.name == name) {
-                        n += 1;
-                        name = VolumeName::parse(&format!("clearos{n}")).expect("a valid name");
-                    }
-                    usual(name, base_path.clone())
+        let holds = |v: &Volume| v.path == base_path || (v.declared && base_path.is_within(&v.path));
+        let ground = match self.volumes.iter().find(|g| holds(&g.volume)) {
+            Some(ground) => ground.clone(),
+            None => {
+                let mut name = VolumeName::parse("clearos").expect("a valid name");
+                let mut n = 1;
+                while self.volumes.iter().any(|g| g.volume.name == name) {
+                    n += 1;
+                    name = VolumeName::parse(&format!("clearos{n}")).expect("a valid name");
                 }
-            };
-        self.need_volume(&volume);
-        Some((store, base_path, volume.name))
+                self.ground(usual(name, base_path.clone()))
+            }
+        };
+        let name = ground.volume.name.clone();
+        self.need_volume(ground);
+        Some((store, base_path, name))
     }
 
-    fn volume_or_usual(&self, name: &VolumeName) -> Volume {
-        let known = self.volumes.iter().find(|v| v.name == *name);
-        known.cloned().unwrap_or_else(|| usual(name.clone(), self.store.child(name.as_str())))
+    fn volume_or_usual(&self, name: &VolumeName) -> Arc<Ground> {
+        let known = self.volumes.iter().find(|g| g.volume.name == *name);
+        known.cloned().unwrap_or_else(|| self.usual(name.clone()))
+    }
+
+    /// The volume that `/store/NAME` would be.
+    fn usual(&self, name: VolumeName) -> Arc<Ground> {
+        let path = self.store.child(name.as_str());
+        self.ground(usual(name, path))
     }
 
     /// The volume whose directory a path lies in: a known one, the nearest first, else the one that `/store/NAME` would be.
-    fn volume_holding(&self, path: &AbsPath) -> Option<Volume> {
-        let known = self.volumes.iter().filter(|v| path.is_below(&v.path)).max_by_key(|v| v.path.depth());
-        let implied = path
-            .below(&self.store)
-            .and_then(|rest| rest.components().next().and_then(|c| std::str::from_utf8(c).ok().map(str::to_owned)))
-            .and_then(|name| VolumeName::parse(&name).ok())
-            .map(|name| usual(name.clone(), self.store.child(name.as_str())));
-        match (known, implied) {
-            (Some(known), Some(implied)) if implied.path.depth() > known.path.depth() && known.path == self.store => {
-                Some(implied)
-            }
-            (Some(known), _) => Some(known.clone()),
-            (None, implied) => implied.filter(|v| path.is_below(&v.path)),
+    fn volume_holding(&self, path: &AbsPath) -> Option<Arc<Ground>> {
+        let holding = self.volumes.iter().filter(|g| path.is_below(&g.volume.path));
+        let known = holding.max_by_key(|g| g.volume.path.depth());
+        if let Some(known) = known
+            && known.volume.path != self.store
+        {
+            return Some(known.clone());
         }
+        let rest = path.below(&self.store);
+        let name = rest.as_ref().and_then(|rest| std::str::from_utf8(rest.components().next()?).ok());
+        let implied = name.and_then(|name| VolumeName::parse(name).ok()).map(|name| self.usual(name));
+        implied.filter(|g| path.is_below(&g.volume.path)).or_else(|| known.cloned())
     }
 
-    fn need_volume(&mut self, volume: &Volume) {
-        if !self.volumes.iter().any(|v| v.name == volume.name) {
-            self.volumes.push(volume.clone());
+    fn need_volume(&mut self, ground: Arc<Ground>) {
+        if !self.volumes.iter().any(|g| g.volume.name == ground.volume.name) {
+            self.volumes.push(ground);
         }
     }
 }
@@ -490,9 +515,6 @@ fn usual(name: VolumeName, path: AbsPath) -> Volume {
 }
 
 /// The closed directory that a path is at, above or in.
-fn closed(path: &AbsPath) -> Option<&'static str> {
-    CLOSED.iter().copied().find(|dir| {
-        let dir = AbsPath::literal(dir);
-        path.is_within(&dir) || dir.is_below(path)
-    })
+fn closed(path: &AbsPath) -> Option<&'static AbsPath> {
+    CLOSED.iter().find(|dir| path.is_within(dir) || dir.is_below(path))
 }

@@ -189,23 +189,28 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What many mappings are, handed over one by one in their order; worked out with two threads where that is worth it, and
-    /// some thousand at a time, so that they need not all be kept.
-    pub fn assess_all(&self, which: &[usize], ask: Ask, mut take: impl FnMut(usize, &Standing)) {
-        let assess = |which: &[usize]| which.iter().map(|&i| self.assess(i, ask)).collect::<Vec<_>>();
+    /// What many mappings are, in their order. `make` says what is kept of each; it works with two threads where that is worth
+    /// it, and `take` gets the results some thousand at a time, so that they need not all be there at once.
+    pub fn assess_all<T: Send>(
+        &self,
+        which: &[usize],
+        ask: Ask,
+        make: impl Fn(usize, Standing) -> T + Sync,
+        mut take: impl FnMut(T),
+    ) {
+        let assess = |which: &[usize]| which.iter().map(|&i| make(i, self.assess(i, ask))).collect::<Vec<T>>();
         for some in which.chunks(2048) {
+            if some.len() < 512 {
+                assess(some).into_iter().for_each(&mut take);
+                continue;
+            }
             let (first, second) = some.split_at(some.len() / 2);
-            let standings = if some.len() < 512 {
-                assess(some)
-            } else {
-                std::thread::scope(|scope| {
-                    let other = scope.spawn(|| assess(second));
-                    let mut all = assess(first);
-                    all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-                    all
-                })
-            };
-            some.iter().zip(&standings).for_each(|(&i, standing)| take(i, standing));
+            let second = std::thread::scope(|scope| {
+                let other = scope.spawn(|| assess(second));
+                assess(first).into_iter().for_each(&mut take);
+                other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            second.into_iter().for_each(&mut take);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::mapping::Mapping;
 use crate::observed::{FileFacts, Observed, Space};
 use crate::standing::{Ask, Standing, View};
 use crate::state::{Reason, Refusal, State};
+use crate::value::AppName;
 use crate::wanted::App;
 
 /// One mapping.
@@ -150,23 +151,7 @@ pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
         on_volume[view.volume_of(mapping).0] += 1;
     }
     let which: Vec<usize> = (0..wanted.mappings.len()).filter(|&i| of(&wanted.mappings[i])).collect();
-    view.assess_all(&which, Ask::default(), |i, standing| {
-        let mapping = &wanted.mappings[i];
-        let mut row = Row::of(mapping, standing);
-        if let Some(unfinished) = interrupted(observed, mapping) {
-            row.state = State::Interrupted;
-            row.reason = None;
-            row.detail = format!(
-                "`{}` stopped half-way ({} of {} steps done); {}",
-                unfinished.goal.as_ref().map_or_else(|| "an operation".into(), ToString::to_string),
-                unfinished.done,
-                unfinished.steps,
-                if row.detail.is_empty() { "what is bound now is right" } else { &row.detail },
-            );
-            row.hint = "datastore recover".into();
-        }
-        mappings.push(row);
-    });
+    view.assess_all(&which, Ask::default(), |i, standing| row_of(view, i, &standing), |row| mappings.push(row));
     mappings.extend(wanted.apps.iter().flat_map(Row::of_unresolved));
     mappings.extend(forgotten(view));
     Status {
@@ -178,6 +163,25 @@ pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
     }
 }
 
+/// The row of a mapping, which an operation may have left half-way.
+fn row_of(view: &View<'_>, i: usize, standing: &Standing) -> Row {
+    let mapping = &view.wanted.mappings[i];
+    let mut row = Row::of(mapping, standing);
+    if let Some(unfinished) = interrupted(view.observed, mapping) {
+        row.state = State::Interrupted;
+        row.reason = None;
+        row.detail = format!(
+            "`{}` stopped half-way ({} of {} steps done); {}",
+            unfinished.goal.as_ref().map_or_else(|| "an operation".into(), ToString::to_string),
+            unfinished.done,
+            unfinished.steps,
+            if row.detail.is_empty() { "what is bound now is right" } else { &row.detail },
+        );
+        row.hint = "datastore recover".into();
+    }
+    row
+}
+
 /// The rows of our lines in fstab that no configuration names any more: the bind is there all the same.
 fn forgotten(view: &View<'_>) -> Vec<Row> {
     let View { wanted, observed, landscape } = view;
@@ -186,12 +190,16 @@ fn forgotten(view: &View<'_>) -> Vec<Row> {
         let (Some(tag), Some(mount_point)) = (line.entry.option_value("X-datastore"), line.entry.mount_point()) else {
             continue;
         };
-        let app = crate::path::printable(tag);
-        let declared = wanted.at(&mount_point).iter().any(|&i| wanted.mappings[i].app.as_str() == app);
-        let known = wanted.apps.iter().find(|a| a.name.as_str() == app);
-        if declared || known.is_some_and(|a| a.problem.is_some() || !a.unresolved.is_empty()) {
+        let is = |name: &AppName| name.as_str().as_bytes() == tag;
+        let declared = wanted.at(&mount_point).iter().any(|&i| is(&wanted.mappings[i].app));
+        if declared {
             continue;
         }
+        let known = wanted.apps.iter().find(|a| is(&a.name));
+        if known.is_some_and(|a| a.problem.is_some() || !a.unresolved.is_empty()) {
+            continue;
+        }
+        let app = crate::path::printable(tag);
         let source = observed.mounts.at(&mount_point).and_then(|m| landscape.source_of(&m));
         let bound = source.as_ref().is_some_and(|s| s.as_bytes() == line.entry.spec);
         rows.push(Row {

@@ -140,7 +140,7 @@ struct Cache {
 }
 
 impl Cache {
-    fn get(&mut self, path: &AbsPath) -> Option<Arc<OwnedFd>> {
+    fn get(&mut self, path: &[u8]) -> Option<Arc<OwnedFd>> {
         self.turn += 1;
         let (used, fd) = self.dirs.get_mut(path)?;
         *used = self.turn;
@@ -226,12 +226,13 @@ impl Root {
     /// leads below that mount: call [`Root::forget_within`] for the mount point after mounting. And a kept directory
     /// keeps its mount busy: call it before unmounting.
     pub fn open_parent(&self, path: &AbsPath) -> Result<Arc<OwnedFd>, Miss> {
-        let Some(parent) = path.parent().filter(|p| !p.is_root()) else {
+        let Some(above) = path.above().next().filter(|above| above.len() > 1) else {
             return Ok(self.0.fd.clone());
         };
-        if let Some(fd) = self.cache().get(&parent) {
+        if let Some(fd) = self.cache().get(above) {
             return Ok(fd);
         }
+        let parent = path.parent().unwrap_or_else(AbsPath::root);
         let fd = Arc::new(self.open_dir(&parent)?);
         self.cache().put(parent, fd.clone());
         Ok(fd)

@@ -19,7 +19,10 @@ pub(crate) fn status(session: &Session, apps: &[AppName]) -> Result<Code> {
         Err(error) => return Err(error),
     };
     view::status(&status, !apps.is_empty(), session.global.json)?;
-    Ok(if apps.is_empty() { Exit::Done.into() } else { Lsb::of(&status.mappings).into() })
+    let code = if apps.is_empty() { Exit::Done.into() } else { Lsb::of(&status.mappings).into() };
+    // The program ends here: to free ten thousand rows one by one would only take time.
+    std::mem::forget(status);
+    Ok(code)
 }
 
 /// Says nothing if the app may start.

@@ -1,5 +1,7 @@
 //! What `init` ends with: the apps that could be asked for, and what stands at their mount points.
 
+use std::borrow::Cow;
+
 use anstyle::Style;
 use datastore_core::Result;
 use serde::Serialize;
@@ -42,18 +44,17 @@ pub(crate) fn print(offers: &[Offer]) -> Result<()> {
 }
 
 fn draw(offers: &[Offer], look: Look) -> String {
-    let mut table = Table::new(&["APP", "TITLE", "MOUNT POINT", "NOW"]);
+    let mut table = Table::new(["APP", "TITLE", "MOUNT POINT", "NOW"]);
     for offer in offers {
         for (i, place) in offer.places.iter().enumerate() {
             let now = match place.found {
-                Found::Absent => "not there; will be made".to_owned(),
-                Found::Empty => "empty".to_owned(),
-                Found::Filled => format!("holds data: datastore import {}", offer.app),
-                Found::Unreadable => "cannot be read as a directory".to_owned(),
+                Found::Absent => "not there; will be made".into(),
+                Found::Empty => "empty".into(),
+                Found::Filled => format!("holds data: datastore import {}", offer.app).into(),
+                Found::Unreadable => "cannot be read as a directory".into(),
             };
-            let first = |text: &str| if i == 0 { text.to_owned() } else { String::new() };
-            let cells = [first(&offer.app), first(&offer.title), place.mount_point.clone(), now];
-            table.row(&cells, Style::new(), &[]);
+            let [app, title] = [&offer.app, &offer.title].map(|text| Cow::Borrowed(if i == 0 { &**text } else { "" }));
+            table.row([app, title, Cow::Borrowed(&*place.mount_point), now], Style::new(), &[]);
         }
     }
     let drawn = table.draw(look);

@@ -86,22 +86,13 @@ impl Entry {
     /// The options in their order. A comma between double quotes does not separate (mount(8)).
     pub fn option_list(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest: &[u8] = &self.options;
+        let is_quoted = memchr::memchr(b'"', rest).is_some();
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
             }
-            let (mut quoted, mut before, mut end) = (false, 0, rest.len());
-            for (i, &b) in rest.iter().enumerate() {
-                match b {
-                    b'"' if before != b'\\' => quoted = !quoted,
-                    b',' if !quoted => {
-                        end = i;
-                        break;
-                    }
-                    _ => {}
-                }
-                before = b;
-            }
+            let comma = if is_quoted { bare_comma(rest) } else { memchr::memchr(b',', rest) };
+            let end = comma.unwrap_or(rest.len());
             let option = &rest[..end];
             rest = rest.get(end + 1..).unwrap_or_default();
             Some(option)
@@ -165,6 +156,18 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Entry({self})")
     }
+}
+
+/// Where the first comma stands that is not between double quotes.
+fn bare_comma(options: &[u8]) -> Option<usize> {
+    let (mut quoted, mut before) = (false, 0);
+    options.iter().position(|&b| {
+        if b == b'"' && before != b'\\' {
+            quoted = !quoted;
+        }
+        before = b;
+        b == b',' && !quoted
+    })
 }
 
 fn skip_blanks(line: &[u8]) -> &[u8] {

@@ -51,7 +51,8 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
     let concerned = |m: &Mapping| apps.has(&m.app) && (m.enabled || by_name) && !(takes_down && m.problem.is_some());
     let mappings = &view.wanted.mappings;
     let which: Vec<usize> = (0..mappings.len()).filter(|&i| concerned(&mappings[i])).collect();
-    view.assess_all(&which, ask, |i, standing| builder.mapping(i, &mappings[i], standing, aim, ask));
+    let both = |i: usize, standing: Standing| (i, standing);
+    view.assess_all(&which, ask, both, |(i, standing)| builder.mapping(i, &mappings[i], &standing, aim, ask));
     for app in view.wanted.apps.iter().filter(|a| apps.has(&a.name) && (a.enabled || by_name)) {
         if !takes_down {
             builder.notes.extend(Row::of_unresolved(app));

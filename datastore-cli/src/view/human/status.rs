@@ -1,5 +1,6 @@
 //! `status` and `volume list`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -31,14 +32,18 @@ pub(in crate::view) fn status(status: &Status, named: bool, look: Look) -> Strin
 
 /// Mappings, each with why it is not active below it.
 pub(super) fn rows<'r>(rows: impl Iterator<Item = &'r Row>, named: bool, look: Look) -> String {
-    let mut table = Table::new(&["STATE", "APP", "MOUNT POINT", "STORE"]);
+    let mut table = Table::new(["STATE", "APP", "MOUNT POINT", "STORE"]);
     for row in rows {
         let below = if row.state == State::Disabled && !named { Vec::new() } else { below(row) };
-        let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let cells = [row.state.to_string(), row.app.clone(), or_dash(&row.mount_point), or_dash(&row.store)];
-        table.row(&cells, colour_of(row.state), &below);
+        let cells = [row.state.as_str(), &row.app, or_dash(&row.mount_point), or_dash(&row.store)];
+        table.row(cells.map(Cow::Borrowed), colour_of(row.state), &below);
     }
     table.draw(look)
+}
+
+/// A text, or a sign that there is none.
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 /// Why, and what mends it.
@@ -82,10 +87,9 @@ fn summary(rows: &[Row]) -> String {
 
 /// Volumes with their sizes.
 pub(in crate::view) fn volumes(volumes: &[VolumeRow], look: Look) -> String {
-    let mut table = Table::new(&["STATE", "VOLUME", "PATH", "SOURCE", "TYPE", ">SIZE", ">FREE", ">USED", ">MAPPINGS"]);
+    let mut table = Table::new(["STATE", "VOLUME", "PATH", "SOURCE", "TYPE", ">SIZE", ">FREE", ">USED", ">MAPPINGS"]);
     for row in volumes {
-        let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let bytes = |value: Option<u64>| value.map_or_else(|| "-".into(), size);
+        let bytes = |value: Option<u64>| value.map_or(Cow::Borrowed("-"), |bytes| size(bytes).into());
         let mut below = explained(row.reason.map(datastore_core::state::Reason::as_str), &row.detail, &row.hint);
         if row.read_only {
             below.push("read-only".into());
@@ -94,17 +98,17 @@ pub(in crate::view) fn volumes(volumes: &[VolumeRow], look: Look) -> String {
             below.push("no inodes are left: no new file can be made, whatever the free space".into());
         }
         let cells = [
-            row.state.to_string(),
-            row.volume.clone(),
-            row.path.clone(),
-            or_dash(&row.source),
-            or_dash(&row.fstype),
+            row.state.as_str().into(),
+            Cow::Borrowed(&*row.volume),
+            Cow::Borrowed(&*row.path),
+            or_dash(&row.source).into(),
+            or_dash(&row.fstype).into(),
             bytes(row.bytes),
             bytes(row.bytes_free),
-            used(row.bytes, row.bytes_free),
-            row.mappings.to_string(),
+            used(row.bytes, row.bytes_free).into(),
+            row.mappings.to_string().into(),
         ];
-        table.row(&cells, colour_of(row.state), &below);
+        table.row(cells, colour_of(row.state), &below);
     }
     table.draw(look)
 }
@@ -121,13 +125,15 @@ fn used(bytes: Option<u64>, free: Option<u64>) -> String {
 }
 
 fn operations(status: &Status, look: Look) -> String {
-    let mut table = Table::new(&["STATE", "OPERATION", "GOAL", "SINCE", ">DONE", ">STEPS"]);
+    let mut table = Table::new(["STATE", "OPERATION", "GOAL", "SINCE", ">DONE", ">STEPS"]);
     for row in &status.operations {
         let OperationRow { operation, goal, state, since, done, steps, hint } = row;
         // A mapping is moving; an operation is running.
-        let word = if *state == State::Moving { "running".into() } else { state.to_string() };
-        let cells = [word, operation.clone(), goal.clone(), time(*since), done.to_string(), steps.to_string()];
-        table.row(&cells, colour_of(*state), &explained(None, "", hint));
+        let word = if *state == State::Moving { "running" } else { state.as_str() };
+        let [done, steps] = [done, steps].map(|n| Cow::Owned(n.to_string()));
+        let cells =
+            [word.into(), Cow::Borrowed(&**operation), Cow::Borrowed(&**goal), time(*since).into(), done, steps];
+        table.row(cells, colour_of(*state), &explained(None, "", hint));
     }
     table.draw(look)
 }

@@ -1,6 +1,9 @@
 //! Aligned columns that fit the terminal.
 
+use std::borrow::Cow;
+
 use anstyle::Style;
+use datastore_core::path::is_plain;
 
 use super::text::{clean, cut, width, wrap};
 use crate::view::look::Look;
@@ -12,34 +15,33 @@ const NARROWEST: usize = 8;
 
 /// Rows under a header; below a row, lines that belong to it.
 #[derive(Debug)]
-pub(in crate::view) struct Table {
-    header: Vec<String>,
+pub(in crate::view) struct Table<'a, const N: usize> {
+    header: [&'a str; N],
     /// Columns of numbers, which stand on the right.
-    right: Vec<bool>,
-    rows: Vec<Line>,
+    right: [bool; N],
+    rows: Vec<Line<'a, N>>,
 }
 
 #[derive(Debug)]
-struct Line {
-    cells: Vec<String>,
+struct Line<'a, const N: usize> {
+    cells: [Cow<'a, str>; N],
     style: Style,
     below: Vec<String>,
 }
 
-impl Table {
+impl<'a, const N: usize> Table<'a, N> {
     /// A table with these columns. One whose name begins with `>` holds numbers.
-    pub(in crate::view) fn new(columns: &[&str]) -> Self {
+    pub(in crate::view) fn new(columns: [&'a str; N]) -> Self {
         Self {
-            header: columns.iter().map(|c| c.trim_start_matches('>').to_owned()).collect(),
-            right: columns.iter().map(|c| c.starts_with('>')).collect(),
+            header: columns.map(|c| c.trim_start_matches('>')),
+            right: columns.map(|c| c.starts_with('>')),
             rows: Vec::new(),
         }
     }
 
     /// Adds a row. The first cell is drawn in the style; the lines below stand under the second column.
-    pub(in crate::view) fn row(&mut self, cells: &[String], style: Style, below: &[String]) {
-        debug_assert_eq!(cells.len(), self.header.len());
-        let cells = cells.iter().map(|cell| clean(cell)).collect();
+    pub(in crate::view) fn row(&mut self, cells: [Cow<'a, str>; N], style: Style, below: &[String]) {
+        let cells = cells.map(|cell| if is_plain(cell.as_bytes()) { cell } else { clean(&cell).into() });
         let below = below.iter().map(|line| clean(line)).collect();
         self.rows.push(Line { cells, style, below });
     }
@@ -50,12 +52,12 @@ impl Table {
             return String::new();
         }
         let widths = self.widths(look.width);
-        let mut out = String::new();
-        self.line(&mut out, &self.header, &widths, |text| look.paint(Style::new().bold(), text), look);
+        let mut out = String::with_capacity((self.rows.len() + 1) * (widths.iter().sum::<usize>() + GAP * N));
+        self.line(&mut out, &self.header.map(Cow::Borrowed), &widths, Style::new().bold(), look);
         let indent = widths[0] + GAP;
         let room = look.width.map(|w| w.saturating_sub(indent).max(NARROWEST));
         for row in &self.rows {
-            self.line(&mut out, &row.cells, &widths, |text| look.paint(row.style, text), look);
+            self.line(&mut out, &row.cells, &widths, row.style, look);
             for line in row.below.iter().flat_map(|line| wrap(line, room)) {
                 out.push_str(&format!("{:indent$}{line}\n", ""));
             }
@@ -64,15 +66,15 @@ impl Table {
     }
 
     /// How wide each column is: as wide as its widest cell, then the widest ones cut until the whole fits.
-    fn widths(&self, room: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.header.iter().map(|h| width(h)).collect();
+    fn widths(&self, room: Option<usize>) -> [usize; N] {
+        let mut widths = self.header.map(width);
         for row in &self.rows {
             for (have, cell) in widths.iter_mut().zip(&row.cells) {
                 *have = (*have).max(width(cell));
             }
         }
         let Some(room) = room else { return widths };
-        let room = room.saturating_sub(GAP * (widths.len() - 1));
+        let room = room.saturating_sub(GAP * (N - 1));
         while widths.iter().sum::<usize>() > room {
             let widest = widths.iter_mut().skip(1).max().filter(|w| **w > NARROWEST);
             let Some(widest) = widest else { break };
@@ -81,21 +83,29 @@ impl Table {
         widths
     }
 
-    fn line(&self, out: &mut String, cells: &[String], widths: &[usize], paint: impl Fn(&str) -> String, look: Look) {
+    fn line(&self, out: &mut String, cells: &[Cow<'_, str>; N], widths: &[usize; N], style: Style, look: Look) {
         let start = out.len();
         for (i, (cell, &columns)) in cells.iter().zip(widths).enumerate() {
             if i > 0 {
-                out.push_str(&" ".repeat(GAP));
+                out.extend(std::iter::repeat_n(' ', GAP));
             }
-            let cell = if look.width.is_some() { cut(cell, columns) } else { cell.clone() };
-            let pad = " ".repeat(columns.saturating_sub(width(&cell)));
-            let cell = if i == 0 { paint(&cell) } else { cell };
+            let mut cell = Cow::Borrowed(&**cell);
+            let mut taken = width(&cell);
+            if look.width.is_some() && taken > columns {
+                cell = cut(&cell, columns).into();
+                taken = width(&cell);
+            }
+            let pad = std::iter::repeat_n(' ', columns.saturating_sub(taken));
             if self.right[i] {
-                out.push_str(&pad);
-                out.push_str(&cell);
+                out.extend(pad.clone());
+            }
+            if i == 0 {
+                out.push_str(&look.paint(style, &cell));
             } else {
                 out.push_str(&cell);
-                out.push_str(&pad);
+            }
+            if !self.right[i] {
+                out.extend(pad);
             }
         }
         out.truncate(start + out[start..].trim_end_matches(' ').len());
@@ -107,16 +117,13 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn sample() -> Table {
-        let mut table = Table::new(&["STATE", "PATH", ">SIZE"]);
-        let cells = |a: &str, b: &str, c: &str| vec![a.to_owned(), b.to_owned(), c.to_owned()];
-        table.row(&cells("active", "/var/lib/mysql", "1 B"), Style::new(), &[]);
-        table.row(
-            &cells("refused", "/a/very/long/path/that/does/not/fit", "12 KiB"),
-            Style::new(),
-            &["why it is so".into()],
-        );
-        table.row(&cells("x", "bad\u{1b}[31m\nname", ""), Style::new(), &[]);
+    fn sample() -> Table<'static, 3> {
+        let mut table = Table::new(["STATE", "PATH", ">SIZE"]);
+        let cells = |row: [&'static str; 3]| row.map(Cow::Borrowed);
+        table.row(cells(["active", "/var/lib/mysql", "1 B"]), Style::new(), &[]);
+        let long = cells(["refused", "/a/very/long/path/that/does/not/fit", "12 KiB"]);
+        table.row(long, Style::new(), &["why it is so".into()]);
+        table.row(cells(["x", "bad\u{1b}[31m\nname", ""]), Style::new(), &[]);
         table
     }
 
@@ -135,8 +142,8 @@ mod tests {
 
     #[test]
     fn colours_only_where_asked() {
-        let mut table = Table::new(&["A"]);
-        table.row(&["x".into()], Style::new().bold(), &[]);
+        let mut table = Table::new(["A"]);
+        table.row(["x".into()], Style::new().bold(), &[]);
         assert!(!table.draw(Look::default()).contains('\u{1b}'));
         assert_eq!(table.draw(Look { width: None, colour: true }), "\u{1b}[1mA\u{1b}[0m\n\u{1b}[1mx\u{1b}[0m\n");
     }

@@ -47,7 +47,8 @@ pub(in crate::view) fn clean(text: &str) -> String {
 
 /// How many columns a text takes.
 pub(super) fn width(text: &str) -> usize {
-    text.width()
+    // Nearly every text is ASCII, which needs no table; control characters have been escaped.
+    if text.is_ascii() { text.len() } else { text.width() }
 }
 
 /// The text cut in its middle to so many columns; of a path its end says most, so more of that stays.
