@@ -2,6 +2,10 @@
 
 #![allow(clippy::print_stderr, reason = "the counts belong to the test's output")]
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use datastore_tests::image::XFS_MINIMUM;
 use datastore_tests::scenes::Scene;
 use datastore_tests::{Sandbox, picture, skeleton, strace};
 
@@ -16,21 +20,24 @@ fn nothing_is_torn(sandbox: &Sandbox, when: &str) {
     }
 }
 
-/// A mkfs or mount that the killed command had started goes on.
-fn wait_for_helpers(sandbox: &Sandbox) {
-    let image = sandbox.path("images/disk.img").display().to_string();
-    let works_on_it = |process: std::fs::DirEntry| {
-        let line = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+/// Whether a mkfs or mount is running that has this text in its command line.
+fn is_at_work(on: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    let mut lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
+    lines.any(|line| {
         let program = line.split('\0').next().unwrap_or_default();
-        (program.contains("mkfs") || program.ends_with("mount")) && line.contains(&image)
-    };
-    while image_exists(sandbox) && std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).any(works_on_it) {
-        std::thread::yield_now();
-    }
+        (program.contains("mkfs") || program.ends_with("mount")) && line.contains(on)
+    })
 }
 
-fn image_exists(sandbox: &Sandbox) -> bool {
-    sandbox.exists("images/disk.img")
+/// A mkfs or mount that the killed command had started dies with it; the kernel needs a moment for that.
+#[track_caller]
+fn wait_for_helpers(on: &str) {
+    let patience = Instant::now();
+    while is_at_work(on) {
+        assert!(patience.elapsed() < Duration::from_secs(20), "a program on {on} outlived datastore");
+        std::thread::yield_now();
+    }
 }
 
 /// Kills the command of a scene at its first, second, third... change, until it runs to its end.
@@ -59,18 +66,13 @@ fn killed_everywhere(name: &str) {
 fn converges(scene: &Scene, sandbox: &Sandbox, wanted: &str, when: &str) {
     let name = scene.name;
     nothing_is_torn(sandbox, when);
-    wait_for_helpers(sandbox);
+    wait_for_helpers(&sandbox.path("images/disk.img").display().to_string());
     picture::let_time_pass(sandbox.root());
     let recovered = sandbox.datastore(&["recover"]);
     if recovered.status.code() != Some(0) {
         recovered.fail(&format!("{when}: recover"));
     }
-    let mut again = sandbox.datastore(scene.command);
-    // What came on the disk before the kill is not overwritten unasked, though it is ours: the hint says how.
-    if name == "volume add (format)" && again.status.code() == Some(3) {
-        again.says("holds ext4, label data1").says("leave out --format to take it as it is");
-        again = sandbox.datastore(&["volume", "add", "data1", "--device", "/images/disk.img", "--yes"]);
-    }
+    let again = sandbox.datastore(scene.command);
     // A volume that `recover` has removed is not known any more.
     let is_gone =
         name == "volume remove" && again.status.code() == Some(2) && again.stderr.contains("no volume is called");
@@ -139,4 +141,53 @@ fn an_image_is_formatted() {
 #[test]
 fn a_volume_is_removed() {
     killed_everywhere("volume remove");
+}
+
+/// Kills the command while mkfs is at work.
+fn killed_while_mkfs_works(fs_type: &str, bytes: u64) {
+    let mut half_made = 0;
+    for nth in 0..8 {
+        let sandbox = Sandbox::new();
+        sandbox.datastore(&["init", "--host", "server1", "--yes"]).ok();
+        let image = sandbox.loop_image("disk.img", bytes, None);
+        let add = ["volume", "add", "data1", "--device", "/disk.img", "--format", fs_type, "--yes"];
+        let mut command = sandbox.datastore_command(&add);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start datastore");
+        // mkfs is given the descriptor that datastore has open.
+        let node = format!("/proc/{}/fd/", child.id());
+        while child.try_wait().expect("wait for datastore").is_none() && !is_at_work(&node) {
+            std::hint::spin_loop();
+        }
+        // A little later each time.
+        std::thread::sleep(Duration::from_millis(nth));
+        child.kill().expect("kill datastore");
+        let made = child.wait().expect("wait for datastore").success();
+        wait_for_helpers(&node);
+        let probe = sandbox.run(sandbox.command("blkid").args(["-p"]).arg(&image));
+        let mounts = sandbox.bound("/store/data1").is_some();
+        half_made += usize::from(!made && !mounts);
+        let again = sandbox.datastore(&add);
+        if again.status.code() != Some(0) {
+            again.fail(&format!("the same command again, number {nth}; after the kill there was: {}", probe.stdout));
+        }
+        assert_eq!(sandbox.bound("/store/data1").expect("it is mounted").fs_type, fs_type);
+        sandbox.datastore(&add).ok().says("nothing to do");
+    }
+    eprintln!("{fs_type}: {half_made} of 8 were killed before the mount");
+    assert!(half_made > 0, "mkfs was always faster than the kill");
+}
+
+#[test]
+fn mkfs_ext4_dies_with_the_command_and_is_run_again() {
+    killed_while_mkfs_works("ext4", 2 << 30);
+}
+
+#[test]
+fn mkfs_xfs_dies_with_the_command_and_is_run_again() {
+    killed_while_mkfs_works("xfs", XFS_MINIMUM);
+}
+
+#[test]
+fn mkfs_btrfs_dies_with_the_command_and_is_run_again() {
+    killed_while_mkfs_works("btrfs", 128 << 20);
 }

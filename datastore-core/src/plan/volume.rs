@@ -69,10 +69,15 @@ pub struct Signature {
     pub label: Option<String>,
     /// Its UUID.
     pub uuid: Option<String>,
+    /// Whether its making was interrupted, so that it can hold nothing and cannot be mounted.
+    pub is_unfinished: bool,
 }
 
 impl std::fmt::Display for Signature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_unfinished {
+            f.write_str("an unfinished ")?;
+        }
         f.write_str(&self.kind)?;
         if let Some(label) = &self.label {
             write!(f, ", label {label}")?;

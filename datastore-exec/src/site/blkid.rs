@@ -12,7 +12,13 @@ pub(crate) fn probe(node: &Node) -> Result<Option<Signature>, Error> {
     // By the descriptor: what is probed is what was opened, whatever its name leads to by now.
     let output = program::run("blkid", "util-linux", &["-p", "-o", "export", &node.proc_path()])?;
     match output.status.code() {
-        Some(0) => Ok(parse(&output.stdout)),
+        Some(0) => {
+            let mut found = parse(&output.stdout);
+            if let Some(xfs) = found.as_mut().filter(|found| found.kind == "xfs") {
+                xfs.is_unfinished = is_unfinished_xfs(node)?;
+            }
+            Ok(found)
+        }
         // Also what it says of a device that it may not open, but this one is open.
         Some(2) => Ok(None),
         // blkid(8): "ambivalent", several at once.
@@ -22,6 +28,17 @@ pub(crate) fn probe(node: &Node) -> Result<Option<Signature>, Error> {
             Err(Error::new(ErrorKind::System, format!("cannot find out what is on {}: blkid: {why}", node.path)))
         }
     }
+}
+
+/// Whether mkfs.xfs was interrupted: it writes the superblock first, with `sb_inprogress` set, and clears that at the end
+/// (`xfs_db`(8); struct `xfs_dsb` of the kernel's `xfs_format.h`). mkfs.ext4 and mkfs.btrfs write what makes them known last.
+fn is_unfinished_xfs(node: &Node) -> Result<bool, Error> {
+    const IN_PROGRESS: u64 = 126;
+    let mut byte = [0];
+    let read = rustix::io::pread(&node.fd, &mut byte, IN_PROGRESS).map_err(|errno| {
+        Error::new(ErrorKind::System, format!("cannot read {}", node.path)).with_errno(errno.raw_os_error())
+    })?;
+    Ok(read == 1 && byte != [0])
 }
 
 /// Reads `KEY=value` lines.

@@ -9,7 +9,8 @@ use datastore_core::{Error, ErrorKind};
 /// How much of what a program complained of stands in an error.
 const SHOWN: usize = 600;
 
-/// Runs a program to its end. `package` is the Debian package that holds it.
+/// Runs a program to its end. `package` is the Debian package that holds it. If this process dies meanwhile, the program dies too:
+/// a mkfs that went on would work on a disk that the next run has in hand.
 ///
 /// # Errors
 /// Only if it could not be run; how it ended is in the output.
@@ -17,6 +18,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(program: &str, package: &str, args: &[A]) -> 
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).env_clear();
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    die_with_us(&mut command);
     command.output().map_err(|error| {
         let message = format!("cannot run `{program}`");
         let failed = match error.kind() {
@@ -27,6 +29,19 @@ pub(crate) fn run<A: AsRef<OsStr>>(program: &str, package: &str, args: &[A]) -> 
         };
         failed.caused_by(error)
     })
+}
+
+#[allow(unsafe_code, reason = "the signal can only be asked for by the child itself, between fork and exec")]
+fn die_with_us(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    let us = rustix::process::getpid();
+    let ask = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // Whoever lost its parent before it could ask is told by nobody.
+        if rustix::process::getppid() == Some(us) { Ok(()) } else { Err(std::io::ErrorKind::Interrupted.into()) }
+    };
+    // SAFETY: `ask` makes two system calls (prctl(2), getppid(2)) and allocates nothing, so it may run after fork(2).
+    unsafe { command.pre_exec(ask) };
 }
 
 /// How a program ended and what it complained of, on one line and safe to print.
@@ -54,6 +69,14 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["LC_ALL", "PATH"]);
         assert_eq!(complaint(&output), "a  b; c (exit status: 3)");
+    }
+
+    #[test]
+    fn a_program_is_told_to_die_with_us() {
+        // PR_GET_PDEATHSIG answers for the caller alone, so the program looks at itself.
+        let look = "import ctypes; n = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(n)); print(n.value)";
+        let output = run("python3", "python3", &["-c", look]).unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "9\n", "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     #[test]

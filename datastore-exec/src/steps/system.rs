@@ -1,12 +1,11 @@
 //! Steps about the machine as a whole.
 
-use std::process::{Command, Stdio};
-
 use datastore_core::{AbsPath, Error, ErrorKind};
 use rustix::fs::OFlags;
 
 use super::Failure;
 use crate::root::Root;
+use crate::site::program;
 
 /// Brings everything on the file system that holds a directory to the disk.
 pub(super) fn flush(root: &Root, path: &AbsPath) -> Result<(), Failure> {
@@ -24,20 +23,10 @@ pub(super) fn flush(root: &Root, path: &AbsPath) -> Result<(), Failure> {
 /// Tells systemd that fstab has changed (systemctl(1)).
 pub(super) fn reload() -> Result<(), Failure> {
     let hint = "run it by hand: systemctl daemon-reload; until then systemd may mount what stood in fstab before";
-    let ran = Command::new("systemctl")
-        .arg("daemon-reload")
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .output();
-    match ran {
+    let failed = |message: String| Error::new(ErrorKind::System, message).hint(hint);
+    match program::run("systemctl", "systemd", &["daemon-reload"]) {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            let message = format!("systemctl daemon-reload failed ({}): {said}", output.status);
-            Err(Error::new(ErrorKind::System, message).hint(hint).into())
-        }
-        Err(error) => Err(Error::new(ErrorKind::System, "systemctl cannot be run").hint(hint).caused_by(error).into()),
+        Ok(output) => Err(failed(format!("systemctl daemon-reload failed: {}", program::complaint(&output))).into()),
+        Err(error) => Err(failed("systemctl cannot be run".into()).caused_by(error).into()),
     }
 }

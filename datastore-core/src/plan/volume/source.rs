@@ -220,6 +220,8 @@ impl Adder<'_> {
                 "leave out --format to take it as it is",
             ),
             (Some(format), Some(_)) if self.request.force => Ok(Some(format.clone())),
+            // Left by a mkfs that was killed, most likely ours: nothing can be on it.
+            (Some(format), Some(signature)) if signature.is_unfinished => Ok(Some(format.clone())),
             (Some(_), Some(signature)) => {
                 let take =
                     if signature.is_filesystem { "leave out --format to take it as it is, or add" } else { "add" };
@@ -232,6 +234,10 @@ impl Adder<'_> {
             (None, Some(signature)) if !signature.is_filesystem => refuse(
                 format!("{device} holds {signature}, which is no file system"),
                 "name a partition or a volume that holds one",
+            ),
+            (None, Some(signature)) if signature.is_unfinished => refuse(
+                format!("{device} holds {signature} file system: its making was interrupted, and nothing can be on it"),
+                format!("make it again: --format {}", signature.kind),
             ),
             (None, Some(_)) => Ok(None),
         }
@@ -257,7 +263,7 @@ impl Adder<'_> {
         self.line_fits(&[device.to_string(), format!("LABEL={label}")])?;
         let (device, fstype) = (device.clone(), format.to_owned());
         // Force is needed for what was found, and would hide what came there since.
-        let force = facts.signature.is_some() && self.request.force;
+        let force = facts.signature.is_some();
         self.push(Action::MakeFilesystem { device, fstype, label, uuid, force });
         let id: Id = self.seed.derive(b"volume");
         Ok(self.base(id, Some(source), Some(format.to_owned()), facts.is_image.then_some("loop")))

@@ -291,6 +291,15 @@ fn nothing_is_overwritten_without_force() {
 }
 
 #[test]
+fn an_unfinished_file_system_is_made_again_without_force_and_never_taken() {
+    let mut machine = Machine::disk(None);
+    machine.dev().signature.as_mut().unwrap().is_unfinished = true;
+    machine.refused(ErrorKind::Refused, "holds an unfinished ext4 file system: its making was interrupted");
+    machine.request.format = Some("xfs".into());
+    let Action::MakeFilesystem { force: true, .. } = &machine.plan().steps[0].action else { panic!() };
+}
+
+#[test]
 fn a_disk_with_a_file_system_is_taken_as_it_is() {
     for (label, source) in [(Some("data0"), "LABEL=data0"), (Some("other"), "UUID=0a-0b"), (None, "UUID=0a-0b")] {
         let mut machine = Machine::disk(label);

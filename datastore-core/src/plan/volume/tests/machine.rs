@@ -257,6 +257,7 @@ impl Machine {
                         is_filesystem: true,
                         label: Some(label.clone()),
                         uuid: Some(uuid.to_string()),
+                        is_unfinished: false,
                     });
                 }
                 Action::Mount { path, fstype, .. } if fstype == "none" => {
@@ -293,7 +294,8 @@ impl Machine {
 }
 
 pub(super) fn filesystem(label: Option<&str>) -> Signature {
-    Signature { kind: "ext4".into(), is_filesystem: true, label: label.map(Into::into), uuid: Some("0a-0b".into()) }
+    let (label, uuid) = (label.map(Into::into), Some("0a-0b".into()));
+    Signature { kind: "ext4".into(), is_filesystem: true, label, uuid, is_unfinished: false }
 }
 
 pub(super) fn kinds(plan: &Plan) -> Vec<String> {
