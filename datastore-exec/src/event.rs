@@ -13,6 +13,14 @@ pub enum Event<'a> {
         /// What was asked for.
         goal: &'a str,
     },
+    /// An operation that had stopped half-way cannot be finished: what it was about is gone, or is another thing by now. What it
+    /// had done stays as it is.
+    GivenUp {
+        /// Its name.
+        operation: &'a str,
+        /// Why.
+        why: &'a str,
+    },
     /// An operation begins.
     Begin {
         /// Its name.

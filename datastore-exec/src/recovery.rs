@@ -1,9 +1,11 @@
 //! Finishing operations that stopped half-way: core says what to plan again, and it takes the same road as anything else.
 
+use std::time::{Duration, Instant};
+
 use datastore_core::goal::Goal;
 use datastore_core::journal::{OperationId, Outcome};
 use datastore_core::manifest::DIRECTORY;
-use datastore_core::plan;
+use datastore_core::plan::{self, volume::EBUSY};
 use datastore_core::recover;
 use datastore_core::resolve::resolve;
 use datastore_core::{AbsPath, ErrorKind, Result};
@@ -14,6 +16,9 @@ use crate::load::{self, CONFIGLETS};
 use crate::operation::{self, Terms};
 use crate::report::Report;
 use crate::{durable, journal_file, observe, run_files};
+
+/// How long a disk may stay busy after the run that used it has died.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Finishes every one of them, the oldest first.
 ///
@@ -32,11 +37,13 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
         let goal = scan.unfinished.iter().find(|u| u.operation == recovery.operation).and_then(|u| u.goal.as_ref());
         clean(engine, &recovery.operation, goal)?;
         if let Some(goal) = &recovery.goal {
-            let finished = engine.plan(goal).and_then(|p| operation::execute(engine, p, Terms::Recovering, listener));
-            match finished {
+            match finish(engine, goal, listener) {
                 Ok(report) => reports.push(report),
                 // What it was about is gone by now (an app, a disk): then there is nothing left to finish.
-                Err(error) if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Refused) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Refused) => {
+                    let operation = recovery.operation.as_str();
+                    listener.event(&Event::GivenUp { operation, why: &error.chain() });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -47,6 +54,23 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
         let _ = run_files::settle(engine.root(), &recovery.operation);
     }
     Ok(reports)
+}
+
+/// Plans the goal again and applies it.
+///
+/// A mount(8) that died with the run may still be in the kernel, which does not give up a mount half-way: its disk is busy until
+/// then.
+fn finish(engine: &Engine, goal: &Goal, listener: &mut dyn Listener) -> Result<Report> {
+    let begun = Instant::now();
+    loop {
+        let done = engine.plan(goal).and_then(|plan| operation::execute(engine, plan, Terms::Recovering, listener));
+        match done {
+            Err(error) if error.errno() == Some(EBUSY) && begun.elapsed() < PATIENCE => {
+                std::thread::sleep(PATIENCE / 100);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Removes the temporary files that it left beside files that it was replacing.

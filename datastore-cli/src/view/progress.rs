@@ -43,9 +43,12 @@ impl Listener for Progress {
         if matches!(self.0, Mode::Quiet) {
             return;
         }
-        if let Event::Recovering { operation, goal } = event {
-            tell(&format!("finishing `{}`, which had stopped half-way ({operation})\n", clean(goal)));
-            return;
+        match event {
+            Event::Recovering { operation, goal } => {
+                tell(&format!("finishing `{}`, which had stopped half-way ({operation})\n", clean(goal)));
+            }
+            Event::GivenUp { why, .. } => tell(&format!("it cannot be finished: {}\n", clean(why))),
+            _ => {}
         }
         match &mut self.0 {
             Mode::Quiet => {}

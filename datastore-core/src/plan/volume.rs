@@ -87,6 +87,8 @@ impl std::fmt::Display for Signature {
 }
 
 const CONFIG: &str = "/etc/datastore.conf";
+/// Device or resource busy (errno(3)); core links no C library.
+pub const EBUSY: i32 = 16;
 
 /// Where a request's volume is to be.
 #[must_use]
@@ -123,6 +125,11 @@ pub fn layout(path: &AbsPath, host: &HostName) -> Vec<AbsPath> {
 
 fn refuse<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T> {
     Err(Error::new(ErrorKind::Refused, message).hint(hint))
+}
+
+/// Refuses what somebody uses, and may not use any more in a moment: the error carries EBUSY (errno(3)).
+fn busy<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T> {
+    Err(Error::new(ErrorKind::Refused, message).with_errno(EBUSY).hint(hint))
 }
 
 /// Refuses what is neither a directory nor absent.

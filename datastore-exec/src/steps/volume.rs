@@ -5,6 +5,7 @@ use std::path::Path;
 
 use datastore_core::mapping::BindOptions;
 use datastore_core::path::printable;
+use datastore_core::plan::volume::EBUSY;
 use datastore_core::value::Id;
 use datastore_core::{AbsPath, Error, ErrorKind};
 
@@ -143,7 +144,8 @@ fn bare(root: &Root, path: &AbsPath) -> Result<(), Error> {
         return Err(Miss::NotADirectory(path.clone()).into());
     }
     if facts.mount_root {
-        return refuse(format!("something is mounted at {path} already"), format!("findmnt {path}"));
+        let message = format!("something is mounted at {path} already");
+        return Err(Error::new(ErrorKind::Refused, message).with_errno(EBUSY).hint(format!("findmnt {path}")));
     }
     if !root.is_empty_dir(path)? {
         return refuse(

@@ -1,7 +1,7 @@
 //! What a volume is made of, and the steps up to its mount.
 
 use super::add::Adder;
-use super::{Device, Signature, refuse, usable};
+use super::{Device, Signature, busy, refuse, usable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::VolumeFile;
 use crate::mountinfo::Mount;
@@ -185,7 +185,7 @@ impl Adder<'_> {
                 return refuse(format!("{device} is mounted at {elsewhere}"), format!("umount {elsewhere}"));
             }
             if let Some(why) = &facts.in_use {
-                return refuse(format!("{device} is in use: {why}"), format!("lsblk {device}"));
+                return busy(format!("{device} is in use: {why}"), format!("lsblk {device}"));
             }
         }
         let found = if is_here { &self.site.file } else { &facts.file };
