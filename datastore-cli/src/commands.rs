@@ -31,6 +31,7 @@ impl Session {
 /// Does what the command line says, prints what came of it, and says what to exit with.
 pub(crate) fn run(cli: Cli) -> Code {
     let session = Session { global: cli.global };
+    view::hint::with_root(&session.global.root);
     match dispatch(&session, cli.verb) {
         Ok(code) => code,
         Err(error) => {

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a view is for")]
 
 pub(crate) mod effective;
+pub(crate) mod hint;
 mod human;
 pub(crate) mod json;
 mod look;
@@ -85,7 +86,8 @@ pub(crate) fn plan(plan: &Plan, saved: Option<&PlanId>, as_json: bool) -> Result
     }
     let mut text = human::plan(plan, None, Look::of_stdout());
     if let Some(id) = saved {
-        text.push_str(&format!("kept; to do exactly this: datastore apply --plan {id}\n"));
+        let command = hint::typed(&format!("datastore apply --plan {id}"));
+        text.push_str(&format!("kept; to do exactly this: {command}\n"));
     }
     print(&text)
 }
@@ -123,5 +125,6 @@ pub(crate) fn imported(text: &str, found: &[Diagnostic], as_json: bool) -> Resul
     for finding in found {
         tell(&format!("{finding}\n"));
     }
-    print(text)
+    // Half a configlet must not come into a file.
+    if found.iter().any(Diagnostic::is_error) { Ok(()) } else { print(text) }
 }

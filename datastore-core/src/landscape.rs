@@ -1,6 +1,6 @@
 //! Where the volumes lie in the kernel's mount table, so that the source of any bind can be told as a path.
 
-use crate::mountinfo::{Mount, MountTable};
+use crate::mountinfo::{DELETED, Mount, MountTable};
 use crate::path::AbsPath;
 use crate::wanted::Wanted;
 
@@ -48,10 +48,18 @@ impl Landscape {
     /// The path of what a mount shows, if that lies on one of the volumes.
     #[must_use]
     pub fn source_of(&self, mount: &Mount<'_>) -> Option<AbsPath> {
-        if mount.is_deleted() {
-            return None;
-        }
-        let root = AbsPath::from_kernel(&mount.root()).ok()?;
+        self.place_of(mount, &mount.root())
+    }
+
+    /// Where the directory was that a mount shows, if it has been deleted since and lay on one of the volumes.
+    #[must_use]
+    pub fn deleted_source_of(&self, mount: &Mount<'_>) -> Option<AbsPath> {
+        self.place_of(mount, mount.root().strip_suffix(DELETED)?)
+    }
+
+    fn place_of(&self, mount: &Mount<'_>, root: &[u8]) -> Option<AbsPath> {
+        // What is deleted ends in two slashes and a word, which is no path in its only spelling.
+        let root = AbsPath::from_kernel(root).ok().filter(|path| path.as_bytes() == root)?;
         let device = (mount.major(), mount.minor());
         let nearest = self
             .volumes

@@ -117,6 +117,18 @@ impl BindOptions {
         Ok(())
     }
 
+    /// Its words, each said outright: what a configlet would have to say for exactly these options.
+    #[must_use]
+    pub fn words(self) -> [&'static str; 4] {
+        let word = |set, yes, no| if set { yes } else { no };
+        [
+            word(self.ro, "ro", "rw"),
+            word(self.nosuid, "nosuid", "suid"),
+            word(self.nodev, "nodev", "dev"),
+            word(self.noexec, "noexec", "exec"),
+        ]
+    }
+
     /// Reads the options that matter here from a mount table's or fstab's comma list; every other word is passed over.
     #[must_use]
     pub fn from_list(list: &[u8]) -> Self {
@@ -162,5 +174,8 @@ mod tests {
         assert_eq!(BindOptions::from_list(options.to_string().as_bytes()), options);
         assert_eq!(BindOptions::from_list(b"bind,rw,nosuid,nodev,nofail"), BindOptions::default());
         assert_eq!(BindOptions::default().set("nosiud"), Err(Some("nosuid")));
+        let mut again = BindOptions::default();
+        options.words().iter().for_each(|word| again.set(word).unwrap());
+        assert_eq!(again, options);
     }
 }

@@ -27,6 +27,9 @@ use parse::{Entry, Piece, piece};
 
 pub use parse::MountinfoError;
 
+/// What the kernel puts behind the root of a mount whose directory has been removed.
+pub(crate) const DELETED: &[u8] = b"//deleted";
+
 /// The whole table, read once.
 #[derive(Debug, Clone)]
 pub struct MountTable {
@@ -249,7 +252,7 @@ impl<'a> Mount<'a> {
     /// Whether the directory that is mounted has been removed from its file system (the kernel adds `//deleted`).
     #[must_use]
     pub fn is_deleted(&self) -> bool {
-        self.text(self.entry.root).ends_with(b"//deleted")
+        self.text(self.entry.root).ends_with(DELETED)
     }
 
     /// Where the directory at `path` lies in this mount's file system: what [`Mount::root`] of a bind of it would be.

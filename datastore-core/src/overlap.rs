@@ -59,7 +59,9 @@ pub(crate) fn check(mappings: &mut [Mapping], sources: &Sources, incumbents: &In
             };
             let hint = format!("change one of the two, or: datastore disable {}", this.app);
             found.push(sources.diagnose(span, Code::Overlap, message.clone()).hint(hint.clone()));
-            mappings[i].problem.get_or_insert_with(|| Arc::new(Refusal::new(Reason::ConfigInvalid, message, hint)));
+            // Whoever comes second is told that the place is taken; where nobody has it yet, the two contradict each other.
+            let reason = if refused.len() == 1 { Reason::ClaimedElsewhere } else { Reason::ConfigInvalid };
+            mappings[i].problem.get_or_insert_with(|| Arc::new(Refusal::new(reason, message, hint)));
         }
     }
 }

@@ -234,7 +234,8 @@ impl<'a> View<'a> {
             (Some(seen), Some(store)) => (seen.dev, seen.ino) == (store.dev, store.ino),
             _ => source.as_ref() == Some(&mapping.store),
         };
-        let by_line = line.is_some_and(|l| source.as_ref().is_some_and(|s| l.entry.spec == s.as_bytes()));
+        let was = source.clone().or_else(|| self.landscape.deleted_source_of(&mount));
+        let by_line = line.is_some_and(|l| was.as_ref().is_some_and(|s| l.entry.spec == s.as_bytes()));
         Some(Bound { right, source, options: BindOptions::from_list(mount.options()), ours: right || by_line })
     }
 
@@ -369,8 +370,9 @@ impl<'a> View<'a> {
                         Reason::WrongStore,
                         format!("what is bound at {} has been deleted", m.mount_point),
                         format!(
-                            "stop the programs that use it, then: umount {} && datastore start {}",
-                            m.mount_point, m.app
+                            "datastore stop {0}; then bring {1} back from a backup, or begin with an empty one: \
+                             datastore start {0} --accept-store",
+                            m.app, m.store
                         ),
                     );
                 }

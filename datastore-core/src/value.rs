@@ -102,7 +102,14 @@ name_type!(
 name_type!(
     /// The name of the host that presents the data, written to the config by `init`.
     HostName,
-    |text| file_stem("host name", text, 64)
+    |text| {
+        file_stem("host name", text, 64)?;
+        // Two machines of that name would present each other's data as their own.
+        if matches!(text, "localhost" | "localhost.localdomain") {
+            return refuse(format!("`{text}` is the name of every machine; choose one that tells whose data it is"));
+        }
+        Ok(())
+    }
 );
 name_type!(
     /// The name of a user or a group, to be looked up through NSS. Domain names (`DOM\user`, `user@dom`) are allowed.

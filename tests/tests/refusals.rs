@@ -14,10 +14,7 @@ const BASE: &str = "/store/data0/live/server1";
 const STORE: &str = "/store/data0/live/server1/shop";
 
 /// What nothing in issue 2 can come to, with what brings it.
-const LATER_REASONS: &[(Reason, &str)] = &[
-    (Reason::HookFailed, "issue 3: hooks"),
-    (Reason::ClaimedElsewhere, "adopt: a store that another host or machine has"),
-];
+const LATER_REASONS: &[(Reason, &str)] = &[(Reason::HookFailed, "issue 3: hooks")];
 const LATER_STATES: &[(State, &str)] = &[(State::Moving, "issue 4: move")];
 
 /// One way to a refusal of `/var/shop`.
@@ -268,6 +265,18 @@ const CASES: &[Case] = &[
         args: APPLY,
         code: 3,
         says: "datastore config check shop",
+    },
+    Case {
+        reason: Reason::ClaimedElsewhere,
+        what: "a store directory that another app has already",
+        make: |s| {
+            s.configlet("first", &SHOP.replace("/var/shop", "/var/first"));
+            s.datastore(APPLY).ok();
+            configlet(s, "")
+        },
+        args: APPLY,
+        code: 3,
+        says: "have one store directory (/etc/datastore.d/first.conf:",
     },
     Case {
         reason: Reason::ConfigUnsafe,

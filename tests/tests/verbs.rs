@@ -277,3 +277,62 @@ fn stop_says_so_where_data_lies_under_the_bind_and_touches_none_of_it() {
     sandbox.datastore(&["start", "shop"]).code(3).says("mount-point-not-empty");
     before.assert_unchanged(&sandbox, "start over data");
 }
+
+#[test]
+fn a_bind_whose_store_was_deleted_is_taken_off_and_the_app_begins_anew_only_if_that_is_meant() {
+    for with_another in [false, true] {
+        let sandbox = Sandbox::initialised();
+        sandbox.configlet("shop", SHOP);
+        sandbox.datastore(&["apply", "--yes"]).ok();
+
+        fs::remove_dir(sandbox.path(STORE)).unwrap();
+        if with_another {
+            sandbox.directory(STORE, 0o755);
+        }
+        sandbox.datastore(&["status", "shop"]).code(1).says("has been deleted").says("datastore stop shop");
+        sandbox.datastore(&["guard", "shop"]).code(3);
+        sandbox.datastore(&["stop", "shop"]).ok();
+        assert!(sandbox.mountinfo().is_empty());
+        sandbox.datastore(&["start", "shop"]).code(3).says("wrong-store").says("--accept-store");
+        sandbox.datastore(&["start", "shop", "--accept-store"]).ok();
+        sandbox.is("/var/shop", "active");
+        sandbox.datastore(&["guard", "shop"]).ok();
+    }
+}
+
+#[test]
+fn a_hint_names_the_root_that_the_command_was_given() {
+    let sandbox = Sandbox::initialised();
+    sandbox.configlet("shop", SHOP);
+    let output = sandbox.datastore_command(&["guard", "shop"]).output().expect("run datastore");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let hint = said.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_else(|| panic!("no hint in {said}"));
+    assert_eq!(hint, format!("datastore --root {} apply shop", sandbox.root().display()));
+    // It can be typed as it stands.
+    let words: Vec<&str> = hint.split(' ').skip(1).chain(["--yes"]).collect();
+    let program = sandbox.datastore_command(&[] as &[&str]).get_program().to_owned();
+    sandbox.run(sandbox.command(program).args(words)).ok();
+    sandbox.datastore(&["guard", "shop"]).ok();
+}
+
+#[test]
+fn a_configlet_with_errors_is_not_printed_as_toml() {
+    let sandbox = Sandbox::initialised();
+    let good = sandbox.write("good.conf", "<?php\n$mapping['/a']['target'] = '%{base}/a';\n");
+    let bad =
+        sandbox.write("bad.conf", "<?php\n$mapping['/a']['target'] = '%{base}/a';\n$mapping['/b']['target'] = f();\n");
+    let run = sandbox.datastore(&["config", "import", good.to_str().unwrap()]).ok();
+    assert!(run.stdout.contains("[mapping.\"/a\"]"), "{}", run.stdout);
+    let run = sandbox.datastore(&["config", "import", bad.to_str().unwrap()]).code(3).says("bad.conf:3:");
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn localhost_is_no_host_that_presents_data() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .datastore(&["init", "--host", "localhost", "--yes"])
+        .code(2)
+        .says("`localhost` is the name of every machine");
+    assert!(!sandbox.exists("/etc/datastore.conf"));
+}

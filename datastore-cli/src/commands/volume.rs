@@ -64,7 +64,7 @@ fn short_name(name: &str) -> Result<HostName> {
     let short = name.split('.').next().unwrap_or_default();
     let refuse =
         |why: String| Error::new(ErrorKind::Usage, why).hint("choose the name that presents the data: --host NAME");
-    if matches!(short, "" | "localhost" | "(none)") {
+    if matches!(short, "" | "(none)") {
         return Err(refuse(format!("this machine is called `{name}`, which is no name of its own")));
     }
     HostName::parse(short).map_err(|why| refuse(format!("this machine's name cannot be used: {why}")))

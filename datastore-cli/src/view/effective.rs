@@ -67,8 +67,8 @@ pub(crate) struct EffectiveMapping {
     pub(crate) owner: Value<String>,
     pub(crate) group: Value<String>,
     pub(crate) volume: Value<String>,
-    /// As fstab has them.
-    pub(crate) options: Value<String>,
+    /// Each said outright, as a configlet has them.
+    pub(crate) options: Value<Vec<&'static str>>,
     pub(crate) premount: String,
     pub(crate) postmount: String,
 }
@@ -121,6 +121,7 @@ fn app(wanted: &Wanted, app: &App) -> EffectiveApp {
 }
 
 fn mapping(wanted: &Wanted, m: &Mapping) -> EffectiveMapping {
+    let options = put(wanted, m.options.words().to_vec(), m.origins.options);
     let put = |value: String, span| put(wanted, value, span);
     EffectiveMapping {
         mount_point: put(m.mount_point.to_string(), Some(m.origins.mount_point)),
@@ -129,7 +130,7 @@ fn mapping(wanted: &Wanted, m: &Mapping) -> EffectiveMapping {
         owner: put(m.owner.to_string(), m.origins.owner),
         group: put(m.group.to_string(), m.origins.group),
         volume: put(m.volume.to_string(), m.origins.volume),
-        options: put(m.options.to_string(), m.origins.options),
+        options,
         premount: program(m.hooks.premount.as_ref()),
         postmount: program(m.hooks.postmount.as_ref()),
     }

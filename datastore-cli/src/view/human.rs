@@ -18,11 +18,13 @@ pub(super) use text::{clean, cut};
 
 use datastore_core::Error;
 
+use super::hint::typed;
+
 /// An error with its causes on one line, and its hint on the next.
 pub(super) fn error(error: &Error) -> String {
     let mut text = format!("datastore: {}\n", clean(&error.chain()));
     if let Some(hint) = error.get_hint() {
-        text.push_str(&format!("hint: {}\n", clean(hint)));
+        text.push_str(&format!("hint: {}\n", clean(&typed(hint))));
     }
     text
 }

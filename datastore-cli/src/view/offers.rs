@@ -6,6 +6,7 @@ use anstyle::Style;
 use datastore_core::Result;
 use serde::Serialize;
 
+use super::hint::typed;
 use super::human::Table;
 use super::look::Look;
 
@@ -50,7 +51,7 @@ fn draw(offers: &[Offer], look: Look) -> String {
             let now = match place.found {
                 Found::Absent => "not there; will be made".into(),
                 Found::Empty => "empty".into(),
-                Found::Filled => format!("holds data: datastore import {}", offer.app).into(),
+                Found::Filled => typed(&format!("holds data: datastore import {}", offer.app)).into(),
                 Found::Unreadable => "cannot be read as a directory".into(),
             };
             let [app, title] = [&offer.app, &offer.title].map(|text| Cow::Borrowed(if i == 0 { &**text } else { "" }));
@@ -61,7 +62,8 @@ fn draw(offers: &[Offer], look: Look) -> String {
     if drawn.is_empty() {
         return "every app that is declared is asked for\n".into();
     }
-    format!("\nThese apps are not asked for yet; `datastore enable APP` does it:\n{drawn}")
+    let how = typed("`datastore enable APP` does it");
+    format!("\nThese apps are not asked for yet; {how}:\n{drawn}")
 }
 
 #[cfg(test)]

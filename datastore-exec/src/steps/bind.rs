@@ -86,8 +86,10 @@ pub(super) fn unbind(hands: &Hands<'_>, store: &AbsPath, mount_point: &AbsPath) 
     if facts.kind != Kind::Dir || !facts.mount_root {
         return Err(Failure::changed(Reason::ForeignMount, format!("nothing is mounted at {mount_point} any more")));
     }
-    // A store that can be seen must be the one that is bound; of one that cannot (its disk has gone) the mount table told.
+    // A store that can be seen must be the one that is bound; of one that cannot (its disk has gone) the mount table told, as of
+    // one that was deleted, in whose place there may be another by now.
     if let Ok(seen) = root.stat(store)
+        && facts.nlink > 0
         && (seen.dev, seen.ino) != (facts.dev, facts.ino)
     {
         return Err(Failure::changed(

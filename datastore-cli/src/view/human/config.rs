@@ -96,8 +96,7 @@ impl Page {
         self.text("title", &app.title);
         self.raw("enabled", if app.enabled.value { "true" } else { "false" }, Some(origin(&app.enabled)));
         if !app.services.is_empty() {
-            let words: Vec<String> = app.services.iter().map(|s| quoted(s)).collect();
-            self.raw("services", &format!("[{}]", words.join(", ")), None);
+            self.raw("services", &list(&app.services), None);
         }
         self.text("premount", &app.premount);
         self.text("postmount", &app.postmount);
@@ -111,10 +110,15 @@ impl Page {
         self.value("owner", &mapping.owner);
         self.value("group", &mapping.group);
         self.value("volume", &mapping.volume);
-        self.value("options", &mapping.options);
+        self.raw("options", &list(&mapping.options.value), Some(origin(&mapping.options)));
         self.text("premount", &mapping.premount);
         self.text("postmount", &mapping.postmount);
     }
+}
+
+fn list(words: &[impl AsRef<str>]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word.as_ref())).collect();
+    format!("[{}]", words.join(", "))
 }
 
 fn origin<T>(value: &Value<T>) -> &str {

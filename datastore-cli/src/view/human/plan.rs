@@ -10,6 +10,7 @@ use datastore_core::step::Step;
 
 use super::status::rows;
 use super::text::{clean, count};
+use crate::view::hint::typed;
 use crate::view::look::Look;
 
 /// The steps by mapping, then what is not done and why. With a limit, at most about so many lines of each.
@@ -102,7 +103,7 @@ fn kinds(steps: &[Step]) -> String {
 
 /// `plan` can show the plans of verbs about apps.
 fn show_all(goal: &Goal) -> String {
-    if goal.apps().is_some() { format!("; `datastore plan {goal}` shows all") } else { String::new() }
+    if goal.apps().is_some() { typed(&format!("; `datastore plan {goal}` shows all")) } else { String::new() }
 }
 
 /// Rows that no step makes active.
@@ -112,7 +113,8 @@ pub(super) fn not_done(notes: &[datastore_core::status::Row], limit: Option<usiz
     let mut out = String::new();
     if !waiting.is_empty() {
         let mappings = count(waiting.len(), "mapping");
-        out.push_str(&format!("{mappings} waiting for an owner or a group; `datastore status` shows which\n"));
+        let which = typed("`datastore status` shows which");
+        out.push_str(&format!("{mappings} waiting for an owner or a group; {which}\n"));
     }
     if notes.is_empty() {
         return out;
@@ -121,7 +123,7 @@ pub(super) fn not_done(notes: &[datastore_core::status::Row], limit: Option<usiz
     out.push_str("not done:\n");
     out.push_str(&rows(notes.iter().copied().take(most), true, look));
     if notes.len() > most {
-        out.push_str(&format!("... and {} more; `datastore status` shows all\n", notes.len() - most));
+        out.push_str(&format!("... and {} more; {}\n", notes.len() - most, typed("`datastore status` shows all")));
     }
     out
 }
@@ -132,7 +134,7 @@ pub(super) fn remarks(remarks: &[Remark]) -> String {
     for remark in remarks {
         out.push_str(&format!("note: {}\n", clean(&remark.detail)));
         if !remark.hint.is_empty() {
-            out.push_str(&format!("  hint: {}\n", clean(&remark.hint)));
+            out.push_str(&format!("  hint: {}\n", clean(&typed(&remark.hint))));
         }
     }
     out

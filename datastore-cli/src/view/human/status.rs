@@ -10,13 +10,15 @@ use datastore_core::status::{OperationRow, Row, Status, VolumeRow};
 
 use super::Table;
 use super::text::{clean, count, size};
+use crate::view::hint::typed;
 use crate::view::look::{Look, colour_of};
 
 /// Everything that is. A disabled mapping explains itself only where its app was `named`.
 pub(in crate::view) fn status(status: &Status, named: bool, look: Look) -> String {
     let mut out = String::new();
-    let host = if status.host.is_empty() { "no host yet: datastore init" } else { &status.host };
-    out.push_str(&format!("{} {}\n", look.paint(Style::new().bold(), "HOST"), clean(host)));
+    let none_yet = || typed("no host yet: datastore init");
+    let host = Some(status.host.clone()).filter(|host| !host.is_empty()).unwrap_or_else(none_yet);
+    out.push_str(&format!("{} {}\n", look.paint(Style::new().bold(), "HOST"), clean(&host)));
     for part in [rows(status.mappings.iter(), named, look), volumes(&status.volumes, look), operations(status, look)] {
         if !part.is_empty() {
             out.push('\n');
@@ -63,7 +65,7 @@ fn explained(reason: Option<&str>, detail: &str, hint: &str) -> Vec<String> {
         (Some(reason), detail) => lines.push(format!("{reason}: {detail}")),
     }
     if !hint.is_empty() {
-        lines.push(format!("hint: {hint}"));
+        lines.push(format!("hint: {}", typed(hint)));
     }
     lines
 }
@@ -80,7 +82,7 @@ fn summary(rows: &[Row]) -> String {
     let parts: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
     let mut text = format!("{}: {}", count(rows.len(), "mapping"), parts.join(", "));
     if counts.contains_key(&State::Disabled) {
-        text.push_str("; `datastore enable APP` asks for a disabled one");
+        text.push_str(&typed("; `datastore enable APP` asks for a disabled one"));
     }
     text
 }
