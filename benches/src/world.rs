@@ -13,6 +13,8 @@ const IN_FIRST: usize = 3;
 const IN_ONE: usize = 100;
 /// The size of the volume: room for the inodes of all stores.
 const DISK: u64 = 2 << 30;
+/// The size of the root's file system: room for the mount points, and for the volume's image.
+const ROOT: u64 = 6 << 30;
 /// Above all mount points.
 const TOP: &str = "/srv";
 
@@ -33,7 +35,7 @@ pub(crate) struct World {
 impl World {
     /// Makes a root with an ext4 image as its volume, as a server has a disk of its own for its data, and the configlets.
     pub(crate) fn new(datastore: &Path, size: usize) -> Self {
-        let this = Self { sandbox: Sandbox::new(), datastore: datastore.to_path_buf(), size };
+        let this = Self { sandbox: Sandbox::on_fresh_disk(ROOT), datastore: datastore.to_path_buf(), size };
         this.sandbox.loop_image("disk.img", DISK, None);
         let add = ["volume", "add", "data0", "--device", "/disk.img", "--format", "ext4", "--yes"];
         Run::new(&mut this.datastore(&add), this.sandbox.root()).ok();

@@ -3,7 +3,7 @@
 use datastore_core::AbsPath;
 use datastore_core::observed::Identity;
 use datastore_core::state::Reason;
-use datastore_core::value::{Attrs, Id};
+use datastore_core::value::{Attrs, Id, Mode};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -37,13 +37,10 @@ pub(super) fn make(root: &Root, path: &AbsPath, attrs: Attrs, id: Option<Id>, sh
     };
     let furnish = || -> Result<(), Failure> {
         if let Some(id) = id {
-            let kept = xattr::set_identity(entry, id);
+            let kept = xattr::set_first_identity(entry, id);
             kept.map_err(|e| e.because(format!("{path} cannot be given its identity")))?;
         }
-        fd::set_owner(&dir, attrs.uid, attrs.gid)
-            .map_err(|e| e.because(format!("the owner of {path} cannot be set")))?;
-        fd::set_mode(&dir, attrs.mode.bits()).map_err(|e| e.because(format!("the mode of {path} cannot be set")))?;
-        Ok(())
+        give(&dir, path, self::attrs(&stat::facts(Entry::itself(&dir))?), attrs)
     };
     furnish().inspect_err(|_| {
         // It was made a moment ago and is empty; if even this fails, the error that matters is the first one.
@@ -75,10 +72,17 @@ fn attrs(facts: &Facts) -> Attrs {
     Attrs { mode: facts.mode, uid: facts.uid, gid: facts.gid }
 }
 
-fn give(dir: &OwnedFd, path: &AbsPath, to: Attrs) -> Result<(), Failure> {
+/// Gives a directory that has `now` what it is to have. What it has already is not given again: that would be written to the
+/// disk too.
+fn give(dir: &OwnedFd, path: &AbsPath, now: Attrs, to: Attrs) -> Result<(), Failure> {
+    let is_anothers = (now.uid, now.gid) != (to.uid, to.gid);
+    if is_anothers {
+        fd::set_owner(dir, to.uid, to.gid).map_err(|e| e.because(format!("the owner of {path} cannot be set")))?;
+    }
     // The kernel clears setuid and setgid when the owner changes, so the mode comes last.
-    fd::set_owner(dir, to.uid, to.gid).map_err(|e| e.because(format!("the owner of {path} cannot be set")))?;
-    fd::set_mode(dir, to.mode.bits()).map_err(|e| e.because(format!("the mode of {path} cannot be set")))?;
+    if is_anothers || now.mode != to.mode {
+        fd::set_mode(dir, to.mode.bits()).map_err(|e| e.because(format!("the mode of {path} cannot be set")))?;
+    }
     Ok(())
 }
 
@@ -89,7 +93,7 @@ pub(super) fn set_attrs(root: &Root, path: &AbsPath, from: Attrs, to: Attrs) -> 
     if now != from && now != to {
         return Err(Failure::changed(Reason::MountFailed, format!("{path} has {now} now, not {from}")));
     }
-    give(&dir, path, to)
+    give(&dir, path, now, to)
 }
 
 /// Gives or takes an identity.
@@ -122,16 +126,17 @@ pub(super) fn seal(root: &Root, path: &AbsPath, from: Attrs) -> Result<(), Failu
         return Err(Failure::changed(Reason::MountFailed, format!("{path} has {now} now, not {from}")));
     }
     fd::set_mode(&dir, 0).map_err(|e| e.because(format!("{path} cannot be sealed")))?;
+    let closed = Attrs { mode: Mode::from_bits(0), ..now };
     // Looked at only now, when nobody but root can put anything in any more.
     let empty = match fd::is_empty(&dir) {
         Ok(empty) => empty,
         Err(error) => {
-            give(&dir, path, now)?;
+            give(&dir, path, closed, now)?;
             return Err(error.into());
         }
     };
     if !empty {
-        give(&dir, path, now)?;
+        give(&dir, path, closed, now)?;
         return Err(Failure::changed(Reason::MountPointNotEmpty, format!("{path} is not empty any more")));
     }
     match set_immutable_fd(&dir, true).map_err(|e| e.because(format!("{path} cannot be made immutable")))? {
@@ -154,5 +159,5 @@ pub(super) fn unseal(root: &Root, path: &AbsPath, to: Attrs) -> Result<(), Failu
     }
     let broken = set_immutable_fd(&dir, false);
     let _ = broken.map_err(|e| e.because(format!("the seal of {path} cannot be broken")))?;
-    give(&dir, path, to)
+    give(&dir, path, attrs(&facts), to)
 }

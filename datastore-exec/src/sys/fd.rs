@@ -82,7 +82,10 @@ pub fn make_dir(entry: Entry<'_>, mode: u32) -> Result<OwnedFd, SysError> {
     rustix::fs::mkdirat(entry.dir, entry.name, Mode::from_raw_mode(first))
         .map_err(|errno| entry.failed(|dir, name| Call::Mkdirat { dir, name, mode: first })(errno))?;
     let fd = open(entry, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-    set_mode(&fd, mode)?;
+    // With a usual umask there is nothing to give, and a change that changes nothing is written to the disk all the same.
+    if super::stat::facts(Entry::itself(&fd))?.mode.bits() != mode {
+        set_mode(&fd, mode)?;
+    }
     Ok(fd)
 }
 

@@ -112,13 +112,19 @@ fn read(entry: Entry<'_>, path: &[u8], attribute: &str) -> Result<Read, SysError
 /// It is in the page cache when this returns; sync the directory to make it durable. An entry that is no directory
 /// is not refused here: look first.
 pub fn set_identity(entry: Entry<'_>, id: Id) -> Result<Kept, SysError> {
+    let kept = set_first_identity(entry, id)?;
+    if kept == Kept::Trusted {
+        // One that an unprivileged reader would believe must not stay beside it.
+        remove(entry, &entry.proc_path(), USER)?;
+    }
+    Ok(kept)
+}
+
+/// The same for a directory that was made a moment ago and carries none.
+pub fn set_first_identity(entry: Entry<'_>, id: Id) -> Result<Kept, SysError> {
     let path = entry.proc_path();
     match set(entry, &path, TRUSTED, id) {
-        Ok(()) => {
-            // One that an unprivileged reader would believe must not stay beside it.
-            remove(entry, &path, USER)?;
-            Ok(Kept::Trusted)
-        }
+        Ok(()) => Ok(Kept::Trusted),
         Err(error) if matches!(error.errno(), Errno::PERM | Errno::OPNOTSUPP) => {
             set(entry, &path, USER, id).map(|()| Kept::User)
         }
