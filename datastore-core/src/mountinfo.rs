@@ -95,6 +95,10 @@ impl MountTable {
         for (i, mut entry) in (0_u32..).zip(entries) {
             let point = entry.mount_point.of(&buffer);
             if within(point, root.as_bytes()) {
+                // A slash at the end is no spelling of the kernel's: nobody finds such a mount, and it must not become the top.
+                if point.len() == cut + 1 {
+                    continue;
+                }
                 entry.mount_point = match point.len() == cut {
                     true => slash(entry.mount_point),
                     false => piece(entry.mount_point.start as usize + cut, entry.mount_point.end as usize),

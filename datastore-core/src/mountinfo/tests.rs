@@ -340,3 +340,13 @@ fn deep_stacks_are_no_trouble() {
     let table = table(&text);
     assert_eq!((table.stacked(&path("/a")), at(&table, "/a")), (49_998, Some(49_999)));
 }
+
+#[test]
+fn a_mount_point_that_ends_in_a_slash_does_not_become_the_top_of_a_rebased_table() {
+    let table = MountTable::parse(
+        "1 1 8:0 / / rw - ext4 /dev/a rw\n2 1 8:1 / /r rw - ext4 /dev/b rw\n3 2 8:2 / /r/ rw - ext4 /dev/c rw\n",
+    );
+    let rebased = table.unwrap().rebased(&AbsPath::literal("/r"));
+    assert_eq!(rebased.at(&AbsPath::root()).map(|top| top.id()), Some(2));
+    assert_eq!(rebased.len(), 1);
+}
