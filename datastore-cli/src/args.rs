@@ -105,6 +105,9 @@ pub(crate) enum Verb {
     /// Finish operations that stopped half-way
     #[command(after_help = "Examples:\n  datastore recover")]
     Recover,
+    /// List the open alarms, or try whether alarms arrive
+    #[command(subcommand)]
+    Alarm(AlarmVerb),
     /// Check, explain or convert configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -134,6 +137,17 @@ pub(crate) enum VolumeVerb {
         #[arg(value_name = "NAME")]
         name: VolumeName,
     },
+}
+
+/// `alarm ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlarmVerb {
+    /// List the alarms that are open
+    #[command(after_help = "Examples:\n  datastore alarm list\n  datastore alarm list --json")]
+    List,
+    /// Send a test through every way that `[alarm]` in /etc/datastore.conf names
+    #[command(after_help = "Examples:\n  datastore alarm test        exit code 0 only if every way took it")]
+    Test,
 }
 
 /// `config ...`

@@ -1,5 +1,6 @@
 //! The verbs: each makes one goal or asks one question, and hands the answer to a view.
 
+mod alarm;
 mod apps;
 mod change;
 mod config;
@@ -12,7 +13,7 @@ use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind, Result};
 use datastore_exec::Engine;
 
-use crate::args::{Cli, ConfigVerb, Global, Verb, VolumeVerb};
+use crate::args::{AlarmVerb, Cli, ConfigVerb, Global, Verb, VolumeVerb};
 use crate::exit::{Code, Exit};
 use crate::view;
 
@@ -58,6 +59,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Volume(VolumeVerb::Add(args)) => volume::add(session, args)?.into(),
         Verb::Volume(VolumeVerb::List) => volume::list(session)?.into(),
         Verb::Volume(VolumeVerb::Remove { name }) => volume::remove(session, name)?.into(),
+        Verb::Alarm(AlarmVerb::List) => alarm::list(session)?.into(),
+        Verb::Alarm(AlarmVerb::Test) => alarm::test(session)?.into(),
         Verb::Check(args) => config::check(session, args.app.as_ref())?.into(),
         Verb::Config(ConfigVerb::Check(args)) => config::check(session, args.app.as_ref())?.into(),
         Verb::Config(ConfigVerb::Show { app, origin }) => config::show(session, app.as_ref(), origin)?.into(),

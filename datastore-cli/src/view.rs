@@ -11,11 +11,13 @@ pub(crate) mod progress;
 
 use std::io::{self, Write as _};
 
+use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
 use datastore_core::plan::{Plan, PlanId};
 use datastore_core::status::{Status, VolumeRow};
 use datastore_core::wanted::Wanted;
 use datastore_core::{Error, ErrorKind, Result};
+use datastore_exec::alarm::Delivery;
 use datastore_exec::report::Report;
 
 use self::look::Look;
@@ -110,6 +112,16 @@ pub(crate) fn status(status: &Status, named: bool, as_json: bool) -> Result<()> 
 /// The answer of `volume list`.
 pub(crate) fn volumes(volumes: &[VolumeRow], as_json: bool) -> Result<()> {
     if as_json { json::volumes(volumes) } else { print(&human::volumes(volumes, Look::of_stdout())) }
+}
+
+/// The open alarms.
+pub(crate) fn alarms(alarms: &[Alarm], as_json: bool) -> Result<()> {
+    if as_json { json::alarms(alarms) } else { print(&human::alarms(alarms, Look::of_stdout())) }
+}
+
+/// Which ways a test of the alarm took.
+pub(crate) fn deliveries(told: &[Delivery], as_json: bool) -> Result<()> {
+    if as_json { json::deliveries(told) } else { print(&human::deliveries(told)) }
 }
 
 /// The answer of `config check`.

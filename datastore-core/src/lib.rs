@@ -13,6 +13,7 @@
 //! [`recover`](mod@recover) are what survives a crash; [`status`] is what is shown. `datastore-exec` does everything that touches
 //! the machine.
 
+pub mod alarm;
 pub mod config;
 pub mod diag;
 pub mod edit;

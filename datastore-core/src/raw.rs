@@ -93,10 +93,25 @@ pub struct RawGlobals {
     pub store: Option<RawText>,
     /// `default_volume`: the volume of mappings that name none; `data0` unless given.
     pub default_volume: Option<RawText>,
+    /// `[alarm]`: where alarms go.
+    pub alarm: RawAlarm,
     /// `[volume.NAME]`.
     pub volumes: Vec<RawVolume>,
     /// `[app.NAME]`: the default mappings.
     pub apps: Vec<(RawText, RawApp)>,
+}
+
+/// `[alarm]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawAlarm {
+    /// `syslog`.
+    pub syslog: Option<Located<bool>>,
+    /// `command`: a program and its arguments.
+    pub command: Option<Located<Vec<RawText>>>,
+    /// `mail`: addresses.
+    pub mail: Option<Located<Vec<RawText>>>,
+    /// `sendmail`: the program that takes mails.
+    pub sendmail: Option<RawText>,
 }
 
 /// `[volume.NAME]`.

@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use crate::alarm::Sinks;
 use crate::config::{Config, Input, Layered, MAX_MAPPINGS};
 use crate::diag::{Code, Diagnostic, Located, Sources, Span};
 use crate::expand::{ExpandError, Names, expand};
 use crate::mapping::{BindOptions, Hooks, Mapping, Origins};
 use crate::overlap;
 use crate::path::AbsPath;
-use crate::raw::{RawMapping, RawTarget, RawText, RawVolume};
+use crate::raw::{RawAlarm, RawMapping, RawTarget, RawText, RawVolume};
 use crate::state::{Reason, Refusal};
 use crate::value::{AppName, HostName, Id, Mode, OwnerName, ValueError, VolumeName};
 use crate::wanted::{App, Volume, Wanted};
@@ -32,6 +33,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         host: None,
         store: AbsPath::literal("/store"),
         default_volume: VolumeName::parse("data0").expect("a valid name"),
+        alarm: Sinks::default(),
         globals_problem: None,
     };
     resolver.globals(&config);
@@ -46,11 +48,11 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         mappings.extend(its_mappings);
     }
     overlap::check(&mut mappings, resolver.sources, incumbents, &mut resolver.found);
-    let Resolver { found, volumes, host, store, default_volume, .. } = resolver;
+    let Resolver { found, volumes, host, store, default_volume, alarm, .. } = resolver;
     let volumes = volumes.into_iter().map(|ground| Arc::unwrap_or_clone(ground).volume).collect();
     let sources = config.sources;
     let index = HashMap::new();
-    Wanted { host, store, default_volume, volumes, apps, mappings, diagnostics: found, sources, index }.sorted()
+    Wanted { host, store, default_volume, volumes, apps, mappings, alarm, diagnostics: found, sources, index }.sorted()
 }
 
 struct Resolver<'a> {
@@ -60,6 +62,7 @@ struct Resolver<'a> {
     host: Option<HostName>,
     store: AbsPath,
     default_volume: VolumeName,
+    alarm: Sinks,
     globals_problem: Option<Arc<Refusal>>,
 }
 
@@ -133,6 +136,7 @@ impl Resolver<'_> {
                 self.store = path;
             }
         }
+        self.alarm = self.sinks(&globals.alarm);
         for raw in &globals.volumes {
             if let Some(volume) = self.volume(raw) {
                 self.volumes.push(self.ground(volume));
@@ -162,6 +166,42 @@ impl Resolver<'_> {
                 "datastore init",
             )));
         }
+    }
+
+    /// Where alarms go.
+    fn sinks(&mut self, raw: &RawAlarm) -> Sinks {
+        let mut sinks = Sinks { syslog: raw.syslog.as_ref().map(|s| s.value), ..Sinks::default() };
+        if let Some(path) = raw.sendmail.as_ref().and_then(|text| self.path(text)) {
+            sinks.sendmail = path;
+        }
+        if let Some(command) = &raw.command {
+            match command.value.split_first() {
+                Some((program, arguments)) if self.path(program).is_some() => {
+                    let words = std::iter::once(program).chain(arguments);
+                    for word in words {
+                        if word.value.chars().any(char::is_control) {
+                            self.report(word.span, Code::BadValue, "an argument holds a control character");
+                        }
+                        sinks.command.push(word.value.clone());
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    self.report(command.span, Code::BadValue, "`command` names no program").hint =
+                        Some("leave it out, or name one: command = [\"/usr/local/sbin/page-me\"]".into());
+                }
+            }
+        }
+        for address in raw.mail.iter().flat_map(|list| &list.value) {
+            let odd = |c: char| c.is_whitespace() || c.is_control() || ",;<>()\"\\".contains(c);
+            if address.value.is_empty() || address.value.starts_with('-') || address.value.contains(odd) {
+                let message = format!("`{}` is no address of a mail", address.value.escape_debug());
+                self.report(address.span, Code::BadValue, message);
+            } else {
+                sinks.mail.push(address.value.clone());
+            }
+        }
+        sinks
     }
 
     fn errors(&self) -> usize {

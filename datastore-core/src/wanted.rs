@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::alarm::Sinks;
 use crate::diag::{Diagnostic, Sources, Span};
 use crate::mapping::{Hooks, Mapping};
 use crate::path::AbsPath;
@@ -24,6 +25,8 @@ pub struct Wanted {
     pub apps: Vec<App>,
     /// Every mapping that could be resolved, by mount point: parents first.
     pub mappings: Vec<Mapping>,
+    /// Where alarms go.
+    pub alarm: Sinks,
     /// Everything that was found, in the order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
     /// The texts, for origins.

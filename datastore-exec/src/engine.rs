@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use datastore_core::alarm::Alarm;
 use datastore_core::config::Input;
 use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
@@ -19,6 +20,7 @@ use datastore_core::verify::{self, CheckedPlan};
 use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
+use crate::alarm::{self, Delivery};
 use crate::event::Listener;
 use crate::load::{self, GLOBALS};
 use crate::observe::{self, Basis, Care};
@@ -231,6 +233,19 @@ impl Engine {
     /// Finishes operations that stopped half-way. Empty if there are none.
     pub fn recover(&self, listener: &mut dyn Listener) -> Result<Vec<Report>> {
         recovery::recover(self, listener)
+    }
+
+    /// The alarms that are open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the file that holds them is damaged.
+    pub fn alarms(&self) -> Result<Vec<Alarm>> {
+        Ok(alarm::open(&self.root)?.alarms)
+    }
+
+    /// Sends a test through every way that is configured for alarms. Empty if there is none.
+    pub fn test_alarm(&self) -> Result<Vec<Delivery>> {
+        alarm::test(&self.root)
     }
 
     /// Keeps a plan, to be applied later by its id.

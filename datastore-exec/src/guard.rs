@@ -19,6 +19,7 @@ use datastore_core::value::AppName;
 use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
+use crate::alarm;
 use crate::engine::{Engine, demand_globals};
 use crate::load;
 use crate::observe;
@@ -28,8 +29,22 @@ use crate::sys::stat::{self, Kind};
 use crate::sys::{Entry, statmount};
 use rustix::fs::OFlags;
 
-/// Refuses unless every mapping of the app is bound to the right store.
+/// Refuses unless every mapping of the app is bound to the right store; raises the alarm if it does, and clears it if not.
 pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
+    let answer = ask(engine, app);
+    match &answer {
+        Ok(()) => alarm::lets_start(engine.root(), app),
+        Err(error) if error.kind() == ErrorKind::Refused => {
+            // That it must not start is certain by now, so there is time for a full look.
+            let rows = engine.status(std::slice::from_ref(app)).map(|status| status.mappings).unwrap_or_default();
+            alarm::kept_from_starting(engine.root(), &rows);
+        }
+        Err(_) => {}
+    }
+    answer
+}
+
+fn ask(engine: &Engine, app: &AppName) -> Result<()> {
     let root = engine.root();
     let inputs = load::load(root, Some(app))?;
     demand_globals(&inputs)?;

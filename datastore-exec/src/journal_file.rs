@@ -11,7 +11,6 @@ mod scan;
 mod tests;
 
 use std::os::fd::OwnedFd;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use datastore_core::journal::{self, Begin, OperationId, Outcome, Record};
 use datastore_core::plan::Subject;
@@ -22,6 +21,7 @@ use rustix::io::Errno;
 
 use self::files::{Dirs, path_of};
 use crate::root::Root;
+use crate::sys::clock;
 use crate::sys::error::{Call, FdName, SysError};
 use crate::sys::fd::{self, Entry};
 
@@ -154,7 +154,7 @@ impl Journal {
     pub fn end(mut self, outcome: Outcome, failed: usize) -> Result<(), Error> {
         self.usable()?;
         self.flush_done();
-        self.add(&Record::End { at: now(), outcome, failed });
+        self.add(&Record::End { at: clock::now(), outcome, failed });
         self.write()?;
         self.sync()?;
         if let Ok(dirs) = Dirs::make(&self.root) {
@@ -246,9 +246,4 @@ fn publish(dirs: &Dirs, temporary: Entry<'_>, path: &AbsPath) -> Result<(), SysE
         let (dir, old) = temporary.shown();
         SysError::new(Call::Renameat { dir, old, new: datastore_core::path::printable(name) }, errno)
     })
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs().try_into().unwrap_or(i64::MAX))
 }

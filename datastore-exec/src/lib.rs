@@ -1,5 +1,6 @@
 //! The half of datastore that touches the machine.
 
+pub mod alarm;
 mod apply;
 mod beneath;
 mod config_edit;

@@ -30,14 +30,7 @@ const MOST_FILES: usize = 50_000;
 ///
 /// A file that cannot be read is an input too, with the reason: core reports it and refuses what depends on it.
 pub(crate) fn load(root: &Root, only: Option<&AppName>) -> Result<Vec<Input>> {
-    let mut inputs = Vec::new();
-    for (path, role) in [(GLOBALS, Role::Globals), (CLEAROS_GLOBALS, Role::ClearOsGlobals)] {
-        let path = AbsPath::literal(path);
-        let above = path.parent().unwrap_or_else(AbsPath::root);
-        if let Some(directory) = Directory::open(root, &above) {
-            inputs.extend(directory.read(path.file_name(), role, ""));
-        }
-    }
+    let mut inputs = globals(root);
     for path in [CONFIGLETS, CLEAROS] {
         let Some(directory) = Directory::open(root, &AbsPath::literal(path)) else { continue };
         for name in directory.names(only)? {
@@ -46,6 +39,19 @@ pub(crate) fn load(root: &Root, only: Option<&AppName>) -> Result<Vec<Input>> {
         }
     }
     Ok(inputs)
+}
+
+/// Reads what concerns no app alone.
+pub(crate) fn globals(root: &Root) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    for (path, role) in [(GLOBALS, Role::Globals), (CLEAROS_GLOBALS, Role::ClearOsGlobals)] {
+        let path = AbsPath::literal(path);
+        let above = path.parent().unwrap_or_else(AbsPath::root);
+        if let Some(directory) = Directory::open(root, &above) {
+            inputs.extend(directory.read(path.file_name(), role, ""));
+        }
+    }
+    inputs
 }
 
 /// A directory of configuration, open, with what is wrong with it.

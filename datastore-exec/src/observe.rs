@@ -1,7 +1,6 @@
 //! Answers core's probe: one look at everything that was asked for, and no opinion about it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use datastore_core::fstab::Fstab;
 use datastore_core::manifest::{DIRECTORY, Manifest, ManifestError, VolumeFile};
@@ -18,7 +17,7 @@ use crate::place::{Want, look};
 use crate::root::{Miss, Root};
 use crate::sys::ids::Ids;
 use crate::sys::stat::{self, Kind};
-use crate::sys::{Entry, fd, flags, proc};
+use crate::sys::{Entry, clock, fd, flags, proc};
 
 /// Where fstab is.
 pub(crate) const FSTAB: &str = "/etc/fstab";
@@ -93,7 +92,7 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
     Ok(Observed {
         privileged: rustix::process::geteuid().is_root(),
         systemd: root.is_machine() && std::path::Path::new("/run/systemd/system").is_dir(),
-        now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX)),
+        now: clock::now(),
         fstab_fixed: fixed(root, &mounts),
         mounts,
         fstab,

@@ -9,6 +9,7 @@ use datastore_core::state::{Reason, State};
 use datastore_core::status::Row;
 use datastore_core::{Error, ErrorKind, Result};
 
+use crate::alarm;
 use crate::apply::{Carried, carry_out};
 use crate::engine::{Engine, Prepared, ms};
 use crate::event::{Event, Listener};
@@ -46,13 +47,20 @@ pub(crate) fn demand_privilege(what: &str) -> Result<()> {
         .hint("run it with sudo"))
 }
 
-/// Applies a plan.
+/// Applies a plan, and tells the alarms that follow from what came of it.
 pub(crate) fn execute(
     engine: &Engine,
-    mut prepared: Prepared,
+    prepared: Prepared,
     terms: Terms,
     listener: &mut dyn Listener,
 ) -> Result<Report> {
+    let goal = prepared.plan().goal.clone();
+    let mut report = attempt(engine, prepared, terms, listener)?;
+    alarm::after(engine.root(), &goal, &mut report);
+    Ok(report)
+}
+
+fn attempt(engine: &Engine, mut prepared: Prepared, terms: Terms, listener: &mut dyn Listener) -> Result<Report> {
     if prepared.plan().is_empty() {
         return Ok(report(&prepared, None, None, &Carried::default()));
     }

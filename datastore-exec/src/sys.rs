@@ -3,6 +3,7 @@
 //! Nothing here remembers that a call is missing: on an old kernel each one is tried again and answers ENOSYS in well
 //! under a microsecond, and there is no state that a test or a sandbox could leave behind.
 
+pub mod clock;
 pub mod error;
 pub mod fd;
 pub mod flags;

@@ -1,5 +1,6 @@
 //! What people read.
 
+mod alarm;
 mod config;
 mod plan;
 mod report;
@@ -9,6 +10,7 @@ mod table;
 pub(super) mod tests;
 mod text;
 
+pub(super) use alarm::{alarms, deliveries};
 pub(super) use config::{diagnostics, effective};
 pub(super) use plan::plan;
 pub(super) use report::{recovered, report};

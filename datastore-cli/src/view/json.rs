@@ -1,11 +1,13 @@
 //! What programs read: one document on standard output. Field names are part of the interface; those of rows and reports are chosen in
 //! core and exec.
 
+use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
 use datastore_core::plan::{Plan, Remark};
 use datastore_core::status::{Row, VolumeRow};
 use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind, Result};
+use datastore_exec::alarm::Delivery;
 use datastore_exec::report::Report;
 use serde::Serialize;
 
@@ -114,6 +116,24 @@ struct Recovered<'a> {
 
 pub(super) fn recovered(recovered: &[Report]) -> Result<()> {
     print(&Recovered { recovered })
+}
+
+#[derive(Serialize)]
+struct Alarms<'a> {
+    alarms: &'a [Alarm],
+}
+
+pub(super) fn alarms(alarms: &[Alarm]) -> Result<()> {
+    print(&Alarms { alarms })
+}
+
+#[derive(Serialize)]
+struct Deliveries<'a> {
+    deliveries: &'a [Delivery],
+}
+
+pub(super) fn deliveries(deliveries: &[Delivery]) -> Result<()> {
+    print(&Deliveries { deliveries })
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diag::{Code, Diagnostic, FileId, Located, Sources, Span, nearest};
-use crate::raw::{RawApp, RawGlobals, RawMapping, RawTarget, RawText, RawVolume};
+use crate::raw::{RawAlarm, RawApp, RawGlobals, RawMapping, RawTarget, RawText, RawVolume};
 
 /// More findings than this in one file help nobody.
 const MOST: usize = 100;
@@ -14,7 +14,8 @@ const MOST: usize = 100;
 const APP_KEYS: &[&str] = &["title", "enabled", "services", "premount", "postmount", "mapping"];
 const MAPPING_KEYS: &[&str] =
     &["target", "permissions", "owner", "group", "volume", "premount", "postmount", "options", "unusual"];
-const GLOBAL_KEYS: &[&str] = &["host", "store", "default_volume", "volume", "app"];
+const GLOBAL_KEYS: &[&str] = &["host", "store", "default_volume", "volume", "app", "alarm"];
+const ALARM_KEYS: &[&str] = &["syslog", "command", "mail", "sendmail"];
 const VOLUME_KEYS: &[&str] = &["id", "path", "source", "type", "options"];
 
 /// Reads a configlet or an override.
@@ -205,6 +206,11 @@ impl Reader<'_> {
                         }
                     }
                 }
+                "alarm" => {
+                    if let Some(alarm) = self.table("alarm", value) {
+                        globals.alarm = self.alarm(alarm);
+                    }
+                }
                 "app" => {
                     if let Some(apps) = self.table("app", value) {
                         for (key, value) in Self::entries(apps) {
@@ -220,6 +226,20 @@ impl Reader<'_> {
             }
         }
         globals
+    }
+
+    fn alarm(&mut self, table: &DeTable<'_>) -> RawAlarm {
+        let mut alarm = RawAlarm::default();
+        for (key, value) in Self::entries(table) {
+            match key.get_ref().as_ref() {
+                "syslog" => alarm.syslog = self.flag("syslog", value),
+                "command" => alarm.command = self.list("command", value),
+                "mail" => alarm.mail = self.list("mail", value),
+                "sendmail" => alarm.sendmail = self.text("sendmail", value),
+                _ => self.unknown(key, ALARM_KEYS),
+            }
+        }
+        alarm
     }
 
     fn volume(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) -> Option<RawVolume> {

@@ -10,8 +10,9 @@ use rustix::fs::{AtFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::files::{Dirs, path_of};
-use super::{JOURNAL, LIMIT, now};
+use super::{JOURNAL, LIMIT};
 use crate::root::{Miss, Root};
+use crate::sys::clock;
 use crate::sys::error::{Call, FdName, SysError};
 use crate::sys::fd;
 
@@ -69,7 +70,7 @@ fn end(path: &AbsPath, file: &OwnedFd, torn: bool, outcome: Outcome) -> Result<(
             .map_err(|errno| SysError::new(Call::Ftruncate { fd: FdName::of(file), length }, errno))
     };
     cut(length).map_err(why)?;
-    let line = journal::line(&Record::End { at: now(), outcome, failed: 0 });
+    let line = journal::line(&Record::End { at: clock::now(), outcome, failed: 0 });
     if let Err(error) = fd::write_all(file, line.as_bytes()) {
         // A part of the line is a torn tail again, should cutting fail.
         let _ = cut(length);

@@ -1,11 +1,15 @@
 //! The scenes of the tour, in their order. Each is real commands and the promises that they must keep.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::Volume;
 use super::configlets::{CLEAROS, FSTAB, HOME, HTTPD, MAIL, MOUNT_POINTS};
 use super::stage::Stage;
 use crate::failure::{Doing as _, Result};
+
+/// Where the pager writes.
+const PAGED: &str = "/var/log/paged";
 
 /// Bytes of the disk images; they are sparse.
 const DISK: u64 = 64 << 20;
@@ -21,13 +25,14 @@ pub(super) fn play(stage: &mut Stage) -> Result {
     stop(stage)?;
     start(stage)?;
     wrong_disk(stage)?;
+    alarm(stage)?;
     right_disk(stage)?;
     again(stage)
 }
 
 fn server(stage: &mut Stage) -> Result {
     stage.scene("A server with three configlets, one in each language");
-    for dir in ["etc", "home", "run", "store", "var/lib", "var/spool", "var/www"] {
+    for dir in ["etc", "home", "run", "store", "var/lib", "var/log", "var/spool", "var/www"] {
         let path = stage.path(dir);
         fs::create_dir_all(&path).doing(format_args!("make {}", path.display()))?;
     }
@@ -35,7 +40,16 @@ fn server(stage: &mut Stage) -> Result {
     for file in [HTTPD, MAIL, CLEAROS, HOME] {
         stage.file(file)?;
     }
-    Ok(())
+    pager(stage)
+}
+
+/// A program that somebody would be paged by.
+fn pager(stage: &Stage) -> Result {
+    let said = stage.path(PAGED).display().to_string();
+    let script = format!("#!/bin/sh\necho \"$DATASTORE_ALARM: $DATASTORE_SUBJECT\" >> {said}\n");
+    stage.file(("usr/local/sbin/page-me", &script))?;
+    let path = stage.path("usr/local/sbin/page-me");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).doing(format_args!("chmod {}", path.display()))
 }
 
 fn volume(stage: &mut Stage) -> Result {
@@ -46,6 +60,8 @@ fn volume(stage: &mut Stage) -> Result {
     let root = stage.root().to_path_buf();
     let outcome = prepare(stage, &root)?;
     stage.promise(outcome, "the volume is ready");
+    let conf = stage.path("/etc/datastore.conf").display().to_string();
+    stage.shell(&format!("printf '\\n[alarm]\\ncommand = [\"/usr/local/sbin/page-me\"]\\n' >> {conf}"))?;
     stage.promise(stage.path("/store/data0/live").is_dir(), "/store/data0/live is there");
     Ok(())
 }
@@ -173,6 +189,17 @@ fn wrong_disk(stage: &mut Stage) -> Result {
     Ok(())
 }
 
+fn alarm(stage: &mut Stage) -> Result {
+    stage.scene("The alarm came at once, and once");
+    let said = stage.shell(&format!("cat {}", stage.path(PAGED).display()))?;
+    let lines = said.text.lines().filter(|line| line.contains("`httpd`") && line.contains("wrong-volume")).count();
+    stage
+        .promise(lines == 2, "the pager was called once for each mapping of httpd, though start and guard both met it");
+    let outcome = stage.datastore(&["alarm", "list"])?;
+    stage.promise(outcome.text.contains("wrong-volume"), "the alarms are open");
+    Ok(())
+}
+
 fn right_disk(stage: &mut Stage) -> Result {
     stage.scene("The right disk again: one command brings everything back");
     unmount_all(stage)?;
@@ -196,6 +223,8 @@ fn right_disk(stage: &mut Stage) -> Result {
     let page = stage.path("/var/www/virtual/index.html").display().to_string();
     let outcome = stage.program(&format!("cat {page}"))?;
     stage.promise(outcome.text == "hello\n", "the page is as it was");
+    let outcome = stage.datastore(&["alarm", "list"])?;
+    stage.promise(outcome.text == "no alarm is open\n", "the alarms are over");
     Ok(())
 }
 

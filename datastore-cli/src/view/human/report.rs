@@ -26,8 +26,10 @@ pub(in crate::view) fn report(report: &Report, look: Look) -> String {
     } else if report.failed.is_empty() && done == steps {
         out.push_str(&format!("`{goal}`: {} done in {}\n", count(*done, "step"), duration(report.timing.apply_ms)));
     } else {
-        let rest = steps - done;
-        out.push_str(&format!("`{goal}`: {} hold, {rest} were not done or were taken back\n", count(*done, "step")));
+        out.push_str(&format!(
+            "`{goal}`: {done} of {}; the rest was not done or was taken back\n",
+            count(*steps, "step")
+        ));
     }
     if !report.failed.is_empty() {
         out.push_str("failed:\n");

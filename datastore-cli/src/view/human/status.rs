@@ -44,7 +44,7 @@ pub(super) fn rows<'r>(rows: impl Iterator<Item = &'r Row>, named: bool, look: L
 }
 
 /// A text, or a sign that there is none.
-fn or_dash(text: &str) -> &str {
+pub(super) fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
@@ -56,7 +56,7 @@ fn below(row: &Row) -> Vec<String> {
     explained(row.reason.map(datastore_core::state::Reason::as_str), &row.detail, &row.hint)
 }
 
-fn explained(reason: Option<&str>, detail: &str, hint: &str) -> Vec<String> {
+pub(super) fn explained(reason: Option<&str>, detail: &str, hint: &str) -> Vec<String> {
     let mut lines = Vec::new();
     match (reason, detail) {
         (None, "") => {}
@@ -141,7 +141,7 @@ fn operations(status: &Status, look: Look) -> String {
 }
 
 /// Seconds since 1970 as RFC 3339 has them.
-fn time(seconds: i64) -> String {
+pub(super) fn time(seconds: i64) -> String {
     let moment = u64::try_from(seconds).ok().and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
     // humantime knows years up to 9999.
     let known = moment.filter(|_| seconds < 253_402_300_800);

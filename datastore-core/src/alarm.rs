@@ -1,0 +1,354 @@
+//! Alarms: what an administrator must hear of at once. Which ones are open, which are new, which are over, and their words.
+//!
+//! An alarm is about one mapping and one reason. It is raised once, however often the same thing is found again, and is over
+//! when the mapping is bound again or not asked for any more. The open ones are kept in a [`Book`].
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::path::AbsPath;
+use crate::state::{Reason, State};
+use crate::status::Row;
+
+/// The version of the book that is written; a higher one is refused.
+const VERSION: u32 = 1;
+
+/// Where alarms go (`[alarm]` in `/etc/datastore.conf`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sinks {
+    /// To syslog(3), which is journald's too; `None` means: where this root is the machine itself.
+    pub syslog: Option<bool>,
+    /// A program and its arguments; empty for none.
+    pub command: Vec<String>,
+    /// Addresses for a mail; empty for none.
+    pub mail: Vec<String>,
+    /// The program that takes mails, as sendmail(8) does.
+    pub sendmail: AbsPath,
+}
+
+impl Default for Sinks {
+    fn default() -> Self {
+        Self { syslog: None, command: Vec::new(), mail: Vec::new(), sendmail: AbsPath::literal("/usr/sbin/sendmail") }
+    }
+}
+
+/// One alarm that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// The app.
+    pub app: String,
+    /// The mount point; empty where the configuration cannot be read at all.
+    pub mount_point: String,
+    /// What the mapping was found to be.
+    pub state: State,
+    /// Why it is refused; `null` in any other state.
+    pub reason: Option<Reason>,
+    /// A sentence.
+    pub detail: String,
+    /// The command that mends it.
+    pub hint: String,
+    /// Seconds since 1970.
+    pub since: i64,
+    /// Whether every sink took it. One that was not told everywhere is told again.
+    pub told: bool,
+}
+
+impl Alarm {
+    fn of(row: &Row, now: i64) -> Self {
+        Self {
+            app: row.app.clone(),
+            mount_point: row.mount_point.clone(),
+            state: row.state,
+            reason: row.reason,
+            detail: row.detail.clone(),
+            hint: row.hint.clone(),
+            since: now,
+            told: false,
+        }
+    }
+
+    /// The alarm that `datastore alarm test` sends.
+    #[must_use]
+    pub fn test(now: i64) -> Self {
+        Self {
+            app: "test".into(),
+            mount_point: String::new(),
+            state: State::Active,
+            reason: None,
+            detail: "this is a test; nothing is wrong".into(),
+            hint: String::new(),
+            since: now,
+            told: false,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.app, &self.mount_point, self.reason) == (&other.app, &other.mount_point, other.reason)
+    }
+
+    /// The word for what it is about: the reason, or the state where there is none.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.reason.map_or(self.state.as_str(), Reason::as_str)
+    }
+}
+
+/// The open alarms, as `/var/lib/datastore/alarms.json` holds them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Book {
+    version: u32,
+    /// Oldest first.
+    pub alarms: Vec<Alarm>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { version: VERSION, alarms: Vec::new() }
+    }
+}
+
+/// What somebody has found out, for [`Book::settle`].
+#[derive(Debug)]
+pub struct Findings<'a, F> {
+    /// The mappings that should be bound and are not, or are bound to something wrong.
+    pub bad: Vec<&'a Row>,
+    /// Mappings of which it was not found out whether they are well again: `(app, mount point)`.
+    pub unsure: BTreeSet<(&'a str, &'a str)>,
+    /// Whether an app was looked at.
+    pub covers: F,
+}
+
+/// What changed by some findings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// To be told.
+    pub raised: Vec<Alarm>,
+    /// To be told as over.
+    pub cleared: Vec<Alarm>,
+}
+
+impl Book {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A sentence if it is damaged or was written by a newer program.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let book: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if book.version > VERSION {
+            return Err(format!("a newer datastore wrote it (version {})", book.version));
+        }
+        Ok(book)
+    }
+
+    /// Writes it.
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("a book holds nothing that JSON cannot");
+        text.push(b'\n');
+        text
+    }
+
+    /// Takes in what was found: opens what is new, closes what is over, and says which those are. An alarm that is open
+    /// already keeps its time and is not raised again, but for one that was not told everywhere.
+    pub fn settle<F: Fn(&str) -> bool>(&mut self, findings: &Findings<'_, F>, now: i64) -> Change {
+        let found: Vec<Alarm> = findings.bad.iter().map(|row| Alarm::of(row, now)).collect();
+        let mut change = Change::default();
+        self.alarms.retain_mut(|open| {
+            if let Some(again) = found.iter().find(|new| new.is_same(open)) {
+                // The words may be truer by now.
+                open.detail.clone_from(&again.detail);
+                open.hint.clone_from(&again.hint);
+                return true;
+            }
+            let unsure = findings.unsure.contains(&(open.app.as_str(), open.mount_point.as_str()));
+            let stays = !(findings.covers)(&open.app) || unsure;
+            if !stays {
+                change.cleared.push(open.clone());
+            }
+            stays
+        });
+        for new in found {
+            if !self.alarms.iter().any(|open| open.is_same(&new)) {
+                self.alarms.push(new);
+            }
+        }
+        change.raised.extend(self.alarms.iter().filter(|open| !open.told).cloned());
+        change
+    }
+
+    /// Notes that some alarms were told to every sink.
+    pub fn told(&mut self, which: &[Alarm]) {
+        for open in &mut self.alarms {
+            open.told |= which.iter().any(|alarm| alarm.is_same(open));
+        }
+    }
+}
+
+/// Whether an alarm begins or is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// It begins.
+    Raised,
+    /// It is over.
+    Cleared,
+    /// Somebody tries whether alarms arrive.
+    Test,
+}
+
+impl Occasion {
+    /// The word, as programs are told it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Cleared => "cleared",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// One line about an alarm: the subject of a mail, the line of a log. It holds no control character.
+#[must_use]
+pub fn subject(alarm: &Alarm, occasion: Occasion, host: &str) -> String {
+    let what = match occasion {
+        Occasion::Raised => alarm.word().to_owned(),
+        Occasion::Cleared => format!("{} is over", alarm.word()),
+        Occasion::Test => "test of the alarm".into(),
+    };
+    let host = if host.is_empty() { String::new() } else { format!(" on {host}") };
+    clean(&format!("datastore: `{}`{host}: {what}", alarm.app))
+}
+
+/// The sentence of an alarm with its hint, on one line.
+#[must_use]
+pub fn line(alarm: &Alarm, occasion: Occasion) -> String {
+    let mut text = match (occasion, alarm.mount_point.as_str()) {
+        (Occasion::Test, _) => alarm.detail.clone(),
+        (Occasion::Cleared, "") => format!("`{}`: {} is over", alarm.app, alarm.word()),
+        (Occasion::Cleared, at) => format!("`{}`: {at}: {} is over", alarm.app, alarm.word()),
+        (Occasion::Raised, "") => format!("`{}` must not start: {}: {}", alarm.app, alarm.word(), alarm.detail),
+        (Occasion::Raised, at) => format!("`{}` must not start: {at}: {}: {}", alarm.app, alarm.word(), alarm.detail),
+    };
+    if occasion == Occasion::Raised && !alarm.hint.is_empty() {
+        let _ = write!(text, " (hint: {})", alarm.hint);
+    }
+    clean(&text)
+}
+
+/// The text of a mail.
+#[must_use]
+pub fn body(alarm: &Alarm, occasion: Occasion, host: &str) -> String {
+    let mut text = String::new();
+    let mut field = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "{:<12} {}", format!("{name}:"), clean(value));
+        }
+    };
+    match occasion {
+        Occasion::Raised => field("what", &format!("`{}` must not start on its data", alarm.app)),
+        Occasion::Cleared => field("what", &format!("this alarm of `{}` is over", alarm.app)),
+        Occasion::Test => field("what", "a test of the alarm"),
+    }
+    field("host", host);
+    field("app", &alarm.app);
+    field("mount point", &alarm.mount_point);
+    field("reason", if occasion == Occasion::Test { "" } else { alarm.word() });
+    field("detail", &alarm.detail);
+    field("hint", if occasion == Occasion::Raised { &alarm.hint } else { "" });
+    text
+}
+
+fn clean(text: &str) -> String {
+    crate::path::printable(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(app: &str, mount_point: &str, reason: Reason) -> Row {
+        Row {
+            app: app.into(),
+            mount_point: mount_point.into(),
+            store: String::new(),
+            volume: String::new(),
+            state: State::Refused,
+            reason: Some(reason),
+            detail: "a sentence".into(),
+            hint: format!("datastore start {app}"),
+        }
+    }
+
+    fn settle(book: &mut Book, bad: &[&Row], now: i64) -> (usize, usize) {
+        let findings = Findings { bad: bad.to_vec(), unsure: BTreeSet::new(), covers: |_: &str| true };
+        let change = book.settle(&findings, now);
+        book.told(&change.raised);
+        (change.raised.len(), change.cleared.len())
+    }
+
+    #[test]
+    fn once_raised_it_is_quiet_until_it_is_over() {
+        let mut book = Book::default();
+        let (a, b) = (row("a", "/a", Reason::VolumeMissing), row("b", "/b", Reason::WrongStore));
+        assert_eq!(settle(&mut book, &[&a], 1), (1, 0));
+        assert_eq!(settle(&mut book, &[&a, &b], 2), (1, 0), "the old one is not raised again");
+        assert_eq!(book.alarms.iter().map(|alarm| alarm.since).collect::<Vec<_>>(), [1, 2]);
+        // Another reason for the same mapping is another alarm.
+        let worse = row("a", "/a", Reason::WrongVolume);
+        assert_eq!(settle(&mut book, &[&worse, &b], 3), (1, 1));
+        assert_eq!(settle(&mut book, &[], 4), (0, 2));
+        assert_eq!(book, Book::default());
+    }
+
+    #[test]
+    fn what_was_not_looked_at_or_is_not_sure_stays_open() {
+        let mut book = Book::default();
+        let (a, b) = (row("a", "/a", Reason::HookFailed), row("b", "/b", Reason::WrongStore));
+        settle(&mut book, &[&a, &b], 1);
+        let only_a = Findings { bad: vec![], unsure: BTreeSet::new(), covers: |app: &str| app == "a" };
+        assert_eq!(book.clone().settle(&only_a, 2).cleared.len(), 1);
+        let unsure = Findings { bad: vec![], unsure: BTreeSet::from([("a", "/a")]), covers: |_: &str| true };
+        let cleared = book.settle(&unsure, 2).cleared;
+        assert_eq!(cleared.iter().map(|alarm| alarm.app.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn what_was_not_told_everywhere_is_told_again() {
+        let mut book = Book::default();
+        let a = row("a", "/a", Reason::VolumeMissing);
+        let findings = Findings { bad: vec![&a], unsure: BTreeSet::new(), covers: |_: &str| true };
+        assert_eq!(book.settle(&findings, 1).raised.len(), 1);
+        assert_eq!(book.settle(&findings, 2).raised[0].since, 1);
+    }
+
+    #[test]
+    fn the_book_is_read_as_it_was_written_and_a_newer_one_is_refused() {
+        let mut book = Book::default();
+        settle(&mut book, &[&row("a", "/a", Reason::NoSpace)], 7);
+        assert_eq!(Book::parse(&book.render()), Ok(book));
+        assert!(Book::parse(b"{\"version\":2,\"alarms\":[]}").unwrap_err().contains("version 2"));
+        assert!(Book::parse(b"{\"version\":1").is_err());
+    }
+
+    #[test]
+    fn every_reason_has_its_words_on_one_line() {
+        for &reason in Reason::ALL {
+            let alarm = Alarm::of(&row("mysqld", "/var/lib/mysql", reason), 1);
+            let text = line(&alarm, Occasion::Raised);
+            assert_eq!(
+                text,
+                format!("`mysqld` must not start: /var/lib/mysql: {reason}: a sentence (hint: datastore start mysqld)")
+            );
+            assert_eq!(subject(&alarm, Occasion::Raised, "mail"), format!("datastore: `mysqld` on mail: {reason}"));
+            assert!(body(&alarm, Occasion::Raised, "mail").contains("hint:        datastore start mysqld\n"));
+            assert!(line(&alarm, Occasion::Cleared).ends_with(&format!("{reason} is over")));
+        }
+        let mut evil = Alarm::of(&row("a", "/a\nb", Reason::NoSpace), 1);
+        evil.detail = "x\n\u{1b}[31mBcc: all".into();
+        let all = [subject(&evil, Occasion::Raised, "h\ni"), line(&evil, Occasion::Raised)];
+        assert!(all.iter().all(|text| !text.contains(char::is_control)), "{all:?}");
+        assert!(body(&evil, Occasion::Raised, "").lines().all(|l| !l.starts_with("Bcc") && !l.contains('\u{1b}')));
+    }
+}
