@@ -208,10 +208,18 @@ fn fixed(root: &Root, mounts: &MountTable) -> Option<String> {
     match stat::facts(file) {
         Ok(facts) if facts.kind == Kind::Symlink => Some("it is a symbolic link".into()),
         Ok(facts) if facts.kind != Kind::File => Some("it is no regular file".into()),
-        Ok(facts) if facts.immutable == Some(true) => Some("it is immutable (lsattr /etc/fstab)".into()),
+        Ok(facts) if facts.immutable.unwrap_or_else(|| is_immutable(file)) => {
+            Some("it is immutable (lsattr /etc/fstab)".into())
+        }
         _ if matches!(flags::immutable(Entry::itself(&dir)), Ok(flags::Immutable::Yes)) => {
             Some("the directory /etc is immutable (lsattr -d /etc)".into())
         }
         _ => None,
     }
+}
+
+/// Whether a regular file is immutable, where statx(2) does not say (before Linux 4.11).
+fn is_immutable(file: Entry<'_>) -> bool {
+    let opened = fd::open(file, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0);
+    opened.and_then(flags::immutable_fd).is_ok_and(|found| found == flags::Immutable::Yes)
 }

@@ -71,7 +71,7 @@ fn a_command_is_told_once_with_everything_and_once_more_when_it_is_over() {
     // Nothing else of ours is in its environment.
     let names: Vec<&str> = told[0].lines().filter_map(|l| l.split_once('=')).map(|(name, _)| name).collect();
     let ours = |name: &&str| name.starts_with("DATASTORE_") || ["ARGS", "PATH", "LC_ALL", "PWD"].contains(name);
-    assert!(names.iter().all(|name| ours(name)), "{names:?}");
+    assert!(names.iter().all(ours), "{names:?}");
 
     // Found again it is not told again, by whatever finds it.
     sandbox.datastore(&["apply", "--yes"]).code(3);

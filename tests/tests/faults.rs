@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use datastore_tests::scenes::Scene;
-use datastore_tests::{Run, picture, skeleton, strace};
+use datastore_tests::{Run, Sandbox, picture, skeleton, strace};
 
 /// Calls and the steps that make them.
 const CALLS: &[&str] = &["mkdirat", "fsync", "renameat,renameat2", "move_mount", "syncfs"];
@@ -158,5 +158,7 @@ fn a_step_of_one_mapping_that_fails_leaves_the_others_bound() {
             sandbox.datastore(&["guard", "mail"]).code(3);
         }
     }
-    assert!(seen >= 2, "only {seen} faults met the mail app");
+    // Before Linux 5.2 a bind is made by mount(2) between descriptors, which shows no path to tell it by.
+    let wanted = if Sandbox::lacks("move_mount") { 1 } else { 2 };
+    assert!(seen >= wanted, "only {seen} faults met the mail app");
 }

@@ -267,9 +267,12 @@ fn stop_says_so_where_data_lies_under_the_bind_and_touches_none_of_it() {
     fs::write(bare.join("hidden"), "precious").unwrap();
     sandbox.bind(STORE, "/var/shop");
     let report = sandbox.datastore(&["stop", "shop", "--json"]).ok().json();
-    let remark = &report["remarks"][0];
-    assert!(text(&remark["detail"]).contains("not sealed"), "{report:#}");
-    assert_eq!(remark["hint"], "datastore import shop");
+    // Before Linux 5.2 nobody can look under a bind; the data is found when it is off.
+    if !Sandbox::lacks("open_tree") {
+        let remark = &report["remarks"][0];
+        assert!(text(&remark["detail"]).contains("not sealed"), "{report:#}");
+        assert_eq!(remark["hint"], "datastore import shop");
+    }
     assert_eq!(sandbox.bound("/var/shop"), None);
     assert_eq!(sandbox.read("/var/shop/hidden"), "precious");
     assert_eq!(immutable(&bare), Some(false));
@@ -310,8 +313,7 @@ fn a_hint_names_the_root_that_the_command_was_given() {
     assert_eq!(hint, format!("datastore --root {} apply shop", sandbox.root().display()));
     // It can be typed as it stands.
     let words: Vec<&str> = hint.split(' ').skip(1).chain(["--yes"]).collect();
-    let program = sandbox.datastore_command(&[] as &[&str]).get_program().to_owned();
-    sandbox.run(sandbox.command(program).args(words)).ok();
+    sandbox.run(sandbox.command(datastore_tests::binary::datastore()).args(words)).ok();
     sandbox.datastore(&["guard", "shop"]).ok();
 }
 

@@ -90,7 +90,7 @@ impl Dirs {
             let entry = Entry::new(&self.journal, &name);
             if name.starts_with(b".") && name.ends_with(b".new") {
                 // Looked at before it is held: a young one is about to be held by the run that made it.
-                if open(entry).is_some_and(|file| is_abandoned(&file) && is_free(&file)) {
+                if open(entry).is_some_and(|file| (is_published(&file) || is_abandoned(&file)) && is_free(&file)) {
                     let _ = fd::remove_file(entry);
                 }
             } else if let Some(operation) = operation_of(&name)
@@ -141,6 +141,11 @@ fn open(entry: Entry<'_>) -> Option<OwnedFd> {
 /// Whether nobody is at work on a file. If so, it is held until it is closed, shared with those who only look.
 fn is_free(file: &OwnedFd) -> bool {
     rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_ok()
+}
+
+/// Whether a file has its other name already: without renameat2(2) a journal gets that before it loses this one.
+fn is_published(file: &OwnedFd) -> bool {
+    rustix::fs::fstat(file).is_ok_and(|s| s.st_nlink > 1)
 }
 
 fn is_abandoned(file: &OwnedFd) -> bool {

@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use datastore_core::AbsPath;
 use datastore_core::manifest::{DIRECTORY, VolumeFile};
 use datastore_core::observed::FileFacts;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use super::loops::Window;
 use crate::root::{Miss, Root};
-use crate::sys::fd;
+use crate::sys::{Entry, fd};
 
 /// The name of the identity file of a volume.
 const FILE: &str = "volume.toml";
@@ -71,14 +71,17 @@ fn mount(window: &Window, fstype: &str, options: &[(&str, Option<&str>)]) -> Res
 
 /// The identity file below the top of a mount.
 fn read_below(top: &OwnedFd) -> FileFacts<VolumeFile> {
-    // fsmount(2) is newer than none of the kernels without openat2(2), so those answer ENOSYS here.
-    let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    match rustix::fs::openat2(top, format!("{DIRECTORY}/{FILE}"), flags, Mode::empty(), limits) {
+    // One component after the other, none of them a link. The mount is attached nowhere, so nothing can be mounted in it.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let found = fd::open(Entry::new(top, DIRECTORY.as_bytes()), OFlags::PATH | OFlags::DIRECTORY, 0)
+        .and_then(|dir| fd::open(Entry::new(&dir, FILE.as_bytes()), flags, 0));
+    match found {
         Ok(file) => parse(&file),
-        Err(Errno::NOENT) => FileFacts::Absent,
-        Err(Errno::LOOP | Errno::NOTDIR) => FileFacts::Damaged("it is no regular file".into()),
-        Err(_) => FileFacts::Hidden,
+        Err(error) => match error.errno() {
+            Errno::NOENT => FileFacts::Absent,
+            Errno::LOOP | Errno::NOTDIR => FileFacts::Damaged("it is no regular file".into()),
+            _ => FileFacts::Hidden,
+        },
     }
 }
 

@@ -39,8 +39,12 @@ pub enum SetImmutable {
 /// Whether an entry is immutable. It must be a directory that the caller may open for reading (root may, whatever its
 /// mode).
 pub fn immutable(entry: Entry<'_>) -> Result<Immutable, SysError> {
-    let dir = open(entry)?;
-    Ok(match get(&dir)? {
+    immutable_fd(open(entry)?)
+}
+
+/// Whether a file or directory that is open for reading is immutable.
+pub fn immutable_fd(file: impl AsFd) -> Result<Immutable, SysError> {
+    Ok(match get(file)? {
         None => Immutable::Unsupported,
         Some(flags) if flags.contains(IFlags::IMMUTABLE) => Immutable::Yes,
         Some(_) => Immutable::No,
