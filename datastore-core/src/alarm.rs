@@ -3,7 +3,7 @@
 //! An alarm is about one mapping and one reason. It is raised once, however often the same thing is found again, and is over
 //! when the mapping is bound again or not asked for any more. The open ones are kept in a [`Book`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -84,8 +84,24 @@ impl Alarm {
         }
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        (&self.app, &self.mount_point, self.reason) == (&other.app, &other.mount_point, other.reason)
+    /// One alarm for so many others, which nobody wants to be called for one by one.
+    #[must_use]
+    pub fn many(others: usize, now: i64) -> Self {
+        Self {
+            app: format!("{others} more"),
+            mount_point: String::new(),
+            state: State::Refused,
+            reason: None,
+            detail: format!("{others} more mappings are in the same alarm"),
+            hint: "datastore alarm list".into(),
+            since: now,
+            told: false,
+        }
+    }
+
+    /// What makes two alarms the same one.
+    fn key(&self) -> (&str, &str, Option<Reason>) {
+        (&self.app, &self.mount_point, self.reason)
     }
 
     /// The word for what it is about: the reason, or the state where there is none.
@@ -154,12 +170,15 @@ impl Book {
     /// already keeps its time and is not raised again, but for one that was not told everywhere.
     pub fn settle<F: Fn(&str) -> bool>(&mut self, findings: &Findings<'_, F>, now: i64) -> Change {
         let found: Vec<Alarm> = findings.bad.iter().map(|row| Alarm::of(row, now)).collect();
+        let places: BTreeMap<_, usize> = found.iter().enumerate().map(|(i, alarm)| (alarm.key(), i)).collect();
+        let mut is_new = vec![true; found.len()];
         let mut change = Change::default();
         self.alarms.retain_mut(|open| {
-            if let Some(again) = found.iter().find(|new| new.is_same(open)) {
+            if let Some(&i) = places.get(&open.key()) {
+                is_new[i] = false;
                 // The words may be truer by now.
-                open.detail.clone_from(&again.detail);
-                open.hint.clone_from(&again.hint);
+                open.detail.clone_from(&found[i].detail);
+                open.hint.clone_from(&found[i].hint);
                 return true;
             }
             let unsure = findings.unsure.contains(&(open.app.as_str(), open.mount_point.as_str()));
@@ -169,19 +188,18 @@ impl Book {
             }
             stays
         });
-        for new in found {
-            if !self.alarms.iter().any(|open| open.is_same(&new)) {
-                self.alarms.push(new);
-            }
-        }
+        // One that was found twice is one alarm: the last, which has a place.
+        let new = places.into_values().filter(|&i| is_new[i]).collect::<BTreeSet<_>>();
+        self.alarms.extend(new.into_iter().map(|i| found[i].clone()));
         change.raised.extend(self.alarms.iter().filter(|open| !open.told).cloned());
         change
     }
 
     /// Notes that some alarms were told to every sink.
     pub fn told(&mut self, which: &[Alarm]) {
+        let which: BTreeSet<_> = which.iter().map(Alarm::key).collect();
         for open in &mut self.alarms {
-            open.told |= which.iter().any(|alarm| alarm.is_same(open));
+            open.told |= which.contains(&open.key());
         }
     }
 }

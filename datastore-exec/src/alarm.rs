@@ -29,6 +29,9 @@ const BOOK: &str = "/var/lib/datastore/alarms.json";
 /// How long to wait for another run that is telling its own alarms: a command or a mail may take its time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many are told one by one; a disk that has gone may take thousands of mappings with it, and who is called for each hears none.
+const MOST: usize = 20;
+
 /// What became of telling one alarm to one sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivery {
@@ -128,20 +131,21 @@ fn settle_locked<F: Fn(&str) -> bool>(root: &Root, findings: &Findings<'_, F>) -
     let mut failed: Vec<Delivery> = Vec::new();
     if !change.raised.is_empty() || !change.cleared.is_empty() {
         let (to, host) = configured(root)?;
+        let mut tell = |alarm: &Alarm, occasion: Occasion| {
+            let told = sinks::tell(root, &to, alarm, occasion, &host);
+            let before = failed.len();
+            failed.extend(told.into_iter().filter(|d| d.error.is_some()));
+            failed.len() == before
+        };
         let mut told = Vec::new();
-        for alarm in &change.raised {
-            let missed = sinks::tell(root, &to, alarm, Occasion::Raised, &host);
-            let mut missed: Vec<Delivery> = missed.into_iter().filter(|d| d.error.is_some()).collect();
-            if missed.is_empty() {
-                told.push(alarm.clone());
+        for (alarms, occasion) in [(&change.raised, Occasion::Raised), (&change.cleared, Occasion::Cleared)] {
+            let (first, rest) = alarms.split_at(alarms.len().min(MOST));
+            told.extend(first.iter().filter(|alarm| tell(alarm, occasion)).cloned());
+            if !rest.is_empty() && tell(&Alarm::many(rest.len(), clock::now()), occasion) {
+                told.extend_from_slice(rest);
             }
-            failed.append(&mut missed);
         }
         book.told(&told);
-        for alarm in &change.cleared {
-            let told = sinks::tell(root, &to, alarm, Occasion::Cleared, &host);
-            failed.extend(told.into_iter().filter(|d| d.error.is_some()));
-        }
     }
     if book != before {
         let _ = run_files::make_dirs(root, DIR, 0o755)?;

@@ -152,6 +152,30 @@ fn a_volume_that_is_gone_is_told_for_each_of_its_mappings_and_a_stop_of_it_alarm
 }
 
 #[test]
+fn a_disk_that_takes_hundreds_of_mappings_with_it_calls_nobody_hundreds_of_times() {
+    use std::fmt::Write as _;
+    let sandbox = with_pager("");
+    let mut text = String::new();
+    for i in 0..300 {
+        write!(text, "[mapping.\"/var/many/{i:03}\"]\ntarget = \"%{{base}}/many/{i:03}\"\n").unwrap();
+    }
+    sandbox.configlet("many", &text);
+    fs::rename(sandbox.path("/store/data0"), sandbox.path("/store/away")).unwrap();
+    sandbox.datastore(&["apply", "--yes"]).code(3);
+    let told = said(&sandbox);
+    assert_eq!(told.len(), 21);
+    assert!(told[20].contains("DATASTORE_DETAIL=281 more mappings are in the same alarm\n"), "{}", told[20]);
+    let open = sandbox.datastore(&["alarm", "list", "--json"]).ok().json();
+    let open = open["alarms"].as_array().unwrap().clone();
+    assert!(open.len() == 301 && open.iter().all(|alarm| alarm["told"] == true));
+    sandbox.datastore(&["apply", "--yes"]).code(3);
+    assert_eq!(said(&sandbox).len(), 21, "found again it is not told again");
+    fs::rename(sandbox.path("/store/away"), sandbox.path("/store/data0")).unwrap();
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    assert_eq!(said(&sandbox).len(), 42);
+}
+
+#[test]
 fn syslog_is_told_at_alert_level_by_a_real_socket() {
     let sandbox = machine("syslog = true\n");
     sandbox.directory("/dev", 0o755);
