@@ -1,15 +1,19 @@
 //! The command line: what may be said. Values are only validated here; nothing asks the machine.
 
 mod grammar;
+mod since;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use datastore_core::goal::{Apps, Goal};
+use datastore_core::journal::OperationId;
 use datastore_core::plan::PlanId;
 use datastore_core::value::{AppName, HostName, VolumeName};
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
+
+pub(crate) use since::Since;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -114,6 +118,14 @@ pub(crate) enum Verb {
     /// Move the data that an app has at its mount points into the store (not in this version)
     #[command(after_help = "Examples:\n  datastore import home        says what to do by hand meanwhile")]
     Import(OneApp),
+    /// Show which operations have run, and what came of each
+    #[command(after_help = "Examples:\n  \
+        datastore log                           all that are kept, the newest last\n  \
+        datastore log httpd --last 3\n  \
+        datastore log --failed --since 2d       what went wrong in the last two days\n  \
+        datastore log --operation 20261123T174301250Z-1a2b3c4d     with every step\n  \
+        datastore log --follow --json           one JSON object on a line whenever one begins or ends")]
+    Log(Log),
 }
 
 /// `volume ...`
@@ -266,6 +278,30 @@ pub(crate) struct Start {
     /// Take store directories as they are, also with another identity or none
     #[arg(long)]
     pub(crate) accept_store: bool,
+}
+
+/// `log`
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// Only operations that concern these apps
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<AppName>,
+    /// Only those that began since a time (2026-11-23, 2026-11-23T17:43:01Z; UTC) or for so long (2h, 3d)
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub(crate) since: Option<Since>,
+    /// Only the newest so many
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Only those that did not end as they should
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// One operation, with every step
+    #[arg(long, value_name = "ID", value_parser = OperationId::parse,
+          conflicts_with_all = ["apps", "since", "last", "failed", "follow"])]
+    pub(crate) operation: Option<OperationId>,
+    /// Go on: show each operation that begins or ends, until interrupted
+    #[arg(long, short = 'f')]
+    pub(crate) follow: bool,
 }
 
 /// Any number of apps.

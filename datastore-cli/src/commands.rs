@@ -6,6 +6,7 @@ mod change;
 mod config;
 mod config_import;
 mod init;
+mod log;
 mod look;
 mod volume;
 
@@ -65,6 +66,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Config(ConfigVerb::Check(args)) => config::check(session, args.app.as_ref())?.into(),
         Verb::Config(ConfigVerb::Show { app, origin }) => config::show(session, app.as_ref(), origin)?.into(),
         Verb::Config(ConfigVerb::Import { files }) => config_import::import(session, &files)?.into(),
+        Verb::Log(args) => log::log(session, args)?.into(),
         Verb::Import(args) => return apps::import(session, &args.app).map(Into::into),
     })
 }

@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 
 use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
+use datastore_core::log::{LogDetail, LogRow};
 use datastore_core::plan::{Plan, PlanId};
 use datastore_core::status::{Status, VolumeRow};
 use datastore_core::wanted::Wanted;
@@ -28,12 +29,18 @@ const MOST_LINES: usize = 40;
 
 /// Writes to standard output. A reader that went away (`| head`) is no error; a full disk is.
 fn print(text: &str) -> Result<()> {
+    print_to_reader(text).map(drop)
+}
+
+/// The same; `false` if the reader went away.
+fn print_to_reader(text: &str) -> Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
             Err(Error::new(ErrorKind::System, "the result cannot be written to standard output").caused_by(error))
         }
-        _ => Ok(()),
     }
 }
 
@@ -122,6 +129,22 @@ pub(crate) fn alarms(alarms: &[Alarm], as_json: bool) -> Result<()> {
 /// Which ways a test of the alarm took.
 pub(crate) fn deliveries(told: &[Delivery], as_json: bool) -> Result<()> {
     if as_json { json::deliveries(told) } else { print(&human::deliveries(told)) }
+}
+
+/// The answer of `log`.
+pub(crate) fn log(rows: &[LogRow], as_json: bool) -> Result<()> {
+    if as_json { json::log(rows) } else { print(&human::log(rows, Look::of_stdout())) }
+}
+
+/// The answer of `log --operation`.
+pub(crate) fn log_detail(detail: &LogDetail, as_json: bool) -> Result<()> {
+    if as_json { json::print(detail) } else { print(&human::log_detail(detail, Look::of_stdout())) }
+}
+
+/// One line of `log --follow`; `false` if nobody reads any more.
+pub(crate) fn log_line(row: &LogRow, as_json: bool) -> Result<bool> {
+    let line = if as_json { json::line(row)? } else { human::log_line(row, Look::of_stdout()) };
+    print_to_reader(&line)
 }
 
 /// The answer of `config check`.

@@ -23,6 +23,7 @@ pub mod fstab;
 pub mod goal;
 pub mod journal;
 pub mod landscape;
+pub mod log;
 pub mod manifest;
 pub mod mapping;
 pub mod mountinfo;

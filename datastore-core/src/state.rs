@@ -1,8 +1,6 @@
 //! The states of a mapping and the reasons of a refusal. These words are part of the interface: the command line, JSON,
 //! C and PHP all show them.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// Makes a fieldless enum whose variants are words, listed in `ALL` for tests that must know every one.
@@ -22,13 +20,15 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),* }
             }
         }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// What a mapping is (DESIGN 6).

@@ -9,6 +9,8 @@ use datastore_core::alarm::Alarm;
 use datastore_core::config::Input;
 use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
+use datastore_core::journal::OperationId;
+use datastore_core::log::{LogDetail, LogRow, Query};
 use datastore_core::nesting::Nesting;
 use datastore_core::observed::{Observed, Probe};
 use datastore_core::plan::{self, PlanId};
@@ -28,7 +30,7 @@ use crate::operation::{self, Terms};
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{config_edit, guard, journal_file, recovery, saved, site};
+use crate::{config_edit, guard, journal_file, log, recovery, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -246,6 +248,27 @@ impl Engine {
     /// Sends a test through every way that is configured for alarms. Empty if there is none.
     pub fn test_alarm(&self) -> Result<Vec<Delivery>> {
         alarm::test(&self.root)
+    }
+
+    /// The operations that have run, oldest first, as their journals tell. A journal that cannot be understood has a row that says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Privilege`] for whoever is not root: the journals are root's.
+    pub fn log(&self, query: &Query) -> Result<Vec<LogRow>> {
+        log::log(self, query)
+    }
+
+    /// One operation with all of its steps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none of this name; [`ErrorKind::Invalid`] if its journal cannot be understood.
+    pub fn log_of(&self, operation: &OperationId) -> Result<LogDetail> {
+        log::log_of(self, operation)
+    }
+
+    /// Hands over the operations that have run, as [`Engine::log`], and then each one that begins or ends, until `each` says `false`.
+    pub fn follow_log(&self, query: &Query, each: &mut dyn FnMut(&LogRow) -> Result<bool>) -> Result<()> {
+        log::follow(self, query, each)
     }
 
     /// Keeps a plan, to be applied later by its id.

@@ -6,6 +6,7 @@
 
 mod close;
 mod files;
+pub(crate) mod list;
 mod scan;
 #[cfg(test)]
 mod tests;

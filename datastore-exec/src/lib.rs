@@ -12,6 +12,7 @@ pub mod holders;
 pub mod journal_file;
 mod load;
 pub mod lock;
+mod log;
 mod observe;
 mod operation;
 mod place;

@@ -57,6 +57,10 @@ fn what_is_read() {
             "Apply(Apply { apps: [], plan: Some(PlanId(\"0123456789abcdef\")), accept_store: false })",
         ),
         ("import home", "Import(OneApp { app: \"home\" })"),
+        (
+            "httpd log --last 3 --failed",
+            "Log(Log { apps: [\"httpd\"], since: None, last: Some(3), failed: true, operation: None, follow: false })",
+        ),
     ];
     for (line, verb) in table {
         let cli = read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
@@ -118,6 +122,9 @@ fn what_is_refused() {
         "httpd recover",
         "httpd volume list",
         "config import",
+        "log --since yesterday",
+        "log --operation x",
+        "log a --operation 20261123T174301250Z-1a2b3c4d",
         "nonsense",
         "move home --to data1",
     ] {

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod config;
+mod log;
 mod plan;
 mod report;
 mod status;
@@ -12,6 +13,7 @@ mod text;
 
 pub(super) use alarm::{alarms, deliveries};
 pub(super) use config::{diagnostics, effective};
+pub(super) use log::{log, log_detail, log_line};
 pub(super) use plan::plan;
 pub(super) use report::{recovered, report};
 pub(super) use status::{status, volumes};

@@ -3,6 +3,7 @@
 
 use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
+use datastore_core::log::LogRow;
 use datastore_core::plan::{Plan, Remark};
 use datastore_core::status::{Row, VolumeRow};
 use datastore_core::value::AppName;
@@ -15,10 +16,18 @@ use super::offers::Offer;
 
 /// Prints a document.
 pub(crate) fn print(document: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(document)
-        .map_err(|error| Error::new(ErrorKind::System, "the result cannot be written as JSON").caused_by(error))?;
+    let mut text = serde_json::to_string_pretty(document).map_err(unwritable)?;
     text.push('\n');
     super::print(&text)
+}
+
+/// A document on one line, for those who read many.
+pub(super) fn line(document: &impl Serialize) -> Result<String> {
+    serde_json::to_string(document).map(|text| text + "\n").map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::System, "the result cannot be written as JSON").caused_by(error)
 }
 
 #[derive(Serialize)]
@@ -107,6 +116,15 @@ struct Volumes<'a> {
 
 pub(super) fn volumes(volumes: &[VolumeRow]) -> Result<()> {
     print(&Volumes { volumes })
+}
+
+#[derive(Serialize)]
+struct Log<'a> {
+    operations: &'a [LogRow],
+}
+
+pub(super) fn log(operations: &[LogRow]) -> Result<()> {
+    print(&Log { operations })
 }
 
 #[derive(Serialize)]

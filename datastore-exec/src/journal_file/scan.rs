@@ -102,7 +102,8 @@ pub(super) fn read(path: &AbsPath, operation: &OperationId, file: &OwnedFd) -> R
         .hint(format!("look at what holds now: datastore status; then move {path} away and run the command again")))
 }
 
-fn is_held(file: &OwnedFd) -> Result<bool, Error> {
+/// Whether somebody is at work on a journal.
+pub(super) fn is_held(file: &OwnedFd) -> Result<bool, Error> {
     loop {
         match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => return Ok(false),

@@ -1,6 +1,7 @@
 //! What people see, for every state and every reason.
 
 use datastore_core::goal::{Apps, Goal};
+use datastore_core::log::{Ending, Failure, LogDetail, LogRow, LogStep, StepState};
 use datastore_core::mapping::BindOptions;
 use datastore_core::plan::{Plan, Remark, Subject};
 use datastore_core::state::{Reason, State};
@@ -227,6 +228,70 @@ fn reports() {
     let partly = Report { operation, done: 3, failed, recovered, ..report_of(&made) };
     insta::assert_snapshot!(report(&partly, PIPE));
     assert_eq!(super::recovered(&[], PIPE), "nothing to do: no operation stopped half-way\n");
+}
+
+/// A row for each way to end.
+pub(in crate::view) fn every_ending() -> Vec<LogRow> {
+    let failure = |step| Failure {
+        step,
+        app: "web".into(),
+        mount_point: "/srv/web".into(),
+        text: "unbind /srv/web".into(),
+        error: "/srv/web is in use".into(),
+    };
+    let row = |&outcome: &Ending| {
+        let known = outcome != Ending::Damaged;
+        let operation = datastore_core::journal::OperationId::parse("20261123T185123000Z-0a1b2c3d").unwrap();
+        let bare = LogRow::bare(&operation, outcome, if known { "" } else { "line 2 is damaged" }.into());
+        if !known {
+            return bare;
+        }
+        LogRow {
+            at: 1_795_459_883,
+            ended: (!matches!(outcome, Ending::Running | Ending::Interrupted)).then_some(1_795_459_885),
+            uid: Some(if outcome == Ending::Done { 0 } else { 1234 }),
+            user: if outcome == Ending::Done { "root".into() } else { String::new() },
+            host: "server1".into(),
+            goal: if outcome == Ending::Done { "apply".into() } else { "stop web".into() },
+            steps: 3,
+            done: if outcome == Ending::Done { 3 } else { 1 },
+            apps: if outcome == Ending::Done {
+                (0..9).map(|i| format!("app{i}")).collect()
+            } else {
+                vec!["web".into()]
+            },
+            more_apps: usize::from(outcome == Ending::Done),
+            failures: if outcome == Ending::Failed { (1..10).map(failure).collect() } else { vec![] },
+            more_failures: usize::from(outcome == Ending::Failed),
+            ..bare
+        }
+    };
+    Ending::ALL.iter().map(row).collect()
+}
+
+/// A step in each state.
+pub(in crate::view) fn every_step() -> LogDetail {
+    let step = |(i, &state): (usize, &StepState)| LogStep {
+        step: i + 1,
+        kind: "unbind".into(),
+        app: if i == 0 { String::new() } else { "web".into() },
+        mount_point: "/srv/web".into(),
+        text: "unbind /srv/web".into(),
+        state,
+        error: if matches!(state, StepState::Failed | StepState::Stuck) { "in use".into() } else { String::new() },
+    };
+    LogDetail { operation: every_ending().remove(2), steps: StepState::ALL.iter().enumerate().map(step).collect() }
+}
+
+#[test]
+fn the_log_shows_every_ending_and_every_state_of_a_step() {
+    let text = log(&every_ending(), PIPE);
+    for word in Ending::ALL.iter().map(|e| e.as_str()) {
+        assert!(text.contains(word), "{word} is not shown");
+    }
+    let lines: String = every_ending().iter().map(|row| log_line(row, PIPE)).collect();
+    insta::assert_snapshot!(format!("{text}\n{lines}\n{}", log_detail(&every_step(), PIPE)));
+    assert_eq!(log(&[], PIPE), "no operations\n");
 }
 
 #[test]

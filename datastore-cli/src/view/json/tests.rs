@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::view::effective::Effective;
-use crate::view::human::tests::{everything, plan_of, report_of, volume};
+use crate::view::human::tests::{every_ending, every_step, everything, plan_of, report_of, volume};
 
 /// The names of an object's fields, in their order.
 fn names(document: &impl Serialize) -> Vec<String> {
@@ -36,6 +36,20 @@ fn status_and_rows() {
         "volume path state reason detail hint source fstype id bytes bytes_free inodes inodes_free read_only mappings";
     assert_eq!(fields(&status["volumes"][0]), sorted(all));
     assert_eq!(fields(&status["operations"][0]), sorted("operation goal state since done steps hint"));
+}
+
+#[test]
+fn operations_and_steps_of_the_log() {
+    let log = serde_json::to_value(Log { operations: &every_ending() }).unwrap();
+    assert_eq!(fields(&log), ["operations"]);
+    let row = "operation at ended uid user host goal outcome steps done apps more_apps failures more_failures detail";
+    assert_eq!(fields(&log["operations"][0]), sorted(row));
+    assert_eq!(log["operations"][0]["outcome"], "done");
+    assert_eq!(fields(&log["operations"][2]["failures"][0]), sorted("step app mount_point text error"));
+    let detail = serde_json::to_value(every_step()).unwrap();
+    assert_eq!(fields(&detail), ["operation", "steps"]);
+    assert_eq!(fields(&detail["steps"][0]), sorted("step kind app mount_point text state error"));
+    assert_eq!(line(&every_ending()[0]).unwrap().matches('\n').count(), 1);
 }
 
 #[test]
