@@ -79,6 +79,12 @@ pub(crate) enum Verb {
         datastore status httpd           exit code as an init script: 0 active, 1 refused, 3 not bound, 4 unknown\n  \
         datastore status --json")]
     Status(Names),
+    /// Hold configuration, fstab, kernel, volumes and stores against each other, and say what mends each finding
+    #[command(after_help = "Examples:\n  \
+        datastore doctor                 exit code 0: nothing worse than notes, 1: something is wrong\n  \
+        datastore doctor httpd           what concerns this app\n  \
+        datastore doctor --json")]
+    Doctor(Names),
     /// Check the configuration; the same as `config check`
     #[command(after_help = "Examples:\n  datastore check\n  datastore check httpd")]
     Check(MaybeApp),

@@ -13,7 +13,7 @@ use datastore_exec::report::Report;
 pub(crate) enum Exit {
     /// It is done, or was so already.
     Done = 0,
-    /// Something failed, or the answer to the question was no.
+    /// Something failed, the answer to the question was no, or `doctor` found something wrong.
     Failed = 1,
     /// The command line makes no sense.
     Usage = 2,
@@ -31,7 +31,7 @@ pub(crate) enum Exit {
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0  done, or already so
-  1  something failed, or you answered no
+  1  something failed, you answered no, or doctor found something worse than a note
   2  the command line is wrong, or --yes is missing
   3  refused: something that was asked for must not be done, or the configuration is wrong
   4  no privilege

@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 
 use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
+use datastore_core::doctor::Diagnosis;
 use datastore_core::log::{LogDetail, LogRow};
 use datastore_core::plan::{Plan, PlanId};
 use datastore_core::status::{Status, VolumeRow};
@@ -129,6 +130,11 @@ pub(crate) fn alarms(alarms: &[Alarm], as_json: bool) -> Result<()> {
 /// Which ways a test of the alarm took.
 pub(crate) fn deliveries(told: &[Delivery], as_json: bool) -> Result<()> {
     if as_json { json::deliveries(told) } else { print(&human::deliveries(told)) }
+}
+
+/// The answer of `doctor`.
+pub(crate) fn diagnosis(diagnosis: &Diagnosis, as_json: bool) -> Result<()> {
+    if as_json { json::print(diagnosis) } else { print(&human::diagnosis(diagnosis, Look::of_stdout())) }
 }
 
 /// The answer of `log`.

@@ -16,6 +16,7 @@
 pub mod alarm;
 pub mod config;
 pub mod diag;
+pub mod doctor;
 pub mod edit;
 pub mod error;
 pub mod expand;

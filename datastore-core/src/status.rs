@@ -164,7 +164,7 @@ pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
 }
 
 /// The row of a mapping, which an operation may have left half-way.
-fn row_of(view: &View<'_>, i: usize, standing: &Standing) -> Row {
+pub(crate) fn row_of(view: &View<'_>, i: usize, standing: &Standing) -> Row {
     let mapping = &view.wanted.mappings[i];
     let mut row = Row::of(mapping, standing);
     if let Some(unfinished) = interrupted(view.observed, mapping) {
@@ -183,7 +183,7 @@ fn row_of(view: &View<'_>, i: usize, standing: &Standing) -> Row {
 }
 
 /// The rows of our lines in fstab that no configuration names any more: the bind is there all the same.
-fn forgotten(view: &View<'_>) -> Vec<Row> {
+pub(crate) fn forgotten(view: &View<'_>) -> Vec<Row> {
     let View { wanted, observed, landscape } = view;
     let mut rows = Vec::new();
     for line in observed.fstab.entries().filter(|r| r.ours) {

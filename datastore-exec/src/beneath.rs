@@ -13,7 +13,10 @@ use crate::root::Root;
 use crate::sys::stat::{self, Kind};
 use crate::sys::{Entry, fd};
 
-/// Private copies of the directories above mount points, each made once. Nothing sees them but this process, and they
+/// So many copies are kept; each takes a descriptor, and a process has 1024 as a rule.
+const KEPT: usize = 128;
+
+/// Private copies of the directories above mount points, each made once as a rule. Nothing sees them but this process, and they
 /// vanish with it.
 pub(crate) struct Beneath<'r> {
     root: &'r Root,
@@ -30,6 +33,9 @@ impl<'r> Beneath<'r> {
     pub(crate) fn look(&mut self, mount_point: &AbsPath) -> Place {
         let Some(parent) = mount_point.parent() else { return Place::Hidden };
         let root = self.root;
+        if self.copies.len() >= KEPT && !self.copies.contains_key(&parent) {
+            self.copies.clear();
+        }
         let copy = self.copies.entry(parent.clone()).or_insert_with(|| {
             let dir = root.open_dir(&parent).ok()?;
             let flags =

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use datastore_core::alarm::Alarm;
 use datastore_core::config::Input;
+use datastore_core::doctor::{self, Diagnosis};
 use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
 use datastore_core::journal::OperationId;
@@ -24,13 +25,14 @@ use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
 use crate::alarm::{self, Delivery};
 use crate::event::Listener;
+use crate::journal_file::Scan;
 use crate::load::{self, GLOBALS};
 use crate::observe::{self, Basis, Care};
 use crate::operation::{self, Terms};
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{config_edit, guard, journal_file, log, recovery, saved, site};
+use crate::{config_edit, examine, guard, journal_file, log, recovery, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -111,7 +113,15 @@ impl Engine {
     /// The configuration, and what else must be known before it is clear what to look at; the kernel writes its mount table while
     /// we read the rest. `edit` sees the files before they are resolved.
     fn read<T>(&self, edit: impl FnOnce(&mut Vec<Input>) -> Result<T>) -> Result<(Wanted, Basis, T)> {
-        let journals = journal_file::scan(&self.root)?;
+        self.read_after(journal_file::scan(&self.root)?, edit)
+    }
+
+    /// The same when the journals have been looked at.
+    fn read_after<T>(
+        &self,
+        journals: Scan,
+        edit: impl FnOnce(&mut Vec<Input>) -> Result<T>,
+    ) -> Result<(Wanted, Basis, T)> {
         std::thread::scope(|scope| {
             let mounts = scope.spawn(|| observe::mounts(&self.root));
             let fstab = observe::fstab(&self.root)?;
@@ -121,6 +131,31 @@ impl Engine {
             let mounts = mounts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             Ok((wanted, Basis { journals, fstab, mounts }, edited))
         })
+    }
+
+    /// Holds everything against everything: configuration, fstab, the kernel, volumes, stores. Nothing is changed. No app named means
+    /// all findings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for an app that nobody declares; [`ErrorKind::Invalid`] if there is no `/etc/datastore.conf` at all. What
+    /// cannot be read otherwise is a finding.
+    pub fn doctor(&self, apps: &[AppName]) -> Result<Diagnosis> {
+        if let Err(error) = observe::fstab(&self.root) {
+            return Ok(Diagnosis::cut_short(&error, observe::FSTAB));
+        }
+        // A journal that cannot be understood is told below, and must not keep the rest from being looked at.
+        let journals = match journal_file::scan(&self.root) {
+            Err(error) if error.kind() == ErrorKind::Invalid => Scan::default(),
+            other => other?,
+        };
+        let (wanted, basis, ()) = self.read_after(journals, |inputs| demand_globals(inputs))?;
+        known(&wanted, &basis.fstab, &Apps::named(apps.to_vec()))?;
+        let mut probe = Probe::of(nesting(&wanted, &basis), |_| true);
+        probe.homes.extend(wanted.volumes.iter().filter_map(|v| wanted.base(v)));
+        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care { beneath: true })?;
+        let view = View::new(&wanted, &observed);
+        let seen = examine::look(&self.root, self.ids()?, &doctor::Probe::of(&view));
+        Ok(doctor::examine(&view, &seen, apps))
     }
 
     /// Lets an app start, or refuses: every mapping of it must be bound to the store with the right identity.

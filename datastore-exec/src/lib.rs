@@ -7,6 +7,7 @@ mod config_edit;
 pub mod durable;
 pub mod engine;
 pub mod event;
+mod examine;
 mod guard;
 pub mod holders;
 pub mod journal_file;

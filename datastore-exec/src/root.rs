@@ -19,8 +19,9 @@ use crate::sys::error::{Call, FdName, SysError};
 use crate::sys::fd::{self, Entry};
 use crate::sys::stat::{self, Facts, Kind};
 
-/// How many open directories are kept. Mappings share few parents, and `RLIMIT_NOFILE` is often 1024.
-const KEPT: usize = 512;
+/// How many open directories are kept. Mappings share few parents, `RLIMIT_NOFILE` is often 1024, and two threads that look at
+/// thousands of mappings keep as many each, beside what they look under.
+const KEPT: usize = 256;
 
 /// Why a path leads to nothing that can be used. The path in it is the component at which it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,6 +44,7 @@ fn what_is_read() {
         ("httpd stop", "Stop(SomeApps { apps: [\"httpd\"] })"),
         ("start httpd home --accept-store", "Start(Start { apps: [\"httpd\", \"home\"], accept_store: true })"),
         ("status", "Status(Names { apps: [] })"),
+        ("httpd doctor", "Doctor(Names { apps: [\"httpd\"] })"),
         ("guard --json status", "Guard(OneApp { app: \"status\" })"),
         ("check", "Check(MaybeApp { app: None })"),
         ("httpd config check", "Config(Check(MaybeApp { app: Some(\"httpd\") }))"),

@@ -1,4 +1,4 @@
-//! The verbs that only look: `status`, `guard`, `plan`.
+//! The verbs that only look: `status`, `doctor`, `guard`, `plan`.
 
 use datastore_core::value::AppName;
 use datastore_core::{ErrorKind, Result};
@@ -23,6 +23,13 @@ pub(crate) fn status(session: &Session, apps: &[AppName]) -> Result<Code> {
     // The program ends here: to free ten thousand rows one by one would only take time.
     std::mem::forget(status);
     Ok(code)
+}
+
+/// Says what is wrong and what mends it.
+pub(crate) fn doctor(session: &Session, apps: &[AppName]) -> Result<Exit> {
+    let diagnosis = session.engine()?.doctor(apps)?;
+    view::diagnosis(&diagnosis, session.global.json)?;
+    Ok(if diagnosis.is_bad() { Exit::Failed } else { Exit::Done })
 }
 
 /// Says nothing if the app may start.

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod config;
+mod doctor;
 mod log;
 mod plan;
 mod report;
@@ -13,6 +14,7 @@ mod text;
 
 pub(super) use alarm::{alarms, deliveries};
 pub(super) use config::{diagnostics, effective};
+pub(super) use doctor::diagnosis;
 pub(super) use log::{log, log_detail, log_line};
 pub(super) use plan::plan;
 pub(super) use report::{recovered, report};

@@ -52,13 +52,18 @@ pub(crate) fn list(root: &Root) -> Result<Vec<Listed>, Error> {
         let Some(opened) = if_there(root.open_file(&AbsPath::literal(dir), flags, 0))? else { continue };
         all.extend(names(&opened)?.iter().filter_map(|n| operation_of(n)).map(|operation| Listed { operation, dir }));
     }
-    // A crash may leave an ended one under both names; then either will do.
-    all.sort_by(|a, b| (&a.operation, a.dir).cmp(&(&b.operation, b.dir)));
+    // Where one lies under both names, that of those that have not ended is what every verb goes by.
+    all.sort_by(|a, b| (&a.operation, a.has_ended()).cmp(&(&b.operation, b.has_ended())));
     all.dedup_by(|a, b| a.operation == b.operation);
     Ok(all)
 }
 
 impl Listed {
+    /// Its path below the root.
+    pub(crate) fn path(&self) -> AbsPath {
+        path_of(self.dir, &self.operation)
+    }
+
     /// Whether it lies among those that have ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.dir == DONE

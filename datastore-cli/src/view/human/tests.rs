@@ -1,5 +1,6 @@
 //! What people see, for every state and every reason.
 
+use datastore_core::doctor::{Check, Diagnosis, Finding, Severity};
 use datastore_core::goal::{Apps, Goal};
 use datastore_core::log::{Ending, Failure, LogDetail, LogRow, LogStep, StepState};
 use datastore_core::mapping::BindOptions;
@@ -292,6 +293,41 @@ fn the_log_shows_every_ending_and_every_state_of_a_step() {
     let lines: String = every_ending().iter().map(|row| log_line(row, PIPE)).collect();
     insta::assert_snapshot!(format!("{text}\n{lines}\n{}", log_detail(&every_step(), PIPE)));
     assert_eq!(log(&[], PIPE), "no operations\n");
+}
+
+/// A finding of every check, in every severity.
+pub(in crate::view) fn every_finding() -> Diagnosis {
+    let finding = |severity: Severity| {
+        move |&check: &Check| Finding {
+            check,
+            severity,
+            app: if severity == Severity::Note { String::new() } else { "web".into() },
+            mount_point: if severity == Severity::Error { "/srv/web".into() } else { String::new() },
+            path: "/srv/web".into(),
+            detail: format!("the sentence that tells of {check}"),
+            cause: if severity == Severity::Note { String::new() } else { "why it is so".into() },
+            hint: if severity == Severity::Note { String::new() } else { "datastore mend web".into() },
+        }
+    };
+    let (errors, rest) = Check::ALL.split_at(3);
+    let (warnings, notes) = rest.split_at(1);
+    let all = errors.iter().map(finding(Severity::Error));
+    let all =
+        all.chain(warnings.iter().map(finding(Severity::Warning))).chain(notes.iter().map(finding(Severity::Note)));
+    Diagnosis { findings: all.collect(), complete: false }
+}
+
+#[test]
+fn the_doctor_shows_every_check_by_severity() {
+    let text = diagnosis(&every_finding(), PIPE);
+    for check in Check::ALL {
+        assert!(text.contains(&format!("\n  {check}")), "{check} is not shown");
+    }
+    insta::assert_snapshot!(text);
+    let narrow = diagnosis(&every_finding(), Look { width: Some(30), colour: false });
+    assert!(narrow.lines().filter(|l| l.starts_with("    ")).all(|l| text::width(l) <= 30), "{narrow}");
+    let nothing = Diagnosis { findings: vec![], complete: true };
+    assert_eq!(diagnosis(&nothing, PIPE), "nothing was found\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::view::effective::Effective;
-use crate::view::human::tests::{every_ending, every_step, everything, plan_of, report_of, volume};
+use crate::view::human::tests::{every_ending, every_finding, every_step, everything, plan_of, report_of, volume};
 
 /// The names of an object's fields, in their order.
 fn names(document: &impl Serialize) -> Vec<String> {
@@ -36,6 +36,17 @@ fn status_and_rows() {
         "volume path state reason detail hint source fstype id bytes bytes_free inodes inodes_free read_only mappings";
     assert_eq!(fields(&status["volumes"][0]), sorted(all));
     assert_eq!(fields(&status["operations"][0]), sorted("operation goal state since done steps hint"));
+}
+
+#[test]
+fn findings_of_the_doctor() {
+    let diagnosis = serde_json::to_value(every_finding()).unwrap();
+    assert_eq!(fields(&diagnosis), ["complete", "findings"]);
+    assert_eq!(fields(&diagnosis["findings"][0]), sorted("check severity app mount_point path detail cause hint"));
+    assert_eq!(
+        (&diagnosis["findings"][0]["check"], &diagnosis["findings"][0]["severity"]),
+        (&json!("refused"), &json!("error"))
+    );
 }
 
 #[test]
