@@ -124,6 +124,13 @@ pub(crate) enum Verb {
     /// Move the data that an app has at its mount points into the store (not in this version)
     #[command(after_help = "Examples:\n  datastore import home        says what to do by hand meanwhile")]
     Import(OneApp),
+    /// Look under the live binds of an app: what lies there that nobody can see
+    #[command(after_help = "Examples:\n  \
+        datastore peek home                        what is hidden, without touching the bind\n  \
+        datastore home peek --list                 with what is in directories\n  \
+        datastore peek home /home/alice/mail       only this\n  \
+        datastore peek home --copy-to /root/hidden     copies it to /root/hidden/home")]
+    Peek(Peek),
     /// Show which operations have run, and what came of each
     #[command(after_help = "Examples:\n  \
         datastore log                           all that are kept, the newest last\n  \
@@ -284,6 +291,23 @@ pub(crate) struct Start {
     /// Take store directories as they are, also with another identity or none
     #[arg(long)]
     pub(crate) accept_store: bool,
+}
+
+/// `peek`
+#[derive(Debug, Args)]
+pub(crate) struct Peek {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: AppName,
+    /// Only what lies at this path, at or below one of its mount points
+    #[arg(value_name = "PATH", value_parser = abs_path)]
+    pub(crate) path: Option<AbsPath>,
+    /// List what is in directories too
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Copy it to this directory, each mount point to its own path below; it is made if missing, and must be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) copy_to: Option<PathBuf>,
 }
 
 /// `log`

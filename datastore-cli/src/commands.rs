@@ -8,6 +8,7 @@ mod config_import;
 mod init;
 mod log;
 mod look;
+mod peek;
 mod volume;
 
 use datastore_core::value::AppName;
@@ -67,6 +68,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Config(ConfigVerb::Check(args)) => config::check(session, args.app.as_ref())?.into(),
         Verb::Config(ConfigVerb::Show { app, origin }) => config::show(session, app.as_ref(), origin)?.into(),
         Verb::Config(ConfigVerb::Import { files }) => config_import::import(session, &files)?.into(),
+        Verb::Peek(args) => peek::peek(session, args)?.into(),
         Verb::Log(args) => log::log(session, args)?.into(),
         Verb::Import(args) => return apps::import(session, &args.app).map(Into::into),
     })

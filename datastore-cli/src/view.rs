@@ -15,6 +15,7 @@ use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
 use datastore_core::doctor::Diagnosis;
 use datastore_core::log::{LogDetail, LogRow};
+use datastore_core::peek::Peek;
 use datastore_core::plan::{Plan, PlanId};
 use datastore_core::status::{Status, VolumeRow};
 use datastore_core::wanted::Wanted;
@@ -135,6 +136,11 @@ pub(crate) fn deliveries(told: &[Delivery], as_json: bool) -> Result<()> {
 /// The answer of `doctor`.
 pub(crate) fn diagnosis(diagnosis: &Diagnosis, as_json: bool) -> Result<()> {
     if as_json { json::print(diagnosis) } else { print(&human::diagnosis(diagnosis, Look::of_stdout())) }
+}
+
+/// The answer of `peek`.
+pub(crate) fn peek(peek: &Peek, as_json: bool) -> Result<()> {
+    if as_json { json::print(peek) } else { print(&human::peek(peek, Look::of_stdout())) }
 }
 
 /// The answer of `log`.

@@ -32,6 +32,7 @@ pub mod nesting;
 pub mod observed;
 mod overlap;
 pub mod path;
+pub mod peek;
 pub mod plan;
 pub mod raw;
 pub mod recover;

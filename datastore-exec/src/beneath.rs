@@ -7,11 +7,10 @@ use datastore_core::AbsPath;
 use datastore_core::observed::{DirFacts, Identity, Place};
 use datastore_core::value::Attrs;
 use rustix::fs::OFlags;
-use rustix::mount::OpenTreeFlags;
 
 use crate::root::Root;
 use crate::sys::stat::{self, Kind};
-use crate::sys::{Entry, fd};
+use crate::sys::{Entry, fd, mount};
 
 /// So many copies are kept; each takes a descriptor, and a process has 1024 as a rule.
 const KEPT: usize = 128;
@@ -38,9 +37,7 @@ impl<'r> Beneath<'r> {
         }
         let copy = self.copies.entry(parent.clone()).or_insert_with(|| {
             let dir = root.open_dir(&parent).ok()?;
-            let flags =
-                OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-            rustix::mount::open_tree(&dir, "", flags).ok()
+            mount::private_view(&dir).ok()
         });
         let Some(copy) = copy else { return Place::Hidden };
         let entry = Entry::new(copy, mount_point.file_name());

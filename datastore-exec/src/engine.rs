@@ -14,6 +14,7 @@ use datastore_core::journal::OperationId;
 use datastore_core::log::{LogDetail, LogRow, Query};
 use datastore_core::nesting::Nesting;
 use datastore_core::observed::{Observed, Probe};
+use datastore_core::peek::Peek;
 use datastore_core::plan::{self, PlanId};
 use datastore_core::resolve::{Incumbents, resolve};
 use datastore_core::standing::View;
@@ -29,10 +30,11 @@ use crate::journal_file::Scan;
 use crate::load::{self, GLOBALS};
 use crate::observe::{self, Basis, Care};
 use crate::operation::{self, Terms};
+use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{config_edit, examine, guard, journal_file, log, recovery, saved, site};
+use crate::{config_edit, examine, guard, journal_file, log, peek, recovery, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -156,6 +158,22 @@ impl Engine {
         let view = View::new(&wanted, &observed);
         let seen = examine::look(&self.root, self.ids()?, &doctor::Probe::of(&view));
         Ok(doctor::examine(&view, &seen, apps))
+    }
+
+    /// What lies hidden under the live binds of an app, or under one path of them; a copy of it goes to `to`, if one is wanted. The binds and
+    /// whoever uses them are not touched, and no other process sees anything of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for an app that nobody declares or a path that is not its own; [`ErrorKind::Privilege`] for whoever is not
+    /// root; [`ErrorKind::Refused`] if nothing may be copied to `to`.
+    pub fn peek(&self, app: &AppName, wish: &Wish) -> Result<Peek> {
+        let (wanted, basis, ()) = self.read_after(Scan::default(), |inputs| demand_globals(inputs))?;
+        known(&wanted, &basis.fstab, &Apps::named(vec![app.clone()]))?;
+        let targets = datastore_core::peek::targets(&wanted, &basis.fstab, &basis.mounts, app, wish.path.as_ref())?;
+        if let Some(to) = &wish.copy_to {
+            datastore_core::peek::may_receive(&wanted, to)?;
+        }
+        peek::peek(self, app, &targets, wish)
     }
 
     /// Lets an app start, or refuses: every mapping of it must be bound to the store with the right identity.

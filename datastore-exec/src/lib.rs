@@ -16,6 +16,7 @@ pub mod lock;
 mod log;
 mod observe;
 mod operation;
+pub mod peek;
 mod place;
 mod recovery;
 pub mod report;

@@ -59,6 +59,10 @@ fn what_is_read() {
         ),
         ("import home", "Import(OneApp { app: \"home\" })"),
         (
+            "home peek /home/a --copy-to /x",
+            "Peek(Peek { app: \"home\", path: Some(AbsPath(/home/a)), list: false, copy_to: Some(\"/x\") })",
+        ),
+        (
             "httpd log --last 3 --failed",
             "Log(Log { apps: [\"httpd\"], since: None, last: Some(3), failed: true, operation: None, follow: false })",
         ),
@@ -123,6 +127,9 @@ fn what_is_refused() {
         "httpd recover",
         "httpd volume list",
         "config import",
+        "peek",
+        "peek home a/b",
+        "peek home /a /b",
         "log --since yesterday",
         "log --operation x",
         "log a --operation 20261123T174301250Z-1a2b3c4d",

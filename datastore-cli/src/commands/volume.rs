@@ -1,5 +1,7 @@
 //! `volume add`, `volume list`, `volume remove`.
 
+use std::path::Path;
+
 use datastore_core::goal::{Goal, VolumeRequest, VolumeSource};
 use datastore_core::value::{HostName, VolumeName};
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
@@ -30,12 +32,7 @@ pub(crate) fn remove(session: &Session, name: VolumeName) -> Result<Exit> {
 
 /// The volume that the options ask for.
 pub(crate) fn request(engine: &Engine, name: VolumeName, source: Source) -> Result<VolumeRequest> {
-    let path = |typed: &std::path::Path| -> Result<AbsPath> {
-        let cwd = std::env::current_dir()
-            .map_err(|error| Error::new(ErrorKind::System, "the current directory is not known").caused_by(error))?;
-        let root = std::os::unix::ffi::OsStrExt::from_bytes(engine.root().path().as_bytes());
-        place::below_root(std::path::Path::new::<std::ffi::OsStr>(root), &cwd, typed)
-    };
+    let path = |typed: &Path| below_root(engine, typed);
     let of = match (&source.device, &source.directory) {
         (Some(device), _) => VolumeSource::Device(path(device)?),
         (None, Some(directory)) => VolumeSource::Directory(path(directory)?),
@@ -50,6 +47,14 @@ pub(crate) fn request(engine: &Engine, name: VolumeName, source: Source) -> Resu
         options: None,
         host: own_name().ok(),
     })
+}
+
+/// The path below the root that a typed one means.
+pub(super) fn below_root(engine: &Engine, typed: &Path) -> Result<AbsPath> {
+    let cwd = std::env::current_dir()
+        .map_err(|error| Error::new(ErrorKind::System, "the current directory is not known").caused_by(error))?;
+    let root = std::os::unix::ffi::OsStrExt::from_bytes(engine.root().path().as_bytes());
+    place::below_root(Path::new::<std::ffi::OsStr>(root), &cwd, typed)
 }
 
 /// The short name of this machine (uname(2)), if it is one that can present data.

@@ -4,6 +4,7 @@ use datastore_core::doctor::{Check, Diagnosis, Finding, Severity};
 use datastore_core::goal::{Apps, Goal};
 use datastore_core::log::{Ending, Failure, LogDetail, LogRow, LogStep, StepState};
 use datastore_core::mapping::BindOptions;
+use datastore_core::peek::{Copied, Entry, EntryKind, LeftOut, Peek, Peeked};
 use datastore_core::plan::{Plan, Remark, Subject};
 use datastore_core::state::{Reason, State};
 use datastore_core::status::{OperationRow, Row, Status, VolumeRow};
@@ -328,6 +329,53 @@ fn the_doctor_shows_every_check_by_severity() {
     assert!(narrow.lines().filter(|l| l.starts_with("    ")).all(|l| text::width(l) <= 30), "{narrow}");
     let nothing = Diagnosis { findings: vec![], complete: true };
     assert_eq!(diagnosis(&nothing, PIPE), "nothing was found\n");
+}
+
+/// An entry of each kind, and a mount point with nothing.
+pub(in crate::view) fn every_entry() -> Peek {
+    let entry = |&kind: &EntryKind| Entry {
+        path: format!("dir/{kind}"),
+        kind,
+        size: 2048,
+        mode: "0644".into(),
+        uid: 0,
+        gid: 1234,
+        user: "root".into(),
+        group: String::new(),
+        modified: 1_795_459_883,
+        target: if kind == EntryKind::Link { "../x".into() } else { String::new() },
+    };
+    let hidden = Peeked {
+        mount_point: "/srv/web".into(),
+        hidden: true,
+        detail: String::new(),
+        entries: EntryKind::ALL.iter().map(entry).collect(),
+        cut: true,
+    };
+    let nothing = Peeked {
+        mount_point: "/srv/cgi".into(),
+        hidden: false,
+        detail: "nothing is hidden there".into(),
+        entries: vec![],
+        cut: false,
+    };
+    let copied = Copied {
+        to: "/root/hidden".into(),
+        files: 1,
+        directories: 2,
+        links: 1,
+        bytes: 2048,
+        left_out: vec![LeftOut { path: "/srv/web/dir/other".into(), why: "a FIFO is not copied".into() }],
+        more_left_out: 3,
+    };
+    Peek { app: "web".into(), mappings: vec![hidden, nothing], copied: Some(copied) }
+}
+
+#[test]
+fn peek_shows_every_kind_and_what_was_left_out() {
+    let with = every_entry();
+    let without = Peek { copied: None, ..every_entry() };
+    insta::assert_snapshot!(format!("{}\n{}", peek(&with, PIPE), peek(&without, PIPE)));
 }
 
 #[test]

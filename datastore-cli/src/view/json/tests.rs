@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::view::effective::Effective;
-use crate::view::human::tests::{every_ending, every_finding, every_step, everything, plan_of, report_of, volume};
+use crate::view::human::tests::{
+    every_ending, every_entry, every_finding, every_step, everything, plan_of, report_of, volume,
+};
 
 /// The names of an object's fields, in their order.
 fn names(document: &impl Serialize) -> Vec<String> {
@@ -47,6 +49,17 @@ fn findings_of_the_doctor() {
         (&diagnosis["findings"][0]["check"], &diagnosis["findings"][0]["severity"]),
         (&json!("refused"), &json!("error"))
     );
+}
+
+#[test]
+fn what_peek_finds() {
+    let peek = serde_json::to_value(every_entry()).unwrap();
+    assert_eq!(fields(&peek), sorted("app mappings copied"));
+    assert_eq!(fields(&peek["mappings"][0]), sorted("mount_point hidden detail entries cut"));
+    let entry = "path kind size mode uid gid user group modified target";
+    assert_eq!(fields(&peek["mappings"][0]["entries"][0]), sorted(entry));
+    assert_eq!(fields(&peek["copied"]), sorted("to files directories links bytes left_out more_left_out"));
+    assert_eq!(fields(&peek["copied"]["left_out"][0]), sorted("path why"));
 }
 
 #[test]
