@@ -185,6 +185,13 @@ impl Diagnosis {
     }
 }
 
+/// A path as a shell takes it, for commands in hints.
+fn word(path: &AbsPath) -> String {
+    let text = path.to_string();
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Holds everything against everything. The facts must be those of all mappings, looked at with what lies under live binds; no app named
 /// means all findings.
 #[must_use]
@@ -236,6 +243,12 @@ impl<'a> Concerns<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_in_commands_are_single_words() {
+        assert_eq!(word(&AbsPath::literal("/var/lib/my-sql_1")), "/var/lib/my-sql_1");
+        assert_eq!(word(&AbsPath::literal("/srv/a b; rm/it's")), r"'/srv/a b; rm/it'\''s'");
+    }
 
     #[test]
     fn the_words_are_fixed() {

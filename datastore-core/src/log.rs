@@ -159,7 +159,7 @@ impl Query {
         self.since.as_ref().is_none_or(|since| operation >= since)
     }
 
-    /// Whether a row is meant. An operation of more apps than a row names is passed by, if it only names a further one: see [`apps_of`].
+    /// Whether a row is meant; `apps` are all of its apps, of which the row names only so many.
     #[must_use]
     pub fn has(&self, row: &LogRow, apps: &[String]) -> bool {
         let named = self.apps.is_empty() || self.apps.iter().any(|a| apps.iter().any(|b| a.as_str() == b));

@@ -2,12 +2,15 @@
 
 mod services;
 
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use datastore_core::AbsPath;
 use datastore_core::doctor::{BadJournal, Leftover, LiveFacts, LiveProbe, Probe, Seen, StoreSeen, Twin};
 use datastore_core::journal::OperationId;
 use datastore_core::manifest::DIRECTORY;
 use datastore_core::observed::{FileFacts, Identity, Place};
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, OFlags};
 
 use crate::journal_file::list::{Found, list};
 use crate::observe;
@@ -125,7 +128,18 @@ fn leftover(dir: &AbsPath, name: &[u8]) -> Option<Leftover> {
     Some(Leftover { path: dir.join(name).ok()?, operation: OperationId::parse(tag).ok()? })
 }
 
-/// Which journals cannot be understood.
+/// Whether a temporary file is still there. A journal that has no name yet is its operation's only trace, so a young one belongs to a run
+/// that is about to begin.
+fn is_abandoned(root: &Root, path: &AbsPath) -> bool {
+    const YOUNG: Duration = Duration::from_secs(60);
+    let Ok(place) = root.place(path) else { return false };
+    let entry = place.entry();
+    let Ok(s) = rustix::fs::statat(entry.dir(), entry.name(), AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let changed = UNIX_EPOCH + Duration::from_secs(s.st_mtime.try_into().unwrap_or(0));
+    !path.as_bytes().ends_with(b".new") || SystemTime::now().duration_since(changed).is_ok_and(|age| age > YOUNG)
+}
+
+/// Which journals cannot be understood, and which temporary files are left of operations that are over.
 fn journals(root: &Root, seen: &mut Seen) {
     let all = match list(root) {
         Ok(all) => all,
@@ -144,7 +158,10 @@ fn journals(root: &Root, seen: &mut Seen) {
             return;
         }
     };
-    for listed in all {
+    // Looked at after the temporary files: what has begun meanwhile is at work on its own, and what has ended has taken them away.
+    let unended: HashSet<&OperationId> = all.iter().filter(|l| !l.has_ended()).map(|l| &l.operation).collect();
+    seen.leftovers.retain(|left| !unended.contains(&left.operation) && is_abandoned(root, &left.path));
+    for listed in &all {
         let error = match listed.open(root) {
             Ok(Found::Damaged(error)) | Err(error) => error,
             Ok(_) => continue,

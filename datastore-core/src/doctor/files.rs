@@ -1,7 +1,7 @@
 //! Our own files: which cannot be understood, and which should not be there any more.
 
 use super::stores::damaged;
-use super::{Check, Finding, Seen, Severity};
+use super::{Check, Finding, Seen, Severity, word};
 use crate::diag::Diagnostic;
 use crate::manifest::DIRECTORY;
 use crate::observed::{FileFacts, MappingFacts, Place};
@@ -40,14 +40,12 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
         out.push(configuration(view, diagnostic));
     }
     for left in &seen.leftovers {
-        if view.observed.running.iter().chain(&view.observed.unfinished).any(|u| u.operation == left.operation) {
-            // Whoever is at work removes it, and so does `recover`.
-            continue;
-        }
         let detail = format!("{} is a temporary file of operation {}, which is over", left.path, left.operation);
         let finding = Finding::new(Check::Leftover, Severity::Warning, detail).path(&left.path);
         out.push(
-            finding.cause("that operation was killed; nobody will use the file").hint(format!("rm {}", left.path)),
+            finding
+                .cause("that operation was killed; nobody will use the file")
+                .hint(format!("rm {}", word(&left.path))),
         );
     }
     let unseen = unseen(view, seen);

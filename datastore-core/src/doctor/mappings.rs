@@ -1,11 +1,12 @@
 //! Each mapping: what status says of it, what lies under its bind, and how it is mounted.
 
-use super::{Check, Finding, Severity};
+use super::{Check, Finding, Severity, word};
 use crate::mapping::Mapping;
 use crate::observed::{MappingFacts, Place};
 use crate::standing::{Ask, Drift, Standing, View};
 use crate::state::{Reason, State};
 use crate::status::{self, Row};
+use crate::value::AppName;
 
 pub(super) fn check(view: &View<'_>, out: &mut Vec<Finding>) {
     let which: Vec<usize> = (0..view.wanted.mappings.len()).collect();
@@ -93,7 +94,7 @@ fn refused(view: &View<'_>, row: &Row, out: &mut Vec<Finding>) {
     let Some(reason) = row.reason else { return };
     // Told once, by the place in the file: see `files`.
     let of_config = matches!(reason, Reason::ConfigInvalid | Reason::ConfigUnsafe);
-    let app = view.wanted.apps.iter().find(|a| a.name.as_str() == row.app);
+    let app = AppName::parse(&row.app).ok().and_then(|name| view.wanted.app(&name));
     if of_config && app.is_some_and(|a| super::files::has_errors(view, a)) {
         return;
     }
@@ -121,7 +122,7 @@ fn beneath(view: &View<'_>, m: &Mapping, facts: &MappingFacts, standing: &Standi
         out.push(about(
             Finding::new(Check::Stacked, Severity::Warning, detail)
                 .cause(cause)
-                .hint(format!("umount {}", m.mount_point)),
+                .hint(format!("umount {}", word(&m.mount_point))),
         ));
     }
     let Place::Dir(dir) = &facts.beneath else { return };
@@ -142,7 +143,7 @@ fn beneath(view: &View<'_>, m: &Mapping, facts: &MappingFacts, standing: &Standi
         let hint = if is_bound {
             format!("datastore restart {}", m.app)
         } else {
-            format!("chmod 0000 {0} && chattr +i {0}", m.mount_point)
+            format!("chmod 0000 {0} && chattr +i {0}", word(&m.mount_point))
         };
         let detail = format!("the bare mount point is not sealed (mode {})", dir.attrs.mode);
         out.push(about(Finding::new(Check::Unsealed, Severity::Warning, detail).cause(cause).hint(hint)));

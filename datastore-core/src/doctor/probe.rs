@@ -54,7 +54,7 @@ pub struct Seen {
     pub bare: HashMap<AbsPath, Place>,
     /// Identity files on [`Probe::others`]; only those that have one.
     pub twins: Vec<Twin>,
-    /// Temporary files of operations.
+    /// Temporary files of operations that are over.
     pub leftovers: Vec<Leftover>,
     /// The answers to [`Probe::users`].
     pub users: HashMap<OwnerName, Lookup>,
@@ -169,8 +169,11 @@ impl Probe {
         for (home, manifest) in manifests(view) {
             for (key, entry) in manifest.iter() {
                 let is_known = home.join(key).is_ok_and(|store| declared.contains(&store));
-                if !is_known && wanted.at(&entry.mount_point).is_empty() {
-                    probe.bare.insert(entry.mount_point.clone());
+                if !is_known {
+                    if wanted.at(&entry.mount_point).is_empty() {
+                        probe.bare.insert(entry.mount_point.clone());
+                    }
+                    continue;
                 }
                 if !observed.users.contains_key(&entry.owner) {
                     probe.users.insert(entry.owner.clone());

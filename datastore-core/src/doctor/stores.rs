@@ -1,7 +1,7 @@
 //! Store directories that nobody uses, and owners whose numbers have changed.
 
 use super::probe::{declared, manifests};
-use super::{Check, Finding, Seen, Severity};
+use super::{Check, Finding, Seen, Severity, word};
 use crate::manifest::Entry;
 use crate::observed::{FileFacts, Identity, Lookup};
 use crate::path::AbsPath;
@@ -15,10 +15,13 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
         for host in live.hosts.iter().filter(|h| Some(*h) != base.as_ref()) {
             let detail = format!("{host} holds the data of another host");
             let cause = "the volume was another machine's, or this one had another name; nothing uses it here";
-            let hint = format!("keep it, or look what is in it: ls -la {host}");
+            let hint = format!("keep it, or look what is in it: ls -la {}", word(host));
             out.push(Finding::new(Check::OtherHost, Severity::Note, detail).path(host).cause(cause).hint(hint));
         }
-        for store in &live.stores {
+        // Without its manifest nobody can tell a forgotten store from a known one.
+        let unknown = base.as_ref().and_then(|base| view.observed.manifests.get(base));
+        let unknown = matches!(unknown, Some(FileFacts::Damaged(_) | FileFacts::Hidden));
+        for store in live.stores.iter().filter(|_| !unknown) {
             let id = match &store.id {
                 Identity::Is(id) => id.to_string(),
                 _ => "one that cannot be understood".into(),
@@ -26,7 +29,7 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
             let detail =
                 format!("{} carries an identity ({id}), and no manifest and no configuration knows it", store.path);
             let cause = "it was renamed or restored by hand, or its entry was lost; no app sees what is in it";
-            let hint = format!("name it as `target` in a configlet, or move it away: ls -la {}", store.path);
+            let hint = format!("name it as `target` in a configlet, or move it away: ls -la {}", word(&store.path));
             out.push(
                 Finding::new(Check::OrphanStore, Severity::Warning, detail).path(&store.path).cause(cause).hint(hint),
             );
@@ -45,11 +48,12 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
     for (home, manifest) in manifests(view) {
         for (key, entry) in manifest.iter() {
             let Ok(store) = home.join(key) else { continue };
-            if !declared.contains(&store) {
+            if declared.contains(&store) {
+                renumbered(view, seen, &store, entry, out);
+            } else {
                 undeclared(&store, entry, out);
                 stray_seal(seen, entry, out);
             }
-            renumbered(view, seen, &store, entry, out);
         }
     }
 }
@@ -84,11 +88,11 @@ fn stray_seal(seen: &Seen, entry: &Entry, out: &mut Vec<Finding>) {
             .at(&entry.mount_point)
             .path(&entry.mount_point)
             .cause(cause)
-            .hint(format!("chattr -i {0} && chmod {1} {0}", entry.mount_point, entry.mode)),
+            .hint(format!("chattr -i {0} && chmod {1} {0}", word(&entry.mount_point), entry.mode)),
     );
 }
 
-/// An owner whose name has another number than when the manifest was written.
+/// An owner whose name has another number than when the manifest was written. (Of a store that nobody declares it does not matter yet.)
 fn renumbered(view: &View<'_>, seen: &Seen, store: &AbsPath, entry: &Entry, out: &mut Vec<Finding>) {
     let number = |first: Option<&Lookup>, second: Option<&Lookup>| match first.or(second) {
         Some(Lookup::Found(id)) => Some(*id),
@@ -101,14 +105,14 @@ fn renumbered(view: &View<'_>, seen: &Seen, store: &AbsPath, entry: &Entry, out:
         let detail = format!("{what} `{name}` had the number {was} when {store} was made, and has {is} now");
         let cause = "the machine was installed anew, or the account was made again; what is in the store belongs to another number";
         let finding = Finding::new(Check::OwnerRenumbered, Severity::Error, detail);
-        let hint = format!("chown -hR --from={sign}{was} {sign}{is} {store} && datastore apply {}", entry.app);
+        let hint = format!("chown -hR --from={sign}{was} {sign}{is} {} && datastore apply {}", word(store), entry.app);
         out.push(finding.app(&entry.app).at(&entry.mount_point).path(store).cause(cause).hint(hint));
     };
     say("user", &entry.owner, entry.uid, uid, "");
     say("group", &entry.group, entry.gid, gid, ":");
 }
 
-/// Whether a manifest is one that cannot be understood.
+/// The manifests that cannot be understood.
 pub(super) fn damaged<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a AbsPath, &'a str)> {
     view.observed.manifests.iter().filter_map(|(home, facts)| match facts {
         FileFacts::Damaged(why) => Some((home, why.as_str())),

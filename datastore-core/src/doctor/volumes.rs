@@ -1,6 +1,6 @@
 //! Volumes: whether each is there and itself, how full it is, and whether a copy of it is mounted.
 
-use super::{Check, Finding, Seen, Severity};
+use super::{Check, Finding, Seen, Severity, word};
 use crate::observed::{FileFacts, Place, Space};
 use crate::standing::View;
 use crate::state::Reason;
@@ -43,7 +43,7 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
             let finding =
                 Finding::new(Check::ReadOnly, Severity::Error, format!("volume `{}` cannot be written", volume.name));
             let cause = "it is mounted read-only, or an error of the disk made it so (dmesg)";
-            out.push(about(volume, finding).cause(cause).hint(format!("mount -o remount,rw {}", volume.path)));
+            out.push(about(volume, finding).cause(cause).hint(format!("mount -o remount,rw {}", word(&volume.path))));
         }
         if let Some(space) = facts.space {
             fullness(volume, space, out);
@@ -79,7 +79,7 @@ fn fullness(volume: &Volume, space: Space, out: &mut Vec<Finding>) {
         let cause = "when it is full, every app on it fails to write";
         out.push(about(volume, finding).cause(cause).hint(format!(
             "free some room, or make it larger: df{option} {0}; du -xd4 {0} | sort -n | tail",
-            volume.path
+            word(&volume.path)
         )));
     }
 }
@@ -99,7 +99,7 @@ fn twins(view: &View<'_>, seen: &Seen, i: usize, volume: &Volume, out: &mut Vec<
         let detail = format!("{path} carries the identity of volume `{}`", volume.name);
         let cause = "one of the two is a copy; after a reboot the wrong one may be mounted in its place";
         let finding = Finding::new(Check::TwinVolume, Severity::Error, detail).path(path);
-        out.push(finding.cause(cause).hint(format!("umount {path}")));
+        out.push(finding.cause(cause).hint(format!("umount {}", word(path))));
     }
 }
 
