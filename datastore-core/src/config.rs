@@ -328,6 +328,7 @@ fn merge(under: &mut RawApp, over: RawApp) {
     lay(&mut under.services, over.services);
     lay(&mut under.premount, over.premount);
     lay(&mut under.postmount, over.postmount);
+    lay(&mut under.hook_timeout, over.hook_timeout);
     let known: HashMap<Vec<u8>, usize> =
         under.mappings.iter().enumerate().map(|(i, m)| (fold(&m.mount_point.value), i)).collect();
     for mapping in over.mappings {

@@ -4,12 +4,16 @@
 //! JSON record. A line is written by one write(2), so a power cut leaves a *torn tail*: a last line that is cut or whose
 //! checksum is wrong. That is expected and passed over. A bad line with a good one after it is damage, and refused.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::goal::Goal;
+use crate::hook::HookRun;
+use crate::path::AbsPath;
 use crate::plan::{PlanId, Subject};
-use crate::step::Step;
-use crate::value::{HostName, ValueError};
+use crate::step::{Action, Step};
+use crate::value::{HostName, Id, ValueError};
 
 /// The version that is written; a higher one is refused.
 pub const VERSION: u32 = 1;
@@ -178,6 +182,44 @@ impl Told {
         let done = |r: &Record| if let Record::Done { first, last } = r { last + 1 - first } else { 0 };
         self.records.iter().map(done).sum()
     }
+    /// The identities of the store directories that it was to make, or that it told a hook are new because an earlier operation
+    /// had made them.
+    #[must_use]
+    pub fn makes(&self) -> Vec<Id> {
+        let runs = self.begin.steps.iter().filter_map(hook_of);
+        let new: BTreeSet<u32> = runs.flat_map(|run| &run.binds).filter(|b| b.new_store).map(|b| b.mapping).collect();
+        let made = |step: &Step| match &step.action {
+            Action::MakeDir { id, .. } => *id,
+            Action::Bind { id, .. } if step.mapping.is_some_and(|m| new.contains(&m)) => *id,
+            _ => None,
+        };
+        self.begin.steps.iter().filter_map(made).collect()
+    }
+    /// The mount points whose hooks are not all known to have run to their end, in order.
+    #[must_use]
+    pub fn owes(&self) -> BTreeSet<AbsPath> {
+        self.hooked(|done| !done)
+    }
+    /// The mount points whose hooks are all known to have run to their end, in order.
+    #[must_use]
+    pub fn paid(&self) -> BTreeSet<AbsPath> {
+        let owes = self.owes();
+        self.hooked(|_| true).into_iter().filter(|path| !owes.contains(path)).collect()
+    }
+    /// The mount points that have a hook of which this holds.
+    fn hooked(&self, holds: impl Fn(bool) -> bool) -> BTreeSet<AbsPath> {
+        let is_done = |i: usize| {
+            let covers = |r: &Record| matches!(r, Record::Done { first, last } if (*first..=*last).contains(&i));
+            self.records.iter().any(covers)
+        };
+        let steps = self.begin.steps.iter().enumerate();
+        let runs = steps.filter_map(|(i, step)| hook_of(step).filter(|_| holds(is_done(i))));
+        runs.flat_map(|run| &run.binds).map(|bind| bind.mount_point.clone()).collect()
+    }
+}
+
+fn hook_of(step: &Step) -> Option<&HookRun> {
+    if let Action::RunHook(run) = &step.action { Some(run) } else { None }
 }
 
 /// An operation without an end.
@@ -195,6 +237,10 @@ pub struct Unfinished {
     pub steps: usize,
     /// How many of them are known to be done.
     pub done: usize,
+    /// The identities of store directories that it was to make. One that is found was made by it, so it is new still.
+    pub makes: Vec<Id>,
+    /// Mount points whose hooks are not known to have run to their end, neither by it nor by an operation that came after it.
+    pub owes: BTreeSet<AbsPath>,
 }
 
 /// Why a journal cannot be used.

@@ -22,6 +22,7 @@ pub mod error;
 pub mod expand;
 pub mod fstab;
 pub mod goal;
+pub mod hook;
 pub mod journal;
 pub mod landscape;
 pub mod log;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::diag::{Span, nearest};
+use crate::hook::Hooks;
 use crate::path::AbsPath;
 use crate::state::Refusal;
 use crate::value::{AppName, Mode, OwnerName, VolumeName};
@@ -31,7 +32,7 @@ pub struct Mapping {
     pub group: OwnerName,
     /// How it is bound.
     pub options: BindOptions,
-    /// Programs around the first bind of this mapping alone.
+    /// Programs around the bind of this mapping alone.
     pub hooks: Hooks,
     /// Whether its app is asked for.
     pub enabled: bool,
@@ -39,15 +40,6 @@ pub struct Mapping {
     pub problem: Option<Arc<Refusal>>,
     /// Where each value was written.
     pub origins: Origins,
-}
-
-/// Programs that run before and after a bind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hooks {
-    /// Before.
-    pub premount: Option<AbsPath>,
-    /// After.
-    pub postmount: Option<AbsPath>,
 }
 
 /// Where the values of a mapping were written; `None` is a built-in default.

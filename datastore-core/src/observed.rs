@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::fstab::Fstab;
+use crate::hook::Hooks;
 use crate::journal::Unfinished;
 use crate::manifest::{Manifest, VolumeFile};
 use crate::mountinfo::MountTable;
@@ -26,6 +27,8 @@ pub struct Probe {
     pub users: BTreeSet<OwnerName>,
     /// Groups to look up.
     pub groups: BTreeSet<OwnerName>,
+    /// Hooks to look at.
+    pub hooks: BTreeSet<AbsPath>,
 }
 
 /// What must be known for one mapping.
@@ -57,6 +60,12 @@ impl Probe {
             }
             if !probe.groups.contains(&mapping.group) {
                 probe.groups.insert(mapping.group.clone());
+            }
+            let of_app = wanted.app(&mapping.app).filter(|app| app.has_hooks).map(|app| &app.hooks);
+            for (_, hook) in of_app.into_iter().chain([&mapping.hooks]).flat_map(Hooks::iter) {
+                if !probe.hooks.contains(&hook.program) {
+                    probe.hooks.insert(hook.program.clone());
+                }
             }
             probe.mappings.push(Some(MappingProbe {
                 mount_point: mapping.mount_point.clone(),
@@ -93,6 +102,8 @@ pub struct Observed {
     pub users: HashMap<OwnerName, Lookup>,
     /// Groups by name.
     pub groups: HashMap<OwnerName, Lookup>,
+    /// Hooks, by their paths; empty where nothing was asked.
+    pub hooks: HashMap<AbsPath, HookFacts>,
     /// Operations that began and did not end, and that nobody is at work on.
     pub unfinished: Vec<Unfinished>,
     /// Operations that somebody is at work on.
@@ -110,6 +121,21 @@ pub enum Lookup {
     Unknown,
     /// The look-up itself failed.
     Failed(String),
+}
+
+/// What stands at the path of a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookFacts {
+    /// A program that nobody but root could have changed.
+    Fit,
+    /// Nothing. The first component that is missing.
+    Absent(AbsPath),
+    /// Something that cannot be run; what.
+    Unfit(String),
+    /// Somebody other than root could have changed it; how.
+    Unsafe(String),
+    /// The caller may not look.
+    Hidden,
 }
 
 /// What stands at a path.

@@ -2,6 +2,7 @@
 //!
 //! A plan is data. Making one changes nothing; a dry run is a plan that nobody applies.
 
+mod hooks;
 pub mod lines;
 mod mappings;
 pub mod volume;

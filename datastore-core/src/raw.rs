@@ -18,10 +18,12 @@ pub struct RawApp {
     pub enabled: Option<Located<bool>>,
     /// `services`: the units or init scripts that use the data.
     pub services: Option<Located<Vec<RawText>>>,
-    /// `premount`: a program to run before the first bind.
+    /// `premount`: a program to run before the first bind; with `-` before the path it may be missing.
     pub premount: Option<RawText>,
-    /// `postmount`: a program to run after the last bind.
+    /// `postmount`: likewise, after the last bind.
     pub postmount: Option<RawText>,
+    /// `hook_timeout`: how many seconds a hook may take.
+    pub hook_timeout: Option<Located<i64>>,
     /// The mappings, in the order in which the file names them. No mount point twice.
     pub mappings: Vec<RawMapping>,
 }
@@ -95,6 +97,8 @@ pub struct RawGlobals {
     pub default_volume: Option<RawText>,
     /// `[alarm]`: where alarms go.
     pub alarm: RawAlarm,
+    /// `hook_timeout`: how many seconds the hooks of apps may take that say nothing else.
+    pub hook_timeout: Option<Located<i64>>,
     /// `[volume.NAME]`.
     pub volumes: Vec<RawVolume>,
     /// `[app.NAME]`: the default mappings.

@@ -79,6 +79,8 @@ mod tests {
             mappings: vec![],
             steps: 1,
             done: 0,
+            makes: vec![],
+            owes: std::collections::BTreeSet::new(),
         };
         let all = [
             unfinished("2026-11-23T10:00:01.000Z", Goal::Stop(apps.clone())),

@@ -9,7 +9,8 @@ use crate::alarm::Sinks;
 use crate::config::{Config, Input, Layered, MAX_MAPPINGS};
 use crate::diag::{Code, Diagnostic, Located, Sources, Span};
 use crate::expand::{ExpandError, Names, expand};
-use crate::mapping::{BindOptions, Hooks, Mapping, Origins};
+use crate::hook::{Hook, Hooks, MOST_SECONDS, USUAL_SECONDS};
+use crate::mapping::{BindOptions, Mapping, Origins};
 use crate::overlap;
 use crate::path::AbsPath;
 use crate::raw::{RawAlarm, RawMapping, RawTarget, RawText, RawVolume};
@@ -34,6 +35,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         store: AbsPath::literal("/store"),
         default_volume: VolumeName::parse("data0").expect("a valid name"),
         alarm: Sinks::default(),
+        hook_seconds: USUAL_SECONDS,
         globals_problem: None,
     };
     resolver.globals(&config);
@@ -63,6 +65,7 @@ struct Resolver<'a> {
     store: AbsPath,
     default_volume: VolumeName,
     alarm: Sinks,
+    hook_seconds: u32,
     globals_problem: Option<Arc<Refusal>>,
 }
 
@@ -120,6 +123,29 @@ impl Resolver<'_> {
         }
     }
 
+    /// A program, whose path may have a `-` before it.
+    fn hook(&mut self, raw: Option<&RawText>) -> Option<Hook> {
+        let raw = raw?;
+        match Hook::parse(&raw.value) {
+            Ok(hook) => Some(hook),
+            Err(why) => {
+                self.report(raw.span, Code::ForbiddenPath, why.to_string());
+                None
+            }
+        }
+    }
+
+    /// How long hooks may take.
+    fn seconds(&mut self, raw: Option<&Located<i64>>) -> Option<u32> {
+        let raw = raw?;
+        let fits = u32::try_from(raw.value).ok().filter(|n| (1..=MOST_SECONDS).contains(n));
+        if fits.is_none() {
+            let message = format!("{} is no time limit: from 1 to {MOST_SECONDS} seconds", raw.value);
+            self.report(raw.span, Code::BadValue, message);
+        }
+        fits
+    }
+
     fn globals(&mut self, config: &Config) {
         let before = self.errors();
         let globals = &config.globals;
@@ -127,6 +153,7 @@ impl Resolver<'_> {
         if let Some(name) = self.check(globals.default_volume.as_ref(), VolumeName::parse) {
             self.default_volume = name;
         }
+        self.hook_seconds = self.seconds(globals.hook_timeout.as_ref()).unwrap_or(self.hook_seconds);
         if let Some(raw) = &globals.store
             && let Some(path) = self.path(raw)
         {
@@ -258,6 +285,7 @@ impl Resolver<'_> {
             hooks: Hooks::default(),
             has_hooks: [&raw.premount, &raw.postmount].into_iter().any(Option::is_some)
                 || raw.mappings.iter().any(|m| m.premount.is_some() || m.postmount.is_some()),
+            hook_seconds: self.hook_seconds,
             problem: None,
             unresolved: Vec::new(),
             files: layered.files.clone(),
@@ -274,8 +302,8 @@ impl Resolver<'_> {
                 app.services.push(service.value.clone());
             }
         }
-        app.hooks.premount = raw.premount.as_ref().and_then(|t| self.path(t));
-        app.hooks.postmount = raw.postmount.as_ref().and_then(|t| self.path(t));
+        app.hooks = Hooks { premount: self.hook(raw.premount.as_ref()), postmount: self.hook(raw.postmount.as_ref()) };
+        app.hook_seconds = self.seconds(raw.hook_timeout.as_ref()).unwrap_or(app.hook_seconds);
         if raw.mappings.len() > room {
             let span = raw.mappings[room].mount_point.span;
             self.report(span, Code::TooLarge, format!("more than {MAX_MAPPINGS} mappings in all"));
@@ -319,10 +347,7 @@ impl Resolver<'_> {
         let owner = self.check(raw.owner.as_ref(), OwnerName::parse).unwrap_or_else(root);
         let group = self.check(raw.group.as_ref(), OwnerName::parse).unwrap_or_else(root);
         let options = self.options(raw.options.as_ref());
-        let hooks = Hooks {
-            premount: raw.premount.as_ref().and_then(|t| self.path(t)),
-            postmount: raw.postmount.as_ref().and_then(|t| self.path(t)),
-        };
+        let hooks = Hooks { premount: self.hook(raw.premount.as_ref()), postmount: self.hook(raw.postmount.as_ref()) };
         let (store, home, volume) = self.place(app, raw)?;
         if self.found.len() > before {
             return None;

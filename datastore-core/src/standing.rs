@@ -1,6 +1,7 @@
 //! What one mapping is, from what is wanted and what is observed. Status and every planner ask here, so that they cannot
 //! disagree.
 
+mod hook;
 mod store;
 mod volume;
 
@@ -306,6 +307,7 @@ impl<'a> View<'a> {
                 ));
             }
             _ => {
+                self.judge_hooks(m)?;
                 out.state = State::Pending;
                 out.say("not bound".into(), format!("datastore apply {}", m.app));
             }

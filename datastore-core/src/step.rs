@@ -6,18 +6,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fstab;
+use crate::hook::{HookBind, HookRun};
 use crate::manifest;
 use crate::mapping::BindOptions;
 use crate::path::AbsPath;
-use crate::value::{Attrs, Id};
+use crate::value::{AppName, Attrs, Id};
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The mapping that it serves, by its number in the plan. If a step of a mapping fails, the mapping's steps that
     /// were done are taken back and its other steps are left out; the other mappings go on. If a step that holds the
-    /// changes of several mappings fails (fstab, a manifest), it fails for each of them. A step that serves none is
-    /// everybody's: if it fails, the operation stops and everything is taken back.
+    /// changes of several mappings fails (fstab, a manifest), or a hook of a whole app, it fails for each of them. A step
+    /// that serves none is everybody's: if it fails, the operation stops and everything is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<u32>,
     /// What to do.
@@ -135,6 +136,8 @@ pub enum Action {
         /// The directory.
         path: AbsPath,
     },
+    /// Runs a hook. There is no way back: whoever wrote it must make sure that running it again does no harm.
+    RunHook(Box<HookRun>),
     /// Replaces a file of ours as a whole.
     WriteFile {
         /// The file.
@@ -239,18 +242,29 @@ impl Action {
             Self::Mount { source, path, fstype, options } => Self::Unmount { source, path, fstype, options },
             Self::Unmount { source, path, fstype, options } => Self::Mount { source, path, fstype, options },
             Self::ReloadSystemd => Self::ReloadSystemd,
-            Self::Flush { .. } | Self::MakeFilesystem { .. } => return None,
+            Self::Flush { .. } | Self::MakeFilesystem { .. } | Self::RunHook(_) => return None,
         })
     }
 
-    /// The mappings whose changes the action holds, by number; [`Step::mapping`] is beside it.
+    /// The mappings whose changes the action holds, or that a hook runs for, by number; [`Step::mapping`] is beside it.
     pub fn serves(&self) -> impl Iterator<Item = u32> + '_ {
-        let (fstab, manifest): (&[FstabEdit], &[ManifestEdit]) = match self {
-            Self::Fstab { edits } => (edits, &[]),
-            Self::Manifest { edits, .. } => (&[], edits),
-            _ => (&[], &[]),
+        let (fstab, manifest, hook): (&[FstabEdit], &[ManifestEdit], &[HookBind]) = match self {
+            Self::Fstab { edits } => (edits, &[], &[]),
+            Self::Manifest { edits, .. } => (&[], edits, &[]),
+            Self::RunHook(run) => (&[], &[], &run.binds),
+            _ => (&[], &[], &[]),
         };
-        fstab.iter().filter_map(|e| e.mapping).chain(manifest.iter().filter_map(|e| e.mapping))
+        let edits = fstab.iter().filter_map(|e| e.mapping).chain(manifest.iter().filter_map(|e| e.mapping));
+        edits.chain(hook.iter().map(|b| b.mapping))
+    }
+
+    /// The app that the action names by itself.
+    #[must_use]
+    pub fn app(&self) -> Option<&AppName> {
+        match self {
+            Self::RunHook(run) => Some(&run.app),
+            _ => None,
+        }
     }
 
     /// The word for it, as in JSON.
@@ -270,6 +284,7 @@ impl Action {
             Self::ReloadSystemd => "reload-systemd",
             Self::Manifest { .. } => "manifest",
             Self::Flush { .. } => "flush",
+            Self::RunHook(_) => "run-hook",
             Self::WriteFile { .. } => "write-file",
             Self::MakeFilesystem { .. } => "make-filesystem",
             Self::Mount { .. } => "mount",
@@ -292,6 +307,7 @@ impl Action {
         "reload-systemd",
         "manifest",
         "flush",
+        "run-hook",
         "write-file",
         "make-filesystem",
         "mount",
@@ -325,6 +341,7 @@ impl std::fmt::Display for Action {
                 if edits.len() == 1 { "1 entry".into() } else { format!("{} entries", edits.len()) }
             ),
             Self::Flush { path } => write!(f, "bring {path} to the disk"),
+            Self::RunHook(run) => write!(f, "run {run} (at most {} s)", run.seconds),
             Self::WriteFile { path, to: Some(_), .. } => write!(f, "write {path}"),
             Self::WriteFile { path, to: None, .. } => write!(f, "remove {path}"),
             Self::MakeFilesystem { device, fstype, label, .. } => {

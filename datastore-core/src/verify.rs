@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind};
 use crate::fstab::Stand;
+use crate::hook::{HookRun, MOST_SECONDS, Scope, When};
 use crate::nesting::Nesting;
 use crate::observed::{Observed, Place};
 use crate::path::AbsPath;
 use crate::plan::Plan;
-use crate::step::Action;
+use crate::step::{Action, Step};
 use crate::wanted::Wanted;
 
 /// A plan that keeps the rules. There is no other way to make one than [`check`].
@@ -53,9 +54,14 @@ pub fn check(plan: Plan, wanted: &Wanted, observed: &Observed) -> Result<Checked
         return Err(Error::new(ErrorKind::Refused, format!("{error}; nothing has been changed")).hint(hint));
     }
     let mut checker = Checker::new(wanted, observed);
+    checker.coming = plan.steps.iter().filter_map(|s| bind_of(&s.action)).collect();
     for (i, step) in plan.steps.iter().enumerate() {
         let outside = step.mapping.into_iter().chain(step.action.serves()).any(|m| m as usize >= plan.mappings.len());
-        let rule = if outside { Err("names a mapping that is not in the plan") } else { checker.step(&step.action) };
+        let rule = if outside {
+            Err("names a mapping that is not in the plan")
+        } else {
+            hook_of_mapping(&plan, step).and_then(|()| checker.step(&step.action))
+        };
         if let Err(rule) = rule {
             let violation = Violation { step: i + 1, action: step.action.to_string(), rule };
             return Err(Error::new(
@@ -71,9 +77,40 @@ pub fn check(plan: Plan, wanted: &Wanted, observed: &Observed) -> Result<Checked
 
 type Rule = Result<(), &'static str>;
 
+/// What a step binds where.
+fn bind_of(action: &Action) -> Option<(AbsPath, AbsPath)> {
+    match action {
+        Action::Bind { store, mount_point, .. } => Some((mount_point.clone(), store.clone())),
+        _ => None,
+    }
+}
+
+/// A hook is told of the mappings that its step serves, and of no others.
+fn hook_of_mapping(plan: &Plan, step: &Step) -> Rule {
+    let Action::RunHook(run) = &step.action else { return Ok(()) };
+    let own = match run.scope {
+        Scope::App => step.mapping.is_none(),
+        Scope::Mapping => run.binds.len() == 1 && step.mapping == Some(run.binds[0].mapping),
+    };
+    rule(own, "runs a hook for another mapping than its own")?;
+    let agrees = run.binds.iter().all(|bind| {
+        let subject = &plan.mappings[bind.mapping as usize];
+        (&subject.app, &subject.mount_point, &subject.store, &subject.volume)
+            == (&run.app, &bind.mount_point, &bind.store, &Some(bind.volume.clone()))
+    });
+    rule(agrees, "tells a hook of a mapping that is not in the plan")
+}
+
 /// What the steps so far have made of the machine, as far as the rules ask.
 struct Checker<'a> {
+    wanted: &'a Wanted,
     observed: &'a Observed,
+    /// The binds of the plan, by mount point.
+    coming: HashMap<AbsPath, AbsPath>,
+    /// Hooks that were run: when, and for which mount points.
+    ran: HashSet<(When, Scope, AbsPath)>,
+    /// Whether fstab was written.
+    fstab_written: bool,
     /// Directories that hold data: a store must lie in one of them.
     homes: Vec<AbsPath>,
     volumes: HashSet<&'a AbsPath>,
@@ -114,7 +151,11 @@ impl<'a> Checker<'a> {
             }
         }
         Self {
+            wanted,
             observed,
+            coming: HashMap::new(),
+            ran: HashSet::new(),
+            fstab_written: false,
             homes: wanted.mappings.iter().map(|m| m.home.clone()).collect::<HashSet<_>>().into_iter().collect(),
             volumes: wanted.volumes.iter().map(|v| &v.path).collect(),
             known,
@@ -192,7 +233,9 @@ impl<'a> Checker<'a> {
             Action::SetOptions { mount_point, .. } => {
                 rule(self.is_mounted(mount_point), "changes the options of something that is not mounted")?;
             }
+            Action::RunHook(run) => self.hook(run)?,
             Action::Fstab { edits } => {
+                self.fstab_written = true;
                 let mut seen = HashSet::new();
                 for FstabRef { mount_point, to, takes_foreign } in edits.iter().map(|e| FstabRef::of(&e.edit)) {
                     rule(seen.insert(mount_point.clone()), "changes the line of one mount point twice")?;
@@ -233,6 +276,43 @@ impl<'a> Checker<'a> {
                 rule(matches!(fstype.as_str(), "ext4" | "xfs" | "btrfs"), "makes a file system of an unknown kind")?;
             }
             Action::Flush { .. } | Action::ReloadSystemd => {}
+        }
+        Ok(())
+    }
+}
+
+impl Checker<'_> {
+    /// A hook that the configuration names, around binds of this plan, on the right side of them, and once.
+    fn hook(&mut self, run: &HookRun) -> Rule {
+        rule((1..=MOST_SECONDS).contains(&run.seconds), "runs a hook without a time limit that is allowed")?;
+        rule(!run.binds.is_empty(), "runs a hook for nothing")?;
+        let app = self.wanted.app(&run.app).ok_or("runs a hook of an app that nobody declares")?;
+        for bind in &run.binds {
+            let at = self.wanted.at(&bind.mount_point).iter().map(|&i| &self.wanted.mappings[i]);
+            let mapping =
+                at.into_iter().find(|m| m.app == run.app).ok_or("runs a hook for a mapping of another app")?;
+            let named = match run.scope {
+                Scope::App => app.hooks.at(run.when),
+                Scope::Mapping => mapping.hooks.at(run.when),
+            };
+            let is_named = named.is_some_and(|hook| hook.program == run.program);
+            rule(is_named, "runs a program that the configuration does not name as this hook")?;
+            rule(
+                self.coming.get(&bind.mount_point) == Some(&bind.store),
+                "runs a hook around a bind that is not made",
+            )?;
+            match run.when {
+                When::Premount => {
+                    rule(!self.is_mounted(&bind.mount_point), "runs a premount hook after the bind")?;
+                    rule(!self.fstab_written, "runs a premount hook after fstab names the store")?;
+                }
+                When::Postmount => {
+                    let is_bound = self.bound.get(&bind.mount_point) == Some(&bind.store);
+                    rule(is_bound, "runs a postmount hook before the bind")?;
+                }
+            }
+            let once = self.ran.insert((run.when, run.scope, bind.mount_point.clone()));
+            rule(once, "runs a hook for one bind a second time")?;
         }
         Ok(())
     }

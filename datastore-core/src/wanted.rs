@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::alarm::Sinks;
 use crate::diag::{Diagnostic, Sources, Span};
-use crate::mapping::{Hooks, Mapping};
+use crate::hook::Hooks;
+use crate::mapping::Mapping;
 use crate::path::AbsPath;
 use crate::state::Refusal;
 use crate::value::{AppName, HostName, Id, VolumeName};
@@ -51,6 +52,8 @@ pub struct App {
     pub hooks: Hooks,
     /// Whether it or one of its mappings names a hook.
     pub has_hooks: bool,
+    /// How long each of its hooks may take, in seconds.
+    pub hook_seconds: u32,
     /// Why none of its mappings may be touched.
     pub problem: Option<Arc<Refusal>>,
     /// Mount points that it names and that are no paths, for their rows.

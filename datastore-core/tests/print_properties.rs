@@ -46,11 +46,12 @@ fn mapping() -> impl Strategy<Value = RawMapping> {
 }
 
 fn app() -> impl Strategy<Value = RawApp> {
-    let head = (of(text()), of(any::<bool>()), of(vec(text(), 0..4)), of(text()), of(text()));
-    (head, vec(mapping(), 0..5)).prop_map(|((title, enabled, services, premount, postmount), mut mappings)| {
+    let head = (of(text()), of(any::<bool>()), of(vec(text(), 0..4)), of(text()), of(text()), of(any::<i64>()));
+    (head, vec(mapping(), 0..5)).prop_map(|((title, enabled, services, premount, postmount, seconds), mut mappings)| {
         let mut seen = std::collections::HashSet::new();
         mappings.retain(|m| seen.insert(m.mount_point.value.clone()));
-        RawApp { title, enabled: enabled.map(put), services: services.map(put), premount, postmount, mappings }
+        let (enabled, services, hook_timeout) = (enabled.map(put), services.map(put), seconds.map(put));
+        RawApp { title, enabled, services, premount, postmount, hook_timeout, mappings }
     })
 }
 
@@ -65,6 +66,7 @@ fn bare(mut app: RawApp) -> RawApp {
     let text = |t: &mut Option<RawText>| t.iter_mut().for_each(|t| t.span = NOWHERE);
     [&mut app.title, &mut app.premount, &mut app.postmount].into_iter().for_each(text);
     app.enabled.iter_mut().for_each(|e| e.span = NOWHERE);
+    app.hook_timeout.iter_mut().for_each(|s| s.span = NOWHERE);
     texts(&mut app.services);
     for m in &mut app.mappings {
         m.mount_point.span = NOWHERE;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use datastore_core::plan::Plan;
-use datastore_core::step::Action;
+use datastore_core::step::{Action, Step};
 
 use crate::event::{Event, Listener};
 use crate::journal_file::Journal;
@@ -64,7 +64,7 @@ impl Run<'_> {
         let steps = &self.plan.steps;
         let mut first = 0;
         while first < steps.len() {
-            let last = (first + BATCH).min(steps.len()) - 1;
+            let last = batch_end(steps, first) - 1;
             if let Err(error) = self.journal.intent(first, last) {
                 self.abort(error.into(), listener);
                 return;
@@ -116,6 +116,8 @@ impl Run<'_> {
             self.abort(failure, listener);
             return false;
         }
+        // What was bound before is not bound again without its hooks: the app must not start.
+        let stays_off = matches!(step.action, Action::RunHook(_));
         let Failure { reason, error } = failure;
         let (kind, message) = (error.kind(), error.chain());
         let hint = error.get_hint().map(str::to_owned);
@@ -125,13 +127,13 @@ impl Run<'_> {
             if let Some(hint) = &hint {
                 copy = copy.hint(hint.clone());
             }
-            self.out(mapping, Failure { reason, error: copy }, listener);
+            self.out(mapping, Failure { reason, error: copy }, stays_off, listener);
         }
         true
     }
 
-    /// Takes a mapping's own steps back, the last one first.
-    fn out(&mut self, mapping: u32, failure: Failure, listener: &mut dyn Listener) {
+    /// Takes a mapping's own steps back, the last one first. One that is to stay off is not bound again.
+    fn out(&mut self, mapping: u32, failure: Failure, stays_off: bool, listener: &mut dyn Listener) {
         let subject = &self.plan.mappings[mapping as usize];
         listener.event(&Event::Failed {
             app: subject.app.as_str(),
@@ -141,7 +143,9 @@ impl Run<'_> {
         self.out.insert(mapping);
         self.carried.failed.insert(mapping, failure);
         for i in (0..self.plan.steps.len()).rev() {
-            if self.done[i] && self.plan.steps[i].mapping == Some(mapping) {
+            let step = &self.plan.steps[i];
+            let stays = stays_off && matches!(step.action, Action::Unbind { .. });
+            if self.done[i] && step.mapping == Some(mapping) && !stays {
                 self.undo(i);
             }
         }
@@ -206,6 +210,17 @@ impl Run<'_> {
         let failed_at = self.failed_at.get(&mapping).copied().unwrap_or(usize::MAX);
         failed_at < step
     }
+}
+
+/// Where the steps end that one intent covers. A hook has an intent of its own, so that after a crash the journal tells whether it
+/// was begun, and whether it had ended.
+fn batch_end(steps: &[Step], first: usize) -> usize {
+    let is_hook = |step: &Step| matches!(step.action, Action::RunHook(_));
+    let most = (first + BATCH).min(steps.len());
+    if is_hook(&steps[first]) {
+        return first + 1;
+    }
+    steps[first..most].iter().position(is_hook).map_or(most, |hook| first + hook)
 }
 
 /// Measures how long binds take, looking at the clock only where they begin and end.

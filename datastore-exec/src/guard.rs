@@ -4,7 +4,7 @@
 //! matter, and cuts only the lines that matter out of the manifest. So its answer does not take longer when ten thousand
 //! other binds are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use datastore_core::fstab::Fstab;
 use datastore_core::manifest::{DIRECTORY, Manifest};
@@ -21,6 +21,7 @@ use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
 use crate::alarm;
 use crate::engine::{Engine, demand_globals};
+use crate::journal_file;
 use crate::load;
 use crate::observe;
 use crate::place::{Want, look};
@@ -91,10 +92,24 @@ fn ask(engine: &Engine, app: &AppName) -> Result<()> {
             }
         }
     }
+    if declared.has_hooks
+        && let Some(mount_point) = cut_off(root, &wanted, app)?
+    {
+        let detail = format!("an operation stopped half-way before the hooks of {mount_point} had run to their end");
+        return Err(refusal(app, "", &detail, "datastore recover"));
+    }
     if mappings == 0 {
         return Err(refusal(app, "", "it declares no mapping", &format!("datastore config show {app}")));
     }
     Ok(())
+}
+
+/// A mount point of the app that is bound, but by an operation that was interrupted before its hooks had run. One that is still at
+/// work does not count: its hook may be what starts the app.
+fn cut_off(root: &Root, wanted: &Wanted, app: &AppName) -> Result<Option<AbsPath>> {
+    let unfinished = journal_file::scan(root)?.unfinished;
+    let owed = |m: &&Mapping| unfinished.iter().any(|u| u.owes.contains(&m.mount_point));
+    Ok(wanted.of_app(app).map(|(_, m)| m).find(owed).map(|m| m.mount_point.clone()))
 }
 
 /// Why the app must not start. That it must not is certain by now, so there is time for a full look, which knows more
@@ -144,6 +159,8 @@ fn glance(engine: &Engine, app: &AppName, wanted: &Wanted, probe: &Probe, mounts
         manifests,
         users: probe.users.iter().map(|n| find(n, ids.user(n.as_str()))).collect(),
         groups: probe.groups.iter().map(|n| find(n, ids.group(n.as_str()))).collect(),
+        // Hooks are looked at before a bind is made, and the guard makes none.
+        hooks: HashMap::new(),
         unfinished: Vec::new(),
         running: Vec::new(),
         mark: 0,

@@ -160,7 +160,7 @@ impl Journal {
         self.sync()?;
         if let Ok(dirs) = Dirs::make(&self.root) {
             let _ = dirs.retire(&self.operation);
-            dirs.prune();
+            dirs.prune(&self.root);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod event;
 mod examine;
 mod guard;
 pub mod holders;
+mod hook;
 pub mod journal_file;
 mod load;
 pub mod lock;

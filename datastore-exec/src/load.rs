@@ -156,7 +156,7 @@ impl Directory {
 }
 
 /// Who other than root could change it, as a sentence; `None` if nobody.
-fn changeable(facts: &Facts, what: &str) -> Option<String> {
+pub(crate) fn changeable(facts: &Facts, what: &str) -> Option<String> {
     let me = rustix::process::geteuid().as_raw();
     if facts.uid != 0 && facts.uid != me {
         return Some(format!("{what} belongs to user {}, not to root", facts.uid));

@@ -12,6 +12,7 @@ use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::{OFlags, StatVfsMountFlags};
 
 use crate::beneath::Beneath;
+use crate::hook;
 use crate::journal_file::Scan;
 use crate::place::{Want, look};
 use crate::root::{Miss, Root};
@@ -101,6 +102,7 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
         manifests,
         users: names(&probe.users, &|n| ids.user(n)),
         groups: names(&probe.groups, &|n| ids.group(n)),
+        hooks: probe.hooks.iter().map(|path| (path.clone(), hook::program::look(root, path))).collect(),
         unfinished: journals.unfinished,
         running: journals.running,
         mark: journals.mark,

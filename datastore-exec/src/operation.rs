@@ -1,5 +1,6 @@
 //! One operation: locks, journal, the steps, and what it came to.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant, SystemTime};
 
 use datastore_core::goal::{Apps, Goal};
@@ -194,7 +195,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     };
     let mut journal = Journal::begin_with(engine.root(), &begin, &plan.mappings, &plan.steps)?;
     listener.event(&Event::Begin { operation: operation.as_str(), plan });
-    let hands = Hands { root: engine.root(), ids: engine.ids()?, tag: operation.tag() };
+    let hands = Hands { root: engine.root(), ids: engine.ids()?, tag: operation.tag(), remarks: RefCell::default() };
     let mut shown = Shown { inner: listener, file: ProgressFile::new(engine.root()), operation: &operation, plan, at };
     shown.tell("running", 0, "", false);
     let carried = carry_out(&hands, plan, &mut journal, &mut shown);
@@ -220,7 +221,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         plan.steps.len(),
         failed
     );
-    let mut remarks = Vec::new();
+    let mut remarks = hands.remarks.into_inner();
     for volume in &prepared.volumes {
         if let Err(error) = run_files::log(engine.root(), volume, &line) {
             remarks.push(Remark {

@@ -8,6 +8,7 @@ use datastore_core::manifest::DIRECTORY;
 use datastore_core::plan::{self, volume::EBUSY};
 use datastore_core::recover;
 use datastore_core::resolve::resolve;
+use datastore_core::state::Reason;
 use datastore_core::{AbsPath, ErrorKind, Result};
 
 use crate::engine::{Engine, incumbents};
@@ -34,11 +35,21 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
     for recovery in recover::recover(&scan.unfinished) {
         let name = recovery.goal.as_ref().map(ToString::to_string).unwrap_or_default();
         listener.event(&Event::Recovering { operation: recovery.operation.as_str(), goal: &name });
-        let goal = scan.unfinished.iter().find(|u| u.operation == recovery.operation).and_then(|u| u.goal.as_ref());
+        let told = scan.unfinished.iter().find(|u| u.operation == recovery.operation);
+        let goal = told.and_then(|u| u.goal.as_ref());
+        let owes = told.is_some_and(|u| !u.owes.is_empty());
         clean(engine, &recovery.operation, goal)?;
         if let Some(goal) = &recovery.goal {
             match finish(engine, goal, listener) {
-                Ok(report) => reports.push(report),
+                Ok(report) => {
+                    // Somebody uses what was bound before its hooks had run, so it cannot be taken off: it stays interrupted.
+                    let waits =
+                        owes && report.failed.iter().chain(&report.notes).any(|r| r.reason == Some(Reason::Busy));
+                    reports.push(report);
+                    if waits {
+                        continue;
+                    }
+                }
                 // What it was about is gone by now (an app, a disk): then there is nothing left to finish.
                 Err(error) if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Refused) => {
                     let operation = recovery.operation.as_str();

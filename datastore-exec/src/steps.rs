@@ -4,11 +4,14 @@
 pub(crate) mod bind;
 pub(crate) mod dir;
 pub(crate) mod file;
+pub(crate) mod hook;
 pub(crate) mod system;
 pub(crate) mod volume;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
+use datastore_core::plan::Remark;
 use datastore_core::state::Reason;
 use datastore_core::step::Action;
 use datastore_core::{Error, ErrorKind};
@@ -25,6 +28,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) ids: &'a Ids,
     /// The operation's name, for temporary files and locks.
     pub(crate) tag: &'a str,
+    /// What is worth telling although it fails nothing.
+    pub(crate) remarks: RefCell<Vec<Remark>>,
 }
 
 /// Why a step failed, with the reason code for its mapping.
@@ -62,7 +67,8 @@ impl From<Miss> for Failure {
     }
 }
 
-/// Carries out one action. Changes of fstab and manifests that serve a mapping in `without` are left out.
+/// Carries out one action. What it holds for a mapping in `without` is left out: a change of fstab or of a manifest, a bind that a
+/// hook is told of.
 pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) -> Result<(), Failure> {
     let root = hands.root;
     match action {
@@ -86,6 +92,7 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::WriteFile { path, from, to, mode } => file::write(hands, path, from.as_deref(), to.as_deref(), *mode),
         Action::Flush { path } => system::flush(root, path),
         Action::ReloadSystemd => system::reload(),
+        Action::RunHook(run) => hook::act(hands, run, without),
         Action::MakeFilesystem { device, fstype, label, uuid, force } => {
             Ok(volume::make_filesystem(root, device, fstype, label, *uuid, *force)?)
         }

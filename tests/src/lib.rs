@@ -13,9 +13,11 @@
 pub mod binary;
 pub mod command;
 pub mod holder;
+pub mod hooks;
 pub mod image;
 pub mod mounts;
 pub mod picture;
+pub mod programs;
 pub mod rows;
 pub mod sandbox;
 pub mod scenes;

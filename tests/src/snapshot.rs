@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{IFlags, Mode, OFlags};
 
 use crate::Sandbox;
+use crate::programs::PROGRAMS;
 
 /// Files up to this many bytes are compared byte for byte, larger ones by their size.
 const WHOLE: u64 = 64 << 10;
@@ -104,7 +105,9 @@ fn walk(root: &Path, dir: &Path, out: &mut String) {
     entries.sort();
     for path in entries {
         let name = path.strip_prefix(root).expect("below the root");
-        if OURS.iter().any(|ours| name.starts_with(ours) || name.ends_with(ours)) {
+        if PROGRAMS.iter().any(|put| name.starts_with(put))
+            || OURS.iter().any(|ours| name.starts_with(ours) || name.ends_with(ours))
+        {
             continue;
         }
         let meta = path.symlink_metadata().unwrap_or_else(|e| panic!("stat {}: {e}", path.display()));

@@ -14,7 +14,7 @@ const BASE: &str = "/store/data0/live/server1";
 const STORE: &str = "/store/data0/live/server1/shop";
 
 /// What nothing in issue 2 can come to, with what brings it.
-const LATER_REASONS: &[(Reason, &str)] = &[(Reason::HookFailed, "issue 3: hooks")];
+const LATER_REASONS: &[(Reason, &str)] = &[];
 const LATER_STATES: &[(State, &str)] = &[(State::Moving, "issue 4: move")];
 
 /// One way to a refusal of `/var/shop`.
@@ -290,6 +290,27 @@ const CASES: &[Case] = &[
         args: APPLY,
         code: 3,
         says: "writable by others",
+    },
+    Case {
+        reason: Reason::ConfigUnsafe,
+        what: "a hook that its group may write",
+        make: |s| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let hook = s.script("/usr/share/hook", "");
+            fs::set_permissions(hook, fs::Permissions::from_mode(0o775)).unwrap();
+            configlet(s, "premount = \"/usr/share/hook\"\n")
+        },
+        args: APPLY,
+        code: 3,
+        says: "chmod go-w /usr/share/hook",
+    },
+    Case {
+        reason: Reason::HookFailed,
+        what: "a hook that is not there",
+        make: |s| configlet(s, "postmount = \"/usr/share/hook\"\n"),
+        args: APPLY,
+        code: 3,
+        says: "the postmount hook /usr/share/hook does not exist",
     },
     Case {
         reason: Reason::Busy,

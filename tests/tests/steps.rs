@@ -50,6 +50,14 @@ fn every_kind_of_step_is_met() {
     for verb in ["enable", "disable"] {
         sandbox.datastore(&[verb, "home", "--yes"]).ok();
     }
+    // A program runs around the bind.
+    sandbox.programs();
+    sandbox.script("/usr/share/hook", "exit 0");
+    sandbox.configlet(
+        "hooked",
+        "premount = \"/usr/share/hook\"\n[mapping.\"/var/hooked\"]\ntarget = \"%{base}/hooked\"\n",
+    );
+    sandbox.datastore(&["apply", "--yes"]).ok();
     // A disk comes and goes.
     sandbox.loop_image("data1.img", 16 << 20, None);
     let image = sandbox.path("data1.img").display().to_string();

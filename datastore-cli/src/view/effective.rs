@@ -1,10 +1,11 @@
 //! What the configuration comes to, with the place of each value. The field names are part of the interface (`config show --json`).
 
+use datastore_core::Result;
 use datastore_core::diag::Span;
+use datastore_core::hook::Hook;
 use datastore_core::mapping::Mapping;
 use datastore_core::value::AppName;
 use datastore_core::wanted::{App, Wanted};
-use datastore_core::{AbsPath, Result};
 use serde::Serialize;
 
 use super::{human, json};
@@ -50,6 +51,8 @@ pub(crate) struct EffectiveApp {
     pub(crate) services: Vec<String>,
     pub(crate) premount: String,
     pub(crate) postmount: String,
+    /// How long each of its hooks may take, in seconds.
+    pub(crate) hook_timeout: u32,
     /// The files that declare it, lowest layer first.
     pub(crate) files: Vec<String>,
     /// Why none of its mappings may be touched; empty if they may.
@@ -102,8 +105,8 @@ fn put<T>(wanted: &Wanted, value: T, span: Option<Span>) -> Value<T> {
     Value { value, origin: span.map(|span| wanted.sources.place(span).to_string()) }
 }
 
-fn program(path: Option<&AbsPath>) -> String {
-    path.map(ToString::to_string).unwrap_or_default()
+fn program(hook: Option<&Hook>) -> String {
+    hook.map(ToString::to_string).unwrap_or_default()
 }
 
 fn app(wanted: &Wanted, app: &App) -> EffectiveApp {
@@ -114,6 +117,7 @@ fn app(wanted: &Wanted, app: &App) -> EffectiveApp {
         services: app.services.clone(),
         premount: program(app.hooks.premount.as_ref()),
         postmount: program(app.hooks.postmount.as_ref()),
+        hook_timeout: app.hook_seconds,
         files: app.files.clone(),
         problem: app.problem.as_ref().map(|p| p.detail.clone()).unwrap_or_default(),
         mappings: wanted.of_app(&app.name).map(|(_, m)| mapping(wanted, m)).collect(),

@@ -86,7 +86,7 @@ impl<'a> PlanView<'a> {
             StepView {
                 step: i + 1,
                 kind: step.action.kind(),
-                app: subject.map_or("", |s| s.app.as_str()),
+                app: subject.map(|s| &s.app).or(step.action.app()).map_or("", AppName::as_str),
                 mount_point: subject.map(|s| s.mount_point.to_string()).unwrap_or_default(),
                 text: step.action.to_string(),
             }

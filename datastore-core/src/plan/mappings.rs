@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Plan, Remark, Subject};
+use super::{Plan, Remark, Subject, hooks};
 use crate::fstab::Entry;
 use crate::goal::{Apps, Goal};
+use crate::hook::When;
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
 use crate::observed::{DirFacts, FileFacts, Identity, Place};
@@ -137,23 +138,44 @@ impl<'v, 'a> Builder<'v, 'a> {
             return;
         }
         match aim {
+            // A hook was cut off: what is bound does not count, for a bind stands or falls with its hooks.
+            Aim::Up if self.owes_hooks(mapping, standing) => self.around(i, mapping, standing, ask, false),
             Aim::Up => match standing.state {
                 State::Pending | State::Drifted => self.up(i, mapping, standing),
                 State::Active => {}
                 _ => self.note(mapping, standing),
             },
             Aim::Down | Aim::Gone => self.down(i, mapping, standing, aim),
-            Aim::Around => {
-                let target = View::assess(self.view, i, Ask { new_store: true, ..ask });
-                let blocked = target.refusal.is_some() && !bound_to_other;
-                if blocked || target.state == State::Waiting {
-                    self.note(mapping, &target);
-                } else if self.take_off(mapping, standing).is_some() || standing.bound.is_none() {
-                    self.up(i, mapping, standing);
-                }
-            }
+            Aim::Around => self.around(i, mapping, standing, ask, bound_to_other),
             Aim::Remapped => self.remap(i, mapping, standing),
         }
+    }
+
+    /// Takes a mapping off and makes it active again, unless it would stay down.
+    fn around(&mut self, i: usize, mapping: &Mapping, standing: &Standing, ask: Ask, bound_to_other: bool) {
+        let mut target = View::assess(self.view, i, Ask { new_store: true, ..ask });
+        let mut blocked = target.refusal.is_some() && !bound_to_other;
+        if !blocked && let Err(refusal) = self.view.judge_hooks(mapping) {
+            blocked = true;
+            target.state = State::Refused;
+            target.detail.clone_from(&refusal.detail);
+            target.hint.clone_from(&refusal.hint);
+            target.refusal = Some(refusal);
+        }
+        if blocked || target.state == State::Waiting {
+            self.note(mapping, &target);
+        } else if self.take_off(mapping, standing).is_some() || standing.bound.is_none() {
+            self.up(i, mapping, standing);
+        }
+    }
+
+    /// Whether a mapping is bound by an operation that stopped before its hooks had run to their end.
+    fn owes_hooks(&self, mapping: &Mapping, standing: &Standing) -> bool {
+        let bound = matches!(standing.state, State::Active | State::Drifted)
+            && standing.bound.as_ref().is_some_and(|b| b.right);
+        bound
+            && self.view.hooks_of(mapping).next().is_some()
+            && self.view.observed.unfinished.iter().any(|u| u.owes.contains(&mapping.mount_point))
     }
 
     fn subject(&mut self, mapping: &Mapping) -> u32 {
@@ -205,6 +227,10 @@ impl<'v, 'a> Builder<'v, 'a> {
             }
             _ => {
                 self.bare_mount_point(i, subject, mapping);
+                if self.view.hooks_of(mapping).any(|(_, when, _)| when == When::Premount) {
+                    // What a hook has put into the store is on the disk before fstab names it.
+                    self.flush.insert(mapping.home.clone());
+                }
                 let action = Action::Bind {
                     store: mapping.store.clone(),
                     mount_point: mapping.mount_point.clone(),
@@ -500,33 +526,6 @@ impl<'v, 'a> Builder<'v, 'a> {
         Some(Attrs { mode: entry.mode, uid: entry.uid, gid: entry.gid })
     }
 
-    /// Says of which hooks nobody takes care yet.
-    fn remark_hooks(&mut self) {
-        for app in &self.view.wanted.apps {
-            let binds = |s: &Step| {
-                matches!(s.action, Action::Bind { .. })
-                    && s.mapping.is_some_and(|m| self.subjects[m as usize].app == app.name)
-            };
-            let mapped = self.view.wanted.of_app(&app.name).map(|(_, m)| &m.hooks);
-            let hooks: Vec<String> = std::iter::once(&app.hooks)
-                .chain(mapped)
-                .flat_map(|h| [&h.premount, &h.postmount])
-                .flatten()
-                .map(ToString::to_string)
-                .collect();
-            if !hooks.is_empty() && self.binds.iter().any(binds) {
-                self.remarks.push(Remark {
-                    detail: format!(
-                        "this version runs no hooks: {} of `{}` will not be run",
-                        hooks.join(", "),
-                        app.name
-                    ),
-                    hint: "run them by hand".into(),
-                });
-            }
-        }
-    }
-
     /// Refuses to unbind what something else is mounted in.
     fn check_nesting(&mut self) -> HashSet<u32> {
         let mut blocked = HashSet::new();
@@ -557,14 +556,15 @@ impl<'v, 'a> Builder<'v, 'a> {
 
     fn finish(mut self, goal: &Goal, files: Vec<Step>) -> Plan {
         let blocked = self.check_nesting();
-        if self.view.wanted.apps.iter().any(|a| a.has_hooks) {
-            self.remark_hooks();
-        }
         let keep = |step: &Step| step.mapping.is_none_or(|m| !blocked.contains(&m));
         self.unbinds.sort_by(|a, b| b.0.cmp(&a.0));
         let mut steps = files;
         steps.extend(self.unbinds.into_iter().map(|(_, step)| step).filter(|s| keep(s)));
         steps.extend(self.dirs.into_iter().filter(|s| keep(s)));
+        let binds = self.binds.into_iter().filter(|s| keep(s)).collect();
+        let woven = hooks::weave(self.view, &self.subjects, &self.made, binds);
+        steps.extend(woven.before);
+        self.remarks.extend(woven.remarks);
         let whole = |action| Step { mapping: None, action };
         for path in self.flush {
             steps.push(whole(Action::Flush { path }));
@@ -584,7 +584,7 @@ impl<'v, 'a> Builder<'v, 'a> {
                 steps.push(whole(Action::ReloadSystemd));
             }
         }
-        steps.extend(self.binds.into_iter().filter(|s| keep(s)));
+        steps.extend(woven.binds);
         Plan {
             goal: goal.clone(),
             host: self.view.wanted.host.clone(),

@@ -22,6 +22,9 @@ pub fn configlet(app: &RawApp, sources: &Sources) -> (String, Vec<Diagnostic>) {
     list(&mut out, "services", app.services.as_ref().map(|l| l.value.as_slice()));
     text(&mut out, "premount", app.premount.as_ref());
     text(&mut out, "postmount", app.postmount.as_ref());
+    if let Some(seconds) = &app.hook_timeout {
+        line(&mut out, "hook_timeout", &seconds.value.to_string());
+    }
     for raw in &app.mappings {
         if !out.is_empty() {
             out.push('\n');

@@ -11,10 +11,10 @@ use crate::raw::{RawAlarm, RawApp, RawGlobals, RawMapping, RawTarget, RawText, R
 /// More findings than this in one file help nobody.
 const MOST: usize = 100;
 
-const APP_KEYS: &[&str] = &["title", "enabled", "services", "premount", "postmount", "mapping"];
+const APP_KEYS: &[&str] = &["title", "enabled", "services", "premount", "postmount", "hook_timeout", "mapping"];
 const MAPPING_KEYS: &[&str] =
     &["target", "permissions", "owner", "group", "volume", "premount", "postmount", "options", "unusual"];
-const GLOBAL_KEYS: &[&str] = &["host", "store", "default_volume", "volume", "app", "alarm"];
+const GLOBAL_KEYS: &[&str] = &["host", "store", "default_volume", "hook_timeout", "volume", "app", "alarm"];
 const ALARM_KEYS: &[&str] = &["syslog", "command", "mail", "sendmail"];
 const VOLUME_KEYS: &[&str] = &["id", "path", "source", "type", "options"];
 
@@ -123,6 +123,15 @@ impl Reader<'_> {
         Some(Located::new(flag, self.span(value.span())))
     }
 
+    fn integer(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Located<i64>> {
+        let written = value.get_ref().as_integer();
+        let Some(number) = written.and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok()) else {
+            self.wrong_type(key, value, "a whole number");
+            return None;
+        };
+        Some(Located::new(number, self.span(value.span())))
+    }
+
     fn list(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Located<Vec<RawText>>> {
         let Some(array) = value.get_ref().as_array() else {
             self.wrong_type(key, value, "a list of strings");
@@ -149,6 +158,7 @@ impl Reader<'_> {
                 "services" => app.services = self.list("services", value),
                 "premount" => app.premount = self.text("premount", value),
                 "postmount" => app.postmount = self.text("postmount", value),
+                "hook_timeout" => app.hook_timeout = self.integer("hook_timeout", value),
                 "mapping" => {
                     if let Some(mappings) = self.table("mapping", value) {
                         app.mappings =
@@ -199,6 +209,7 @@ impl Reader<'_> {
                 "host" => globals.host = self.text("host", value),
                 "store" => globals.store = self.text("store", value),
                 "default_volume" => globals.default_volume = self.text("default_volume", value),
+                "hook_timeout" => globals.hook_timeout = self.integer("hook_timeout", value),
                 "volume" => {
                     if let Some(volumes) = self.table("volume", value) {
                         for (key, value) in Self::entries(volumes) {

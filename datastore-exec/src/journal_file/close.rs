@@ -46,7 +46,7 @@ pub fn close(root: &Root, operation: &OperationId, outcome: Outcome) -> Result<(
         end(&path, &file, told.torn, outcome)?;
     }
     dirs.retire(operation)?;
-    dirs.prune();
+    dirs.prune(root);
     Ok(())
 }
 

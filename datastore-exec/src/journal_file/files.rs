@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::{DONE, JOURNAL, LIMIT};
+use crate::hook;
 use crate::root::{Miss, Root};
 use crate::sys::error::{Call, SysError};
 use crate::sys::fd::{self, Entry};
@@ -103,20 +104,24 @@ impl Dirs {
         }
     }
 
-    /// Removes the oldest of the ended journals beyond [`KEPT`] and [`KEPT_BYTES`]. What fails is left for the next time.
-    pub(super) fn prune(&self) {
-        let Ok(mut names) = names(&self.done) else { return };
-        names.retain(|name| operation_of(name).is_some());
+    /// Removes the oldest of the ended journals beyond [`KEPT`] and [`KEPT_BYTES`], and what hooks wrote in those that are gone.
+    /// What fails is left for the next time.
+    pub(super) fn prune(&self, root: &Root) {
+        let Ok(mut ended) = names(&self.done) else { return };
+        ended.retain(|name| operation_of(name).is_some());
         // The names begin with the time.
-        names.sort_unstable_by(|a, b| b.cmp(a));
+        ended.sort_unstable_by(|a, b| b.cmp(a));
         let mut bytes = 0;
-        for (i, name) in names.iter().enumerate() {
+        for (i, name) in ended.iter().enumerate() {
             let entry = Entry::new(&self.done, name);
             let Ok(facts) = stat::facts(entry) else { continue };
             bytes += facts.size;
             if facts.kind == Kind::File && i > 0 && (i >= KEPT || bytes > KEPT_BYTES) {
                 let _ = fd::remove_file(entry);
             }
+        }
+        if let (Ok(begun), Ok(done)) = (names(&self.journal), names(&self.done)) {
+            hook::log::prune(root, &begun.iter().chain(&done).filter_map(|name| operation_of(name)).collect());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which operations have not ended.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use datastore_core::journal::{self, JournalError, OperationId, Told, Unfinished};
@@ -8,8 +9,8 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::files::{names, operation_of, path_of};
-use super::{JOURNAL, LIMIT};
-use crate::root::{Miss, Root};
+use super::{DONE, JOURNAL, LIMIT};
+use crate::root::{Miss, Root, if_there};
 use crate::sys::error::{Call, FdName, SysError};
 use crate::sys::fd::{self, Entry};
 
@@ -64,7 +65,29 @@ pub fn scan(root: &Root) -> Result<Scan, Error> {
         if running { scan.running.push(found) } else { scan.unfinished.push(found) }
     }
     scan.mark = mark;
+    settle_hooks(root, &mut scan.unfinished)?;
     Ok(scan)
+}
+
+/// Strikes hooks off that an operation which came after it has run to their end: the one that was to finish it, as a rule.
+fn settle_hooks(root: &Root, unfinished: &mut [Unfinished]) -> Result<(), Error> {
+    let Some(first) = unfinished.iter().filter(|u| !u.owes.is_empty()).map(|u| u.operation.clone()).min() else {
+        return Ok(());
+    };
+    let done = AbsPath::literal(DONE);
+    let Some(dir) = if_there(root.open_file(&done, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { return Ok(()) };
+    for operation in names(&dir)?.iter().filter_map(|name| operation_of(name)).filter(|o| *o > first) {
+        let name = format!("{operation}.journal");
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        // One that is gone or cannot be used says nothing.
+        let Ok(file) = fd::open(Entry::new(&dir, name.as_bytes()), flags, 0) else { continue };
+        let Ok(Some(told)) = read(&path_of(DONE, &operation), &operation, &file) else { continue };
+        let paid = told.paid();
+        for before in unfinished.iter_mut().filter(|u| u.operation < operation) {
+            before.owes.retain(|mount_point| !paid.contains(mount_point));
+        }
+    }
+    Ok(())
 }
 
 fn unfinished(operation: OperationId, told: &Told) -> Unfinished {
@@ -75,13 +98,24 @@ fn unfinished(operation: OperationId, told: &Told) -> Unfinished {
         mappings: told.begin.mappings.clone(),
         steps: told.begin.steps.len(),
         done: told.done(),
+        makes: told.makes(),
+        owes: told.owes(),
     }
 }
 
 /// An operation of which not even the first line is there.
 fn nothing(operation: OperationId, file: &OwnedFd) -> Unfinished {
     let at = rustix::fs::fstat(file).map_or(0, |s| s.st_mtime);
-    Unfinished { operation, goal: None, at, mappings: Vec::new(), steps: 0, done: 0 }
+    Unfinished {
+        operation,
+        goal: None,
+        at,
+        mappings: Vec::new(),
+        steps: 0,
+        done: 0,
+        makes: Vec::new(),
+        owes: BTreeSet::new(),
+    }
 }
 
 /// What a journal tells; `None` if its first line did not reach the disk.

@@ -125,8 +125,9 @@ fn listen(mut pipe: impl std::io::Read, heard: &Mutex<Vec<u8>>) {
     }
 }
 
+/// Makes the kernel kill a program when this process dies; not what the program itself has started.
 #[allow(unsafe_code, reason = "the signal can only be asked for by the child itself, between fork and exec")]
-fn die_with_us(command: &mut Command) {
+pub(crate) fn die_with_us(command: &mut Command) {
     let us = rustix::process::getpid();
     let ask = move || {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;

@@ -100,6 +100,12 @@ impl Page {
         }
         self.text("premount", &app.premount);
         self.text("postmount", &app.postmount);
+        let has_hooks = |of: &[&String]| of.iter().any(|hook| !hook.is_empty());
+        if has_hooks(&[&app.premount, &app.postmount])
+            || app.mappings.iter().any(|m| has_hooks(&[&m.premount, &m.postmount]))
+        {
+            self.raw("hook_timeout", &app.hook_timeout.to_string(), None);
+        }
         app.mappings.iter().for_each(|m| self.mapping(&name, m));
     }
 

@@ -158,7 +158,7 @@ fn the_effective_configuration() {
     assert_eq!(fields(&view), sorted("host store default_volume volumes apps"));
     assert_eq!(
         fields(&view["apps"][0]),
-        sorted("app title enabled services premount postmount files problem mappings")
+        sorted("app title enabled services premount postmount hook_timeout files problem mappings")
     );
     let mapping = &view["apps"][0]["mappings"][0];
     assert_eq!(fields(mapping), sorted("mount_point target permissions owner group volume options premount postmount"));

@@ -47,7 +47,7 @@ pub(super) struct Configlet {
 
 impl Schema for Configlet {
     const NAMES: &'static [&'static str] =
-        &["mapping", "storage", "premount", "postmount", "services", "enabled", "title", "info"];
+        &["mapping", "storage", "premount", "postmount", "hook_timeout", "services", "enabled", "title", "info"];
 
     fn severity(name: &str) -> Severity {
         if matches!(name, "title" | "info") { Severity::Warning } else { Severity::Error }
@@ -103,6 +103,10 @@ impl Configlet {
             "postmount" => {
                 let text = report.text(value, &what);
                 report.put(&mut app.postmount, text, span, &what);
+            }
+            "hook_timeout" => {
+                let number = report.integer(value, &what);
+                report.put(&mut app.hook_timeout, number, span, &what);
             }
             "services" => {
                 let texts = report.texts(value, &what);

@@ -45,6 +45,16 @@ impl Report<'_> {
         None
     }
 
+    /// A whole number.
+    pub(super) fn integer(&mut self, value: &Located<Value>, what: &str) -> Option<Located<i64>> {
+        if let Value::Integer(number) = value.value {
+            return Some(Located::new(number, value.span));
+        }
+        let finding = self.wrong(value, what, "a whole number", "write it without quotes");
+        self.push(finding);
+        None
+    }
+
     /// An array of texts.
     pub(super) fn texts(&mut self, value: &Located<Value>, what: &str) -> Option<Located<Vec<RawText>>> {
         let Value::List(list) = &value.value else {

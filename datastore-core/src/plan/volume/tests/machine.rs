@@ -163,6 +163,7 @@ impl Machine {
             manifests: BTreeMap::new(),
             users: HashMap::new(),
             groups: HashMap::new(),
+            hooks: HashMap::new(),
             unfinished: vec![],
             running: vec![],
             mark: 0,
