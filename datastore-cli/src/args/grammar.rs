@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 /// Every verb. A verb always wins over an app of that name. A test holds the list against the parser.
 pub(super) const VERBS: &[&str] = &[
     "init", "volume", "plan", "apply", "status", "doctor", "check", "start", "stop", "restart", "enable", "disable",
-    "remap", "guard", "recover", "alarm", "peek", "log", "config", "import", "help",
+    "remap", "guard", "recover", "alarm", "config", "import", "peek", "log", "help",
 ];
 /// Verbs of two words, each with its second words.
 const PAIRS: &[(&str, &[&str])] = &[("volume", &["add", "list", "remove"]), ("config", &["check", "show", "import"])];
