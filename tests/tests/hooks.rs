@@ -108,9 +108,10 @@ fn told_and_inherited(without: &[&str]) {
     // A descriptor, a variable, a umask and a working directory that must not come through.
     let mut command = sandbox.datastore_command(APPLY);
     if !without.is_empty() {
-        let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-        command = sandbox.nosys(without, binary::datastore());
-        command.args(args);
+        let (program, args) = (command.get_program().to_owned(), command.get_args().map(ToOwned::to_owned));
+        let mut older = sandbox.nosys(without, program);
+        older.args(args);
+        command = older;
     }
     command.env("SECRET", "x").env("LD_PRELOAD", "").env("BASH_ENV", "/x").current_dir("/tmp").stdin(Stdio::piped());
     let leak = fs::File::open("/etc/passwd").unwrap();

@@ -127,20 +127,23 @@ fn nextest(repo: &Repo, count: &mut Option<Count>) -> Result {
 }
 
 /// Three ages of kernels, each with the calls that it lacks, so that every fallback runs through every suite on real mounts; 464 is
-/// getxattrat. `fsopen` is not among them: without it nobody can look into a disk that is not mounted, which is what some suites are about.
+/// getxattrat. `fsopen` is not among them: without it nobody can look into a disk that is not mounted, which is what some suites are about; nor
+/// `getrandom`, without which the standard library itself ends in a root that has no /dev/urandom (its fallback has tests of its own).
 const OLDER: &[(&str, &str)] = &[
     ("Linux 5.11", "464,statmount,listmount,mount_setattr"),
     ("Linux 5.1", "464,statmount,listmount,mount_setattr,openat2,open_tree,move_mount"),
-    ("Linux 3.10", "464,statmount,listmount,mount_setattr,openat2,open_tree,move_mount,statx,getrandom,renameat2"),
+    ("Linux 3.10", "464,statmount,listmount,mount_setattr,openat2,open_tree,move_mount,statx,renameat2"),
 ];
 
 /// The suites on real mounts, as on older kernels.
 fn old_kernels(repo: &Repo) -> Result {
-    // Two suites start no `datastore` that could lack anything, or choose for themselves what it lacks.
-    let filter = "package(datastore-tests) and not (binary(sandbox) or binary(old_kernels))";
     for (kernel, calls) in OLDER {
         println!("-- as on {kernel}: without {calls}");
-        let run = repo.cargo(&["nextest", "run", "--package", "datastore-tests", "--profile", "ci", "-E", filter]);
+        // Two suites start no `datastore` that could lack anything, or choose for themselves what it lacks. And before Linux 5.2 the
+        // doctor cannot look under binds, which much of its suite is about.
+        let blind = if calls.contains("open_tree") { " or binary(doctor)" } else { "" };
+        let filter = format!("package(datastore-tests) and not (binary(sandbox) or binary(old_kernels){blind})");
+        let run = repo.cargo(&["nextest", "run", "--package", "datastore-tests", "--profile", "ci", "-E", &filter]);
         run.env("DATASTORE_TEST_WITHOUT", calls)
             .run()
             .map_err(|e| e.context(&format!("the suites without {calls}")))?;
