@@ -2,7 +2,6 @@
 
 mod apply;
 mod beneath;
-mod config_edit;
 pub mod durable;
 pub mod engine;
 pub mod event;
