@@ -24,6 +24,8 @@ pub mod journal;
 pub mod landscape;
 pub mod manifest;
 pub mod mapping;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod mountinfo;
 pub mod nesting;
 pub mod observed;
