@@ -7,6 +7,10 @@ use crate::raw::{RawApp, RawClearOsGlobals, RawGlobals, RawMapping, RawTarget};
 use crate::syntax;
 use crate::value::AppName;
 
+/// The main configuration file.
+pub const GLOBALS: &str = "/etc/datastore.conf";
+/// The directory of configlets.
+pub const CONFIGLETS: &str = "/etc/datastore.d";
 /// A file larger than this is not configuration.
 pub const MAX_FILE: u64 = 1 << 20;
 /// More mappings than this are refused, so that no configlet can exhaust the machine.

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
+use crate::fstab::Fstab;
+use crate::mapping::Mapping;
 use crate::value::{AppName, HostName, VolumeName};
+use crate::wanted::Wanted;
 
 /// What a plan is made for. Core has one planner for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +61,24 @@ impl Apps {
     #[must_use]
     pub fn named(names: Vec<AppName>) -> Self {
         Self { names, ..Self::default() }
+    }
+    /// Refuses names of apps that nobody declares. An app of which only lines in fstab are left counts too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`], with the nearest name that there is.
+    pub fn demand_known(&self, wanted: &Wanted, fstab: &Fstab) -> Result<()> {
+        for name in &self.names {
+            let tag = Some(name.as_str().as_bytes());
+            let has_line = || fstab.entries().any(|r| r.ours && r.entry.option_value("X-datastore") == tag);
+            if wanted.app(name).is_none() && !has_line() {
+                let hint = match wanted.nearest_app(name.as_str()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "datastore status lists the apps".into(),
+                };
+                return Err(Error::new(ErrorKind::Usage, format!("no app is called `{name}`")).hint(hint));
+            }
+        }
+        Ok(())
     }
     /// Whether an app is meant.
     #[must_use]
@@ -113,6 +135,21 @@ impl Goal {
             Self::VolumeRemove { .. } => "volume remove",
             Self::Init { .. } => "init",
         }
+    }
+
+    /// Whether the facts about a mapping are needed to plan for it.
+    #[must_use]
+    pub fn concerns(&self, mapping: &Mapping) -> bool {
+        let all = Apps::default();
+        let apps = self.apps().unwrap_or(&all);
+        let is_volume = matches!(self, Self::VolumeRemove { .. });
+        !is_volume && apps.has(&mapping.app) && (mapping.enabled || !apps.names.is_empty())
+    }
+
+    /// Whether it may lay mount points bare, so that what lies under live binds must be known.
+    #[must_use]
+    pub fn uncovers(&self) -> bool {
+        matches!(self, Self::Stop(_) | Self::Restart(_) | Self::Disable(_) | Self::Remap(_))
     }
 
     /// The apps that it names.

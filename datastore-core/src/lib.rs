@@ -42,6 +42,7 @@ pub mod standing;
 pub mod state;
 pub mod status;
 pub mod step;
+pub mod switch;
 pub mod syntax;
 pub mod value;
 pub mod verify;

@@ -9,6 +9,7 @@ use crate::alarm::Sinks;
 use crate::config::{Config, Input, Layered, MAX_MAPPINGS};
 use crate::diag::{Code, Diagnostic, Located, Sources, Span};
 use crate::expand::{ExpandError, Names, expand};
+use crate::fstab::Fstab;
 use crate::hook::{Hook, Hooks, MOST_SECONDS, USUAL_SECONDS};
 use crate::mapping::{BindOptions, Mapping, Origins};
 use crate::overlap;
@@ -20,6 +21,17 @@ use crate::wanted::{App, Volume, Wanted};
 
 /// Who has which mount point already, by our block in fstab: where two configlets claim one place, the one that has it keeps it.
 pub type Incumbents = HashMap<AbsPath, AppName>;
+
+/// Who has which mount point, by our block.
+#[must_use]
+pub fn incumbents(fstab: &Fstab) -> Incumbents {
+    let rows = fstab.entries().filter(|r| r.ours);
+    rows.filter_map(|row| {
+        let app = std::str::from_utf8(row.entry.option_value("X-datastore")?).ok()?;
+        Some((row.entry.mount_point()?, AppName::parse(app).ok()?))
+    })
+    .collect()
+}
 
 /// Reads all configuration and says what it asks for. Never fails: whatever is wrong stands in
 /// [`Wanted::diagnostics`], and refuses the app it belongs to and no other.

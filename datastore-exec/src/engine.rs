@@ -1,12 +1,11 @@
 //! The engine: each call is observe, then core, then act.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use datastore_core::alarm::Alarm;
-use datastore_core::config::Input;
+use datastore_core::config::{GLOBALS, Input};
 use datastore_core::doctor::{self, Diagnosis};
 use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
@@ -16,9 +15,10 @@ use datastore_core::nesting::Nesting;
 use datastore_core::observed::{Observed, Probe};
 use datastore_core::peek::Peek;
 use datastore_core::plan::{self, PlanId};
-use datastore_core::resolve::{Incumbents, resolve};
+use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::status::{self, Status};
+use datastore_core::switch::switch;
 use datastore_core::value::{AppName, Id};
 use datastore_core::verify::{self, CheckedPlan};
 use datastore_core::wanted::Wanted;
@@ -27,14 +27,14 @@ use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use crate::alarm::{self, Delivery};
 use crate::event::Listener;
 use crate::journal_file::Scan;
-use crate::load::{self, GLOBALS};
+use crate::load;
 use crate::observe::{self, Basis, Care};
 use crate::operation::{self, Terms};
 use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{config_edit, examine, guard, journal_file, log, peek, recovery, saved, site};
+use crate::{examine, guard, journal_file, log, peek, recovery, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Engine {
     pub fn status(&self, apps: &[AppName]) -> Result<Status> {
         let (wanted, basis, ()) = self.read(|inputs| demand_globals(inputs))?;
         let asked = Apps::named(apps.to_vec());
-        known(&wanted, &basis.fstab, &asked)?;
+        asked.demand_known(&wanted, &basis.fstab)?;
         let probe = Probe::of(nesting(&wanted, &basis), |i| asked.has(&wanted.mappings[i].app));
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
         let view = View::new(&wanted, &observed);
@@ -203,21 +203,14 @@ impl Engine {
         let begun = Instant::now();
         let (wanted, basis, (files, config)) = self.read(|inputs| {
             demand_globals(inputs)?;
-            Ok((config_edit::switch(goal, inputs)?, globals_text(inputs)))
+            Ok((switch(goal, inputs)?, globals_text(inputs)))
         })?;
         let loaded = Instant::now();
         let all = Apps::default();
         let apps = goal.apps().unwrap_or(&all);
-        known(&wanted, &basis.fstab, apps)?;
-        let by_name = !apps.names.is_empty();
-        let relevant = |i: usize| {
-            let m = &wanted.mappings[i];
-            apps.has(&m.app) && (m.enabled || by_name)
-        };
-        let is_volume = matches!(goal, Goal::VolumeRemove { .. });
-        let probe = Probe::of(nesting(&wanted, &basis), |i| !is_volume && relevant(i));
-        let care =
-            Care { beneath: matches!(goal, Goal::Stop(_) | Goal::Restart(_) | Goal::Disable(_) | Goal::Remap(_)) };
+        apps.demand_known(&wanted, &basis.fstab)?;
+        let probe = Probe::of(nesting(&wanted, &basis), |i| goal.concerns(&wanted.mappings[i]));
+        let care = Care { beneath: goal.uncovers() };
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
         let seen = Instant::now();
         let view = View::new(&wanted, &observed);
@@ -362,16 +355,6 @@ pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// Who has which mount point, by our block.
-pub(crate) fn incumbents(fstab: &Fstab) -> Incumbents {
-    let rows = fstab.entries().filter(|r| r.ours);
-    rows.filter_map(|row| {
-        let app = std::str::from_utf8(row.entry.option_value("X-datastore")?).ok()?;
-        Some((row.entry.mount_point()?, AppName::parse(app).ok()?))
-    })
-    .collect::<HashMap<_, _>>()
-}
-
 pub(crate) fn demand_globals(inputs: &[Input]) -> Result<()> {
     if inputs.iter().any(|i| i.path == GLOBALS) {
         return Ok(());
@@ -385,22 +368,6 @@ fn globals_text(inputs: &[Input]) -> Option<String> {
         datastore_core::config::Content::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
         _ => None,
     })
-}
-
-/// Refuses names of apps that nobody declares. An app of which only lines in fstab are left counts too.
-fn known(wanted: &Wanted, fstab: &Fstab, apps: &Apps) -> Result<()> {
-    for name in &apps.names {
-        let has_line =
-            || fstab.entries().any(|r| r.ours && r.entry.option_value("X-datastore") == Some(name.as_str().as_bytes()));
-        if wanted.app(name).is_none() && !has_line() {
-            let hint = match wanted.nearest_app(name.as_str()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "datastore status lists the apps".into(),
-            };
-            return Err(Error::new(ErrorKind::Usage, format!("no app is called `{name}`")).hint(hint));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

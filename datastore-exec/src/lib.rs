@@ -3,7 +3,6 @@
 pub mod alarm;
 mod apply;
 mod beneath;
-mod config_edit;
 pub mod durable;
 pub mod engine;
 pub mod event;

@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use datastore_core::config::{Content, Input, MAX_FILE, Role, role_of};
+use datastore_core::config::{CONFIGLETS, Content, GLOBALS, Input, MAX_FILE, Role, role_of};
 use datastore_core::path::printable;
 use datastore_core::value::AppName;
 use datastore_core::{AbsPath, Result};
@@ -17,10 +17,6 @@ use crate::root::{Miss, Root};
 use crate::sys::fd::{self, Entry};
 use crate::sys::stat::{self, Facts, Kind};
 
-/// The main configuration file.
-pub(crate) const GLOBALS: &str = "/etc/datastore.conf";
-/// The directory of configlets.
-pub(crate) const CONFIGLETS: &str = "/etc/datastore.d";
 const CLEAROS_GLOBALS: &str = "/etc/clearos/storage.conf";
 const CLEAROS: &str = "/etc/clearos/storage.d";
 /// More files than this in one directory are no configuration.

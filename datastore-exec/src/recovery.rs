@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use datastore_core::config::CONFIGLETS;
 use datastore_core::goal::Goal;
 use datastore_core::journal::{OperationId, Outcome};
 use datastore_core::manifest::DIRECTORY;
 use datastore_core::plan::{self, volume::EBUSY};
 use datastore_core::recover;
-use datastore_core::resolve::resolve;
+use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::state::Reason;
 use datastore_core::{AbsPath, ErrorKind, Result};
 
-use crate::engine::{Engine, incumbents};
+use crate::engine::Engine;
 use crate::event::{Event, Listener};
-use crate::load::{self, CONFIGLETS};
 use crate::operation::{self, Terms};
 use crate::report::Report;
-use crate::{durable, journal_file, observe, run_files};
+use crate::{durable, journal_file, load, observe, run_files};
 
 /// How long a disk may stay busy after the run that used it has died.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -1,16 +1,19 @@
 //! The changes of configuration that a goal implies: made in the inputs before they are resolved, and planned as steps.
 
-use datastore_core::config::{Content, Input, Role};
-use datastore_core::goal::Goal;
-use datastore_core::resolve::{Incumbents, resolve};
-use datastore_core::step::{Action, Step};
-use datastore_core::value::{AppName, Mode};
-use datastore_core::{AbsPath, Error, ErrorKind, Result, edit};
-
-use crate::load::CONFIGLETS;
+use crate::config::{CONFIGLETS, Content, Input, Role};
+use crate::edit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::goal::Goal;
+use crate::path::AbsPath;
+use crate::resolve::{Incumbents, resolve};
+use crate::step::{Action, Step};
+use crate::value::{AppName, Mode};
 
 /// `enable` and `disable` switch apps in their overrides.
-pub(crate) fn switch(goal: &Goal, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
+///
+/// # Errors
+/// An override cannot be changed: it is not UTF-8, not TOML, or could not be read safely.
+pub fn switch(goal: &Goal, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
     let (apps, on) = match goal {
         Goal::Enable(apps) => (apps, true),
         Goal::Disable(apps) => (apps, false),
