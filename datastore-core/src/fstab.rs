@@ -132,6 +132,12 @@ impl Fstab {
         self.ours.get(mount_point).map(|&i| self.rows[i].row())
     }
 
+    /// Whether there is a line of ours for a mount point.
+    #[must_use]
+    pub fn has_ours(&self, mount_point: &[u8]) -> bool {
+        self.ours.contains_key(mount_point)
+    }
+
     /// The lines for a mount point that are not ours, in the order of the file.
     #[must_use]
     pub fn foreign(&self, mount_point: &AbsPath) -> Vec<Row<'_>> {

@@ -28,6 +28,8 @@ pub mod landscape;
 pub mod log;
 pub mod manifest;
 pub mod mapping;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod mountinfo;
 pub mod nesting;
 pub mod observed;

@@ -21,37 +21,85 @@ pub struct Nesting<'a> {
 
 impl<'a> Nesting<'a> {
     /// Where the directory under a mount point's bind really is: inside the store of the nearest mapping above it, or the mount
-    /// point itself.
+    /// point itself. A bind that only our lines in fstab still know is one above it too.
     #[must_use]
     pub fn beneath(self, mount_point: &AbsPath) -> AbsPath {
-        let inside = |outer: &Mapping| outer.store.join(mount_point.below(&outer.mount_point)?.relative()).ok();
-        self.outer_of(mount_point).and_then(inside).unwrap_or_else(|| mount_point.clone())
+        let inside = |(outer, store): (AbsPath, AbsPath)| store.join(mount_point.below(&outer)?.relative()).ok();
+        let outer = self.outer_of(mount_point).map(|outer| (outer.mount_point.clone(), outer.store.clone()));
+        let depth = outer.as_ref().map_or(0, |(outer, _)| outer.depth());
+        let forgotten = self.forgotten_above(mount_point).filter(|(above, _)| above.depth() > depth);
+        forgotten.or(outer).and_then(inside).unwrap_or_else(|| mount_point.clone())
+    }
+
+    /// The nearest mount point above another one that only our lines in fstab know, with its store: it is bound, or a run that stopped
+    /// half-way has taken both off.
+    fn forgotten_above(self, mount_point: &AbsPath) -> Option<(AbsPath, AbsPath)> {
+        let ours = mount_point.above().filter(|above| self.fstab.has_ours(above));
+        let mut lost =
+            ours.filter_map(|above| AbsPath::from_kernel(above).ok()).filter(|above| self.at(above).is_none());
+        lost.find_map(|above| {
+            let line = self.fstab.ours(&above)?.entry;
+            let store = AbsPath::from_kernel(&line.spec).ok()?;
+            let holds = match self.mounts.at(&above) {
+                Some(_) => self.source_at(&above)? == store,
+                None => self.mounts.at(mount_point).is_none() && !line.has_option("noauto"),
+            };
+            holds.then_some((above, store))
+        })
     }
 
     /// The nearest mapping above a mount point that is asked for, still bound, or still in fstab.
+    ///
+    /// A mount point that was there before the one above it lies in no store: what is bound now while the outer mapping is not, and
+    /// what the next boot would bind while fstab does not name the outer one. A configlet that is dropped in around others changes
+    /// nothing for them.
     #[must_use]
     pub fn outer_of(self, mount_point: &AbsPath) -> Option<&'a Mapping> {
         let declared = |above: &&[u8]| self.wanted.index.contains_key(*above);
         let outer = mount_point.above().filter(declared).filter_map(|above| AbsPath::from_kernel(above).ok());
-        outer.take_while(|above| !above.is_root()).find_map(|above| self.at(&above))
+        let counts = |outer: &&Mapping| self.is_held(outer) || !self.was_first(mount_point, &outer.mount_point);
+        outer.take_while(|above| !above.is_root()).find_map(|above| self.at(&above).filter(counts))
+    }
+
+    /// Whether a mount point has been in use since before the one above it, which is not bound.
+    fn was_first(self, inner: &AbsPath, outer: &AbsPath) -> bool {
+        let at_boot = self.fstab.ours(inner).is_some_and(|row| !row.entry.has_option("noauto"));
+        self.mounts.at(inner).is_some() || (at_boot && self.fstab.ours(outer).is_none())
+    }
+
+    /// Whether the store of a mapping, and nothing else, is what is seen at its mount point.
+    #[must_use]
+    pub fn is_bound(self, mapping: &Mapping) -> bool {
+        self.source_at(&mapping.mount_point).as_ref() == Some(&mapping.store)
+    }
+
+    /// The same, or the store that it had before an edit.
+    fn is_held(self, mapping: &Mapping) -> bool {
+        let Some(source) = self.source_at(&mapping.mount_point) else { return false };
+        let line = self.fstab.ours(&mapping.mount_point);
+        source == mapping.store || line.is_some_and(|row| row.entry.spec == source.as_bytes())
+    }
+
+    fn source_at(self, mount_point: &AbsPath) -> Option<AbsPath> {
+        let mount = self.mounts.at(mount_point)?;
+        Landscape::new(self.wanted, self.mounts).source_of(&mount)
     }
 
     /// The mapping at a mount point that is asked for; else the one that is still bound there or that fstab still names, which a
-    /// `disable` that stopped half-way has left. Of several apps that declare it, it is the one whose store that is.
+    /// `disable` that stopped half-way has left: the one whose store that is.
     fn at(self, at: &AbsPath) -> Option<&'a Mapping> {
         let wanted = self.wanted;
         let all = || wanted.at(at).iter().map(|&i| &wanted.mappings[i]).filter(|m| m.problem.is_none());
         if let Some(asked_for) = all().find(|m| m.enabled) {
             return Some(asked_for);
         }
-        let Some(mount) = self.mounts.at(at) else {
+        if self.mounts.at(at).is_none() {
             let line = self.fstab.ours(at)?;
             return all().find(|m| m.store.as_bytes() == line.entry.spec);
-        };
-        if all().nth(1).is_none() {
-            return all().next();
         }
-        let source = Landscape::new(wanted, self.mounts).source_of(&mount)?;
-        all().find(|m| m.store == source)
+        let source = self.source_at(at)?;
+        let app = self.fstab.ours(at).and_then(|row| row.entry.option_value("X-datastore"));
+        // After an edit it is not the store that tells, but whose line it is.
+        all().find(|m| m.store == source).or_else(|| all().find(|m| Some(m.app.as_str().as_bytes()) == app))
     }
 }

@@ -11,7 +11,10 @@ use crate::state::{Reason, Refusal};
 /// our block in fstab, only the newcomer is refused: a configlet that is dropped in must not take another app down.
 pub(crate) fn check(mappings: &mut [Mapping], sources: &Sources, incumbents: &Incumbents, found: &mut Vec<Diagnostic>) {
     let mut clashes: Vec<(usize, usize, &'static str)> = Vec::new();
-    let mut order: Vec<usize> = (0..mappings.len()).filter(|&i| mappings[i].enabled).collect();
+    let has = |mapping: &Mapping| incumbents.get(&mapping.mount_point) == Some(&mapping.app);
+    // A wrong configlet takes nothing from anybody; only what it has already is not for others to take.
+    let counts = |mapping: &Mapping| mapping.enabled && (mapping.problem.is_none() || has(mapping));
+    let mut order: Vec<usize> = (0..mappings.len()).filter(|&i| counts(&mappings[i])).collect();
 
     order.sort_by(|&a, &b| mappings[a].mount_point.cmp(&mappings[b].mount_point));
     for pair in order.windows(2) {
@@ -35,8 +38,7 @@ pub(crate) fn check(mappings: &mut [Mapping], sources: &Sources, incumbents: &In
     }
 
     for (a, b, what) in clashes {
-        let has = |i: usize| incumbents.get(&mappings[i].mount_point) == Some(&mappings[i].app);
-        let refused: &[usize] = match (has(a), has(b)) {
+        let refused: &[usize] = match (has(&mappings[a]), has(&mappings[b])) {
             (true, false) => &[b],
             (false, true) => &[a],
             _ => &[a, b],

@@ -12,7 +12,7 @@ use crate::nesting::Nesting;
 use crate::observed::{DirFacts, FileFacts, Identity, Lookup, MappingFacts, Observed};
 use crate::path::{AbsPath, printable};
 use crate::state::{Reason, Refusal, State};
-use crate::value::{Attrs, Id};
+use crate::value::{AppName, Attrs, Id};
 use crate::wanted::{Volume, Wanted};
 
 /// What is wanted, what is, and where the volumes lie.
@@ -35,6 +35,9 @@ pub struct Ask {
     pub new_store: bool,
     /// Store directories are taken as they are.
     pub accept: bool,
+    /// What we have bound there comes off first, so that it does not count: `restart` and `remap` must not take off what could not
+    /// be put on again.
+    pub comes_off: bool,
 }
 
 /// What one mapping is.
@@ -69,7 +72,7 @@ pub struct Bound {
     pub source: Option<AbsPath>,
     /// Its options.
     pub options: BindOptions,
-    /// Whether we bound it: our line names this source, or it is the wanted store.
+    /// Whether it is this mapping's: our line names this source, or it is the wanted store and no other app has the line.
     pub ours: bool,
 }
 
@@ -215,8 +218,18 @@ impl<'a> View<'a> {
         }
     }
 
-    fn our_line(&self, mapping: &Mapping) -> Option<OurLine> {
+    /// The app that our line in fstab for a mapping's mount point belongs to, if that is another one which is still declared. The
+    /// line of an app that nobody declares any more goes to whoever declares its mount point now.
+    #[must_use]
+    pub fn anothers(&self, mapping: &Mapping) -> Option<&'a AppName> {
         let row = self.observed.fstab.ours(&mapping.mount_point)?;
+        let tag = row.entry.option_value("X-datastore").filter(|tag| *tag != mapping.app.as_str().as_bytes())?;
+        let app = AppName::parse(std::str::from_utf8(tag).ok()?).ok()?;
+        self.wanted.app(&app).map(|app| &app.name)
+    }
+
+    fn our_line(&self, mapping: &Mapping) -> Option<OurLine> {
+        let row = self.observed.fstab.ours(&mapping.mount_point).filter(|_| self.anothers(mapping).is_none())?;
         let noauto = row.entry.has_option("noauto");
         Some(OurLine {
             entry: row.entry.clone(),
@@ -237,14 +250,15 @@ impl<'a> View<'a> {
         };
         let was = source.clone().or_else(|| self.landscape.deleted_source_of(&mount));
         let by_line = line.is_some_and(|l| was.as_ref().is_some_and(|s| l.entry.spec == s.as_bytes()));
-        Some(Bound { right, source, options: BindOptions::from_list(mount.options()), ours: right || by_line })
+        let ours = by_line || (right && self.anothers(mapping).is_none());
+        Some(Bound { right, source, options: BindOptions::from_list(mount.options()), ours })
     }
 
     fn judge(&self, m: &Mapping, facts: &MappingFacts, ask: Ask, out: &mut Standing) -> Result<(), Refusal> {
         if let Some(problem) = &m.problem {
             return Err(Refusal::clone(problem));
         }
-        let right = out.bound.as_ref().is_some_and(|b| b.right);
+        let right = !ask.comes_off && out.bound.as_ref().is_some_and(|b| b.right);
         let waiting = self.owners(m, out);
         if !m.enabled {
             out.state = State::Disabled;
@@ -263,6 +277,7 @@ impl<'a> View<'a> {
         self.judge_lines(m, right, out)?;
         if let Some(bound) = &out.bound
             && !bound.right
+            && !(ask.comes_off && bound.ours)
         {
             return Err(self.wrong_bind(m, bound, ask, out));
         }
@@ -332,16 +347,30 @@ impl<'a> View<'a> {
         Some(all.into_iter().flatten().collect::<Vec<_>>().join("; "))
     }
 
+    /// The one hand-made line for a mapping's very bind, if that is all that others say of its mount point.
+    fn hand_made(&self, m: &Mapping) -> Option<u32> {
+        match self.observed.fstab.foreign(&m.mount_point).as_slice() {
+            [row] if row.entry.spec == m.store.as_bytes() && row.entry.is_bind() => Some(row.line),
+            _ => None,
+        }
+    }
+
+    /// Whether a line of fstab that is not ours, and that may not be taken into our block, names a mapping's mount point.
+    #[must_use]
+    pub fn is_foreign(&self, m: &Mapping) -> bool {
+        !self.observed.fstab.foreign(&m.mount_point).is_empty() && self.hand_made(m).is_none()
+    }
+
     /// Lines of others for the same mount point.
     fn judge_lines(&self, m: &Mapping, right: bool, out: &mut Standing) -> Result<(), Refusal> {
         let foreign = self.observed.fstab.foreign(&m.mount_point);
-        match foreign.as_slice() {
-            [] => return Ok(()),
-            [row] if row.entry.spec == m.store.as_bytes() && row.entry.is_bind() => {
-                out.hand_made = Some(row.line);
-                return Ok(());
-            }
-            _ => {}
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        if let Some(line) = self.hand_made(m) {
+            // Beside a line of ours it is a harmless second one: what is mounted is not mounted again.
+            out.hand_made = Some(line).filter(|_| out.line.is_none());
+            return Ok(());
         }
         let row = &foreign[0];
         let what =
@@ -360,6 +389,11 @@ impl<'a> View<'a> {
                 Reason::WrongStore,
                 format!("the configuration says {}, but {source} is bound", m.store),
                 format!("datastore remap {} (then copy the data, then: datastore start {})", m.app, m.app),
+            ),
+            Some(source) if let Some(other) = self.anothers(m) => Refusal::new(
+                Reason::ClaimedElsewhere,
+                format!("{source} of `{other}` is bound at {}", m.mount_point),
+                format!("datastore remap {other}, or: datastore disable {}", m.app),
             ),
             _ => {
                 let mount = self.observed.mounts.at(&m.mount_point);

@@ -40,7 +40,8 @@ pub enum Action {
         /// The identity to give it; store directories have one.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Id>,
-        /// Whether others may need it too; then it is not taken back.
+        /// Whether others may need it too; then it is made although the mapping has failed for which it was planned, and is not taken
+        /// back.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         shared: bool,
     },

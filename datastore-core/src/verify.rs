@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind};
-use crate::fstab::Stand;
+use crate::fstab::{self, Stand};
 use crate::hook::{HookRun, MOST_SECONDS, Scope, When};
 use crate::nesting::Nesting;
 use crate::observed::{Observed, Place};
@@ -175,6 +175,16 @@ impl<'a> Checker<'a> {
         self.homes.iter().any(|home| path.is_below(home))
     }
 
+    /// Whether a directory in a store is a mount point that our lines in fstab name: of the one in the other's store.
+    fn is_forgotten_point(&self, path: &AbsPath) -> bool {
+        let ours = || self.observed.fstab.entries().filter(|row| row.ours);
+        let lies = |outer: &AbsPath, store: &[u8]| {
+            let within = ours().filter_map(|row| row.entry.mount_point()?.below(outer));
+            within.filter(|rest| !rest.is_root()).any(|rest| [store, rest.as_bytes()].concat() == path.as_bytes())
+        };
+        ours().any(|row| row.entry.mount_point().is_some_and(|outer| lies(&outer, &row.entry.spec)))
+    }
+
     fn step(&mut self, action: &Action) -> Rule {
         match action {
             Action::MakeDir { path, attrs, .. } => {
@@ -200,7 +210,8 @@ impl<'a> Checker<'a> {
                 )?;
             }
             Action::Unseal { path, .. } => {
-                rule(!self.is_store(path) || self.known.contains_key(path), "unseals a store directory")?;
+                let is_point = self.known.contains_key(path) || self.is_forgotten_point(path);
+                rule(!self.is_store(path) || is_point, "unseals a store directory")?;
             }
             Action::Bind { store, mount_point, .. } => {
                 rule(self.is_store(store), "binds a directory that lies on no volume")?;
@@ -237,7 +248,7 @@ impl<'a> Checker<'a> {
             Action::Fstab { edits } => {
                 self.fstab_written = true;
                 let mut seen = HashSet::new();
-                for FstabRef { mount_point, to, takes_foreign } in edits.iter().map(|e| FstabRef::of(&e.edit)) {
+                for FstabRef { mount_point, to, takes } in edits.iter().map(|e| FstabRef::of(&e.edit)) {
                     rule(seen.insert(mount_point.clone()), "changes the line of one mount point twice")?;
                     rule(!mount_point.is_root(), "writes a line for the root file system")?;
                     if let Some(entry) = to {
@@ -247,7 +258,12 @@ impl<'a> Checker<'a> {
                             "writes a line for another mount point",
                         )?;
                     }
-                    rule(!takes_foreign || to.is_some(), "removes a line of fstab that is not ours")?;
+                    // The line of a volume may name the same disk in other words; that of a mapping may not.
+                    let same = |taken: &fstab::Entry, to: &fstab::Entry| {
+                        to.option_value("X-datastore").is_none() || (taken.is_bind() && taken.spec == to.spec)
+                    };
+                    let may = takes.is_none_or(|taken| to.is_some_and(|to| same(taken, to)));
+                    rule(may, "takes a line of fstab that is not ours")?;
                 }
             }
             Action::Manifest { home, .. } => {
@@ -321,17 +337,19 @@ impl Checker<'_> {
 /// What the checker looks at in an edit of fstab.
 struct FstabRef<'a> {
     mount_point: &'a AbsPath,
-    to: Option<&'a crate::fstab::Entry>,
-    takes_foreign: bool,
+    to: Option<&'a fstab::Entry>,
+    /// The line of somebody else that it takes away.
+    takes: Option<&'a fstab::Entry>,
 }
 
 impl<'a> FstabRef<'a> {
-    fn of(edit: &'a crate::fstab::Edit) -> Self {
+    fn of(edit: &'a fstab::Edit) -> Self {
         let to = match &edit.to {
             Stand::Ours(entry) => Some(entry),
             Stand::Absent | Stand::Foreign { .. } => None,
         };
-        Self { mount_point: &edit.mount_point, to, takes_foreign: matches!(edit.from, Stand::Foreign { .. }) }
+        let takes = if let Stand::Foreign { entry, .. } = &edit.from { Some(entry) } else { None };
+        Self { mount_point: &edit.mount_point, to, takes }
     }
 }
 

@@ -72,7 +72,8 @@ impl Run<'_> {
             let mut begun = first;
             let mut clock = Clock::default();
             for (i, step) in steps.iter().enumerate().take(last + 1).skip(first) {
-                if step.mapping.is_some_and(|m| self.out.contains(&m)) {
+                let is_shared = matches!(step.action, Action::MakeDir { shared: true, .. });
+                if !is_shared && step.mapping.is_some_and(|m| self.out.contains(&m)) {
                     self.record_done(begun, i);
                     begun = i + 1;
                     continue;
@@ -112,6 +113,10 @@ impl Run<'_> {
         served.retain(|m| !self.out.contains(m));
         served.sort_unstable();
         served.dedup();
+        if served.is_empty() && step.mapping.is_some() {
+            // A directory that others share, and the mapping that it was planned for has failed already.
+            return true;
+        }
         if served.is_empty() {
             self.abort(failure, listener);
             return false;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use datastore_core::alarm::Alarm;
 use datastore_core::config::{GLOBALS, Input};
 use datastore_core::doctor::{self, Diagnosis};
-use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
 use datastore_core::journal::OperationId;
 use datastore_core::log::{LogDetail, LogRow, Query};
@@ -151,7 +150,7 @@ impl Engine {
             other => other?,
         };
         let (wanted, basis, ()) = self.read_after(journals, |inputs| demand_globals(inputs))?;
-        known(&wanted, &basis.fstab, &Apps::named(apps.to_vec()))?;
+        Apps::named(apps.to_vec()).demand_known(&wanted, &basis.fstab)?;
         let mut probe = Probe::of(nesting(&wanted, &basis), |_| true);
         probe.homes.extend(wanted.volumes.iter().filter_map(|v| wanted.base(v)));
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care { beneath: true })?;
@@ -168,7 +167,7 @@ impl Engine {
     /// root; [`ErrorKind::Refused`] if nothing may be copied to `to`.
     pub fn peek(&self, app: &AppName, wish: &Wish) -> Result<Peek> {
         let (wanted, basis, ()) = self.read_after(Scan::default(), |inputs| demand_globals(inputs))?;
-        known(&wanted, &basis.fstab, &Apps::named(vec![app.clone()]))?;
+        Apps::named(vec![app.clone()]).demand_known(&wanted, &basis.fstab)?;
         let targets = datastore_core::peek::targets(&wanted, &basis.fstab, &basis.mounts, app, wish.path.as_ref())?;
         if let Some(to) = &wish.copy_to {
             datastore_core::peek::may_receive(&wanted, to)?;

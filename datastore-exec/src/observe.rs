@@ -138,11 +138,13 @@ fn mapping(root: &Root, mounts: &MountTable, beneath: Option<&mut Beneath<'_>>, 
         let bare = look(root, &asked.beneath, Want { empty: true, id: false });
         return MappingFacts { mount_point: bare.clone(), beneath: bare, store };
     }
-    MappingFacts {
-        mount_point: look(root, &asked.mount_point, Want::default()),
-        beneath: beneath.map_or(Place::Hidden, |b| b.look(&asked.mount_point)),
-        store,
-    }
+    let beneath = match beneath {
+        None => Place::Hidden,
+        Some(beneath) if asked.beneath == asked.mount_point => beneath.look(&asked.mount_point),
+        // In the outer mapping's store, which need not be the one that is bound there now.
+        Some(_) => look(root, &asked.beneath, Want { empty: true, id: false }),
+    };
+    MappingFacts { mount_point: look(root, &asked.mount_point, Want::default()), beneath, store }
 }
 
 /// One volume.

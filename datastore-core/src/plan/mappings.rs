@@ -8,6 +8,7 @@ use crate::goal::{Apps, Goal};
 use crate::hook::When;
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
+use crate::mountinfo::Mount;
 use crate::observed::{DirFacts, FileFacts, Identity, Place};
 use crate::path::{AbsPath, printable};
 use crate::standing::{Ask, Standing, View, record};
@@ -46,7 +47,7 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
     };
     // An app that is enabled before its package is installed waits for its owner; only `start` and its like insist.
     let insists = by_name && !matches!(goal, Goal::Enable(_));
-    let ask = Ask { by_name: insists, new_store, accept: apps.accept };
+    let ask = Ask { by_name: insists, new_store, accept: apps.accept, comes_off: false };
     let takes_down = by_name && matches!(aim, Aim::Down | Aim::Gone);
     // A typo must not keep anybody from stopping an app: what our lines in fstab say is enough for that.
     let concerned = |m: &Mapping| apps.has(&m.app) && (m.enabled || by_name) && !(takes_down && m.problem.is_some());
@@ -74,7 +75,8 @@ struct Builder<'v, 'a> {
     fstab: Vec<FstabEdit>,
     unseals: Vec<Step>,
     binds: Vec<Step>,
-    flush: BTreeSet<AbsPath>,
+    /// File systems to bring to the disk, each by a directory, with the mapping for which.
+    flush: Vec<(AbsPath, u32)>,
     /// Directories that steps of this plan make.
     made: HashSet<AbsPath>,
     notes: Vec<Row>,
@@ -95,7 +97,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             fstab: Vec::new(),
             unseals: Vec::new(),
             binds: Vec::new(),
-            flush: BTreeSet::new(),
+            flush: Vec::new(),
             made: HashSet::new(),
             notes: Vec::new(),
             remarks: Vec::new(),
@@ -125,11 +127,13 @@ impl<'v, 'a> Builder<'v, 'a> {
             Some(reason) => {
                 matches!(aim, Aim::Down | Aim::Gone)
                     && mapping.problem.is_none()
-                    && (ours || standing.bound.is_none())
-                    && reason != Reason::ForeignMount
+                    && (ours
+                        || (standing.bound.is_none() && (reason != Reason::ForeignMount || standing.line.is_some())))
             }
         };
-        if !may || (standing.bound.is_some() && !ours) {
+        // What is right already may go over from an app that is not asked for any more.
+        let takes_over = aim == Aim::Up && standing.bound.as_ref().is_some_and(|b| b.right);
+        if !may || (standing.bound.is_some() && !ours && !takes_over) {
             // Somebody else's mount, and nothing of ours left: taking down is done already.
             let settled = matches!(aim, Aim::Down | Aim::Gone) && refused.is_none() && standing.line.is_none();
             if !settled {
@@ -139,31 +143,36 @@ impl<'v, 'a> Builder<'v, 'a> {
         }
         match aim {
             // A hook was cut off: what is bound does not count, for a bind stands or falls with its hooks.
-            Aim::Up if self.owes_hooks(mapping, standing) => self.around(i, mapping, standing, ask, false),
+            Aim::Up if self.owes_hooks(mapping, standing) => {
+                self.around(i, mapping, standing, Aim::Around, ask);
+            }
             Aim::Up => match standing.state {
                 State::Pending | State::Drifted => self.up(i, mapping, standing),
                 State::Active => {}
                 _ => self.note(mapping, standing),
             },
             Aim::Down | Aim::Gone => self.down(i, mapping, standing, aim),
-            Aim::Around => self.around(i, mapping, standing, ask, bound_to_other),
-            Aim::Remapped => self.remap(i, mapping, standing),
+            Aim::Around | Aim::Remapped => self.around(i, mapping, standing, aim, ask),
         }
     }
 
-    /// Takes a mapping off and makes it active again, unless it would stay down.
-    fn around(&mut self, i: usize, mapping: &Mapping, standing: &Standing, ask: Ask, bound_to_other: bool) {
-        let mut target = View::assess(self.view, i, Ask { new_store: true, ..ask });
-        let mut blocked = target.refusal.is_some() && !bound_to_other;
-        if !blocked && let Err(refusal) = self.view.judge_hooks(mapping) {
-            blocked = true;
+    /// Takes a mapping off, and makes it active again or remaps it. Whatever comes off, what is to be bound then must be right for
+    /// itself, and so must its hooks.
+    fn around(&mut self, i: usize, mapping: &Mapping, standing: &Standing, aim: Aim, ask: Ask) {
+        let mut target = View::assess(self.view, i, Ask { new_store: true, comes_off: true, ..ask });
+        if aim == Aim::Around
+            && target.refusal.is_none()
+            && let Err(refusal) = self.view.judge_hooks(mapping)
+        {
             target.state = State::Refused;
             target.detail.clone_from(&refusal.detail);
             target.hint.clone_from(&refusal.hint);
             target.refusal = Some(refusal);
         }
-        if blocked || target.state == State::Waiting {
+        if target.refusal.is_some() || target.state == State::Waiting {
             self.note(mapping, &target);
+        } else if aim == Aim::Remapped {
+            self.remap(i, mapping, standing);
         } else if self.take_off(mapping, standing).is_some() || standing.bound.is_none() {
             self.up(i, mapping, standing);
         }
@@ -229,7 +238,7 @@ impl<'v, 'a> Builder<'v, 'a> {
                 self.bare_mount_point(i, subject, mapping);
                 if self.view.hooks_of(mapping).any(|(_, when, _)| when == When::Premount) {
                     // What a hook has put into the store is on the disk before fstab names it.
-                    self.flush.insert(mapping.home.clone());
+                    self.flush.push((mapping.home.clone(), subject));
                 }
                 let action = Action::Bind {
                     store: mapping.store.clone(),
@@ -245,8 +254,7 @@ impl<'v, 'a> Builder<'v, 'a> {
     /// The mapping in which this one lies, if it is neither bound nor about to be.
     fn outer_that_is_down(&self, mapping: &Mapping) -> Option<&'a Mapping> {
         let outer = self.view.nesting().outer_of(&mapping.mount_point)?;
-        let stays =
-            self.view.observed.mounts.at(&outer.mount_point).is_some() && !self.going.contains(&outer.mount_point);
+        let stays = self.view.nesting().is_bound(outer) && !self.going.contains(&outer.mount_point);
         let comes =
             |s: &Step| matches!(&s.action, Action::Bind { mount_point, .. } if *mount_point == outer.mount_point);
         (!stays && !self.binds.iter().any(comes)).then_some(outer)
@@ -267,7 +275,7 @@ impl<'v, 'a> Builder<'v, 'a> {
                 let path = mapping.store.clone();
                 self.made.insert(path.clone());
                 self.dirs.push(step(Action::MakeDir { path, attrs, id: Some(fresh), shared: false }));
-                self.flush.insert(mapping.home.clone());
+                self.flush.push((mapping.home.clone(), subject));
                 Some(fresh)
             }
             Place::Dir(dir) => {
@@ -278,7 +286,7 @@ impl<'v, 'a> Builder<'v, 'a> {
                     (Identity::None | Identity::Garbled(_) | Identity::Hidden, _) => {
                         let path = mapping.store.clone();
                         self.dirs.push(step(Action::SetId { path, from: None, to: Some(fresh) }));
-                        self.flush.insert(mapping.home.clone());
+                        self.flush.push((mapping.home.clone(), subject));
                         fresh
                     }
                     _ => return None,
@@ -286,7 +294,7 @@ impl<'v, 'a> Builder<'v, 'a> {
                 if dir.attrs != attrs {
                     let path = mapping.store.clone();
                     self.dirs.push(step(Action::SetAttrs { path, from: dir.attrs, to: attrs }));
-                    self.flush.insert(mapping.home.clone());
+                    self.flush.push((mapping.home.clone(), subject));
                 }
                 Some(id)
             }
@@ -322,7 +330,7 @@ impl<'v, 'a> Builder<'v, 'a> {
                     self.dirs.push(seal(Attrs::root(0o755)));
                     // The mount point of an inner mapping lies in the outer one's store.
                     let inner = beneath != mapping.mount_point;
-                    self.flush.insert(if inner { beneath.clone() } else { AbsPath::root() });
+                    self.flush.push((if inner { beneath.clone() } else { AbsPath::root() }, subject));
                 }
             }
             Place::Dir(dir) if !dir.is_sealed() => self.dirs.push(seal(dir.attrs)),
@@ -348,6 +356,10 @@ impl<'v, 'a> Builder<'v, 'a> {
     fn write_line(&mut self, subject: u32, mapping: &Mapping, standing: &Standing, to: Option<Entry>) {
         let now = standing.line.as_ref().map(|l| &l.entry);
         if now == to.as_ref() && standing.hand_made.is_none() {
+            return;
+        }
+        // A line of somebody else for the same mount point stays, unless it is a hand-made one for the very same bind.
+        if now.is_none() && self.view.is_foreign(mapping) {
             return;
         }
         let edit = self.view.observed.fstab.change(&mapping.mount_point, to);
@@ -384,7 +396,14 @@ impl<'v, 'a> Builder<'v, 'a> {
         // Unsealing takes the flag off first and gives the mode last: a run that was killed in between leaves mode 0000.
         let is_closed = |dir: &DirFacts| dir.is_sealed() || dir.attrs.mode.bits() == 0;
         let plain = self.facts(i).and_then(|f| f.beneath.dir()).is_none_or(|d| !is_closed(d));
-        if settled && (aim == Aim::Down || plain) {
+        // What another app has is not for this one to seal or to unseal.
+        if (settled && (aim == Aim::Down || plain))
+            || (standing.bound.is_none() && self.view.anothers(mapping).is_some())
+        {
+            return;
+        }
+        if standing.bound.is_none() && standing.line.is_none() && self.view.is_foreign(mapping) {
+            self.note(mapping, standing);
             return;
         }
         let Some(subject) = self.take_off(mapping, standing) else { return };
@@ -463,7 +482,9 @@ impl<'v, 'a> Builder<'v, 'a> {
             // An app whose configuration is wrong says nothing about what it maps: its lines stay as they are, unless somebody
             // takes the app down.
             let stays = if broken { !take || aim == Aim::Remapped } else { declared };
-            if stays || !apps.has(&app) {
+            let in_hand =
+                self.fstab.iter().any(|e| e.edit.mount_point == mount_point) || self.going.contains(&mount_point);
+            if stays || in_hand || !apps.has(&app) {
                 continue;
             }
             if !take {
@@ -471,16 +492,19 @@ impl<'v, 'a> Builder<'v, 'a> {
                 continue;
             }
             let Ok(store) = AbsPath::from_kernel(&row.entry.spec) else { continue };
-            let subject = self.subject_of(Subject {
-                app: app.clone(),
-                mount_point: mount_point.clone(),
-                store: store.clone(),
-                volume: None,
-            });
+            let subject =
+                Subject { app: app.clone(), mount_point: mount_point.clone(), store: store.clone(), volume: None };
             let mount = self.view.observed.mounts.at(&mount_point);
-            if let Some(mount) = mount
-                && self.view.landscape.source_of(&mount).as_ref() == Some(&store)
-            {
+            if let Some(mount) = &mount {
+                let landscape = &self.view.landscape;
+                let source = landscape.source_of(mount).or_else(|| landscape.deleted_source_of(mount));
+                if source.as_ref() != Some(&store) {
+                    self.notes.push(not_ours(&subject, mount));
+                    continue;
+                }
+            }
+            let subject = self.subject_of(subject);
+            if let Some(mount) = mount {
                 self.unbind(subject, &mount_point, store, None, BindOptions::from_list(mount.options()));
             }
             let to = if aim == Aim::Down {
@@ -496,10 +520,11 @@ impl<'v, 'a> Builder<'v, 'a> {
                 let edit = fstab.change(&mount_point, to);
                 self.fstab.push(FstabEdit { mapping: Some(subject), edit });
             }
-            if aim == Aim::Gone {
+            if aim != Aim::Down {
                 // What it is to be was said in the configuration that has gone; the manifest remembers.
                 let to = self.remembered(&mount_point).unwrap_or(Attrs::root(0o755));
-                self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path: mount_point, to } });
+                let path = self.view.nesting().beneath(&mount_point);
+                self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path, to } });
             }
         }
         for (app, mount_points) in lost {
@@ -560,13 +585,17 @@ impl<'v, 'a> Builder<'v, 'a> {
         self.unbinds.sort_by(|a, b| b.0.cmp(&a.0));
         let mut steps = files;
         steps.extend(self.unbinds.into_iter().map(|(_, step)| step).filter(|s| keep(s)));
+        // Before fstab forgets an outer mapping: its line is what tells a second run, after a crash, where the inner ones lie. And before
+        // directories are made, of which one may lie in what was a mount point.
+        steps.extend(self.unseals.into_iter().filter(|s| keep(s)));
         steps.extend(self.dirs.into_iter().filter(|s| keep(s)));
         let binds = self.binds.into_iter().filter(|s| keep(s)).collect();
         let woven = hooks::weave(self.view, &self.subjects, &self.made, binds);
         steps.extend(woven.before);
         self.remarks.extend(woven.remarks);
         let whole = |action| Step { mapping: None, action };
-        for path in self.flush {
+        let flush = self.flush.into_iter().filter(|(_, subject)| !blocked.contains(subject));
+        for path in flush.map(|(path, _)| path).collect::<BTreeSet<_>>() {
             steps.push(whole(Action::Flush { path }));
         }
         for (home, mut edits) in self.manifests {
@@ -575,8 +604,6 @@ impl<'v, 'a> Builder<'v, 'a> {
                 steps.push(whole(Action::Manifest { home, edits }));
             }
         }
-        // Before fstab forgets an outer mapping: its line is what tells a second run, after a crash, where the inner ones lie.
-        steps.extend(self.unseals.into_iter().filter(|s| keep(s)));
         self.fstab.retain(|e| e.mapping.is_none_or(|m| !blocked.contains(&m)));
         if !self.fstab.is_empty() {
             steps.push(whole(Action::Fstab { edits: self.fstab }));
@@ -594,5 +621,24 @@ impl<'v, 'a> Builder<'v, 'a> {
             notes: self.notes,
             remarks: self.remarks,
         }
+    }
+}
+
+/// The row of a line of ours where something is mounted that it does not name, as far as can be told.
+fn not_ours(subject: &Subject, mount: &Mount<'_>) -> Row {
+    let (source, at) = (printable(&mount.source()), &subject.mount_point);
+    Row {
+        app: subject.app.to_string(),
+        mount_point: at.to_string(),
+        store: subject.store.to_string(),
+        volume: String::new(),
+        state: State::Refused,
+        reason: Some(Reason::ForeignMount),
+        detail: format!(
+            "{source} ({}) is mounted at {at}, and is not known as {}",
+            printable(&mount.fstype()),
+            subject.store
+        ),
+        hint: format!("look whose it is: findmnt {at}; mount its volume, or: umount {at}; then run the command again"),
     }
 }

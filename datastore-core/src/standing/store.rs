@@ -3,6 +3,7 @@
 use super::{Ask, Drift, Standing, View};
 use crate::mapping::Mapping;
 use crate::observed::{DirFacts, FileFacts, Identity, MappingFacts, Place};
+use crate::path::AbsPath;
 use crate::state::{Reason, Refusal};
 
 impl View<'_> {
@@ -99,6 +100,14 @@ impl View<'_> {
     /// Whether the bare mount point may be covered.
     pub(super) fn judge_mount_point(&self, m: &Mapping, facts: &MappingFacts) -> Result<(), Refusal> {
         let refuse = |detail: String, hint: String| Err(Refusal::new(Reason::MountPointNotEmpty, detail, hint));
+        if let Some(between) = self.mounted_between(m) {
+            let detail = format!("{between}, in which {} lies, is somebody else's mount", m.mount_point);
+            let hint = format!(
+                "look whose it is: findmnt {between}; if it may go: umount {between} && datastore start {}",
+                m.app
+            );
+            return Err(Refusal::new(Reason::ForeignMount, detail, hint));
+        }
         match &facts.beneath {
             Place::Absent { .. } | Place::Hidden => Ok(()),
             Place::Failed(why) => Err(Refusal::new(
@@ -116,5 +125,13 @@ impl View<'_> {
             ),
             Place::Dir(_) => Ok(()),
         }
+    }
+
+    /// What is mounted between an outer mapping's mount point and that of one inside it, which the outer store's directory is then
+    /// not seen at.
+    fn mounted_between(&self, m: &Mapping) -> Option<AbsPath> {
+        let outer = self.nesting().outer_of(&m.mount_point)?;
+        let holder = self.observed.mounts.holding(&m.mount_point.parent()?)?.path()?;
+        holder.is_below(&outer.mount_point).then_some(holder)
     }
 }

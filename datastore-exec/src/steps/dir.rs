@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
 use super::Failure;
-use crate::root::Root;
+use crate::root::{Root, if_there};
 use crate::sys::flags::{SetImmutable, set_immutable_fd};
 use crate::sys::stat::{self, Facts, Kind};
 use crate::sys::{Entry, fd, xattr};
@@ -147,8 +147,12 @@ pub(super) fn seal(root: &Root, path: &AbsPath, from: Attrs) -> Result<(), Failu
     Ok(())
 }
 
-/// Breaks a seal. What is not sealed stays as it is: where the kernel cannot look under a bind, the plan could not know.
+/// Breaks a seal. What is not sealed stays as it is, and what is not there is not sealed: where the kernel cannot look under a bind,
+/// and of a mount point that no configuration names any more, the plan could not know.
 pub(super) fn unseal(root: &Root, path: &AbsPath, to: Attrs) -> Result<(), Failure> {
+    if if_there(root.stat(path))?.is_none() {
+        return Ok(());
+    }
     let (dir, facts) = open(root, path)?;
     if facts.mount_root {
         return Err(Failure::changed(Reason::ForeignMount, format!("something is mounted at {path} now")));

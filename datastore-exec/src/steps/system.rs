@@ -4,12 +4,13 @@ use datastore_core::{AbsPath, Error, ErrorKind};
 use rustix::fs::OFlags;
 
 use super::Failure;
-use crate::root::Root;
+use crate::root::{Root, if_there};
 use crate::site::program;
 
-/// Brings everything on the file system that holds a directory to the disk.
+/// Brings everything on the file system that holds a directory to the disk. One that is not there has nothing to be brought: the
+/// mapping whose step was to make it has failed, and the others go on.
 pub(super) fn flush(root: &Root, path: &AbsPath) -> Result<(), Failure> {
-    let dir = root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+    let Some(dir) = if_there(root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { return Ok(()) };
     // A failed sync must never be tried again: the kernel has forgotten what it could not write.
     rustix::fs::syncfs(&dir).map_err(|errno| {
         Error::new(ErrorKind::System, format!("the file system of {path} cannot be brought to the disk"))
