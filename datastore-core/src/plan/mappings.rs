@@ -1,21 +1,23 @@
 //! The planner of goals about mappings. Each mapping gets an aim; the steps follow from the aim and from what is.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod forgotten;
+mod order;
 
-use super::{Plan, Remark, Subject, hooks};
+use std::collections::{BTreeMap, HashSet};
+
+use super::{Plan, Remark, Subject};
 use crate::fstab::Entry;
 use crate::goal::{Apps, Goal};
 use crate::hook::When;
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
-use crate::mountinfo::Mount;
 use crate::observed::{DirFacts, FileFacts, Identity, Place};
-use crate::path::{AbsPath, printable};
+use crate::path::AbsPath;
 use crate::standing::{Ask, Standing, View, record};
 use crate::state::{Reason, State};
 use crate::status::Row;
 use crate::step::{Action, FstabEdit, ManifestEdit, Step};
-use crate::value::{AppName, Attrs, Id};
+use crate::value::{Attrs, Id};
 
 /// What is to become of one mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,7 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
             builder.notes.extend(Row::of_unresolved(app));
         }
     }
-    builder.orphans(aim, apps, by_name);
+    builder.forgotten(aim, apps, by_name);
     builder.finish(goal, files)
 }
 
@@ -463,182 +465,5 @@ impl<'v, 'a> Builder<'v, 'a> {
         if self.view.nesting().beneath(&mapping.mount_point) == mapping.mount_point {
             self.bare_mount_point(i, subject, mapping);
         }
-    }
-
-    /// Lines of ours that the configuration no longer names.
-    fn orphans(&mut self, aim: Aim, apps: &Apps, by_name: bool) {
-        let fstab = &self.view.observed.fstab;
-        let mut lost: BTreeMap<AppName, Vec<AbsPath>> = BTreeMap::new();
-        for row in fstab.entries().filter(|r| r.ours) {
-            let (Some(tag), Some(mount_point)) = (row.entry.option_value("X-datastore"), row.entry.mount_point())
-            else {
-                continue;
-            };
-            let Some(app) = std::str::from_utf8(tag).ok().and_then(|t| AppName::parse(t).ok()) else { continue };
-            let wanted = self.view.wanted;
-            let declared = wanted.at(&mount_point).iter().any(|&i| wanted.mappings[i].app == app);
-            let broken = wanted.app(&app).is_some_and(|a| a.problem.is_some() || !a.unresolved.is_empty());
-            let take = by_name && matches!(aim, Aim::Remapped | Aim::Gone | Aim::Down);
-            // An app whose configuration is wrong says nothing about what it maps: its lines stay as they are, unless somebody
-            // takes the app down.
-            let stays = if broken { !take || aim == Aim::Remapped } else { declared };
-            let in_hand =
-                self.fstab.iter().any(|e| e.edit.mount_point == mount_point) || self.going.contains(&mount_point);
-            if stays || in_hand || !apps.has(&app) {
-                continue;
-            }
-            if !take {
-                lost.entry(app).or_default().push(mount_point);
-                continue;
-            }
-            let Ok(store) = AbsPath::from_kernel(&row.entry.spec) else { continue };
-            let subject =
-                Subject { app: app.clone(), mount_point: mount_point.clone(), store: store.clone(), volume: None };
-            let mount = self.view.observed.mounts.at(&mount_point);
-            if let Some(mount) = &mount {
-                let landscape = &self.view.landscape;
-                let source = landscape.source_of(mount).or_else(|| landscape.deleted_source_of(mount));
-                if source.as_ref() != Some(&store) {
-                    self.notes.push(not_ours(&subject, mount));
-                    continue;
-                }
-            }
-            let subject = self.subject_of(subject);
-            if let Some(mount) = mount {
-                self.unbind(subject, &mount_point, store, None, BindOptions::from_list(mount.options()));
-            }
-            let to = if aim == Aim::Down {
-                let mut entry = row.entry.clone();
-                if !entry.has_option("noauto") {
-                    entry.options.extend_from_slice(b",noauto");
-                }
-                Some(entry)
-            } else {
-                None
-            };
-            if to.as_ref() != Some(row.entry) {
-                let edit = fstab.change(&mount_point, to);
-                self.fstab.push(FstabEdit { mapping: Some(subject), edit });
-            }
-            if aim != Aim::Down {
-                // What it is to be was said in the configuration that has gone; the manifest remembers.
-                let to = self.remembered(&mount_point).unwrap_or(Attrs::root(0o755));
-                let path = self.view.nesting().beneath(&mount_point);
-                self.unseals.push(Step { mapping: Some(subject), action: Action::Unseal { path, to } });
-            }
-        }
-        for (app, mount_points) in lost {
-            let list: Vec<String> = mount_points.iter().take(3).map(ToString::to_string).collect();
-            let more =
-                if mount_points.len() > 3 { format!(" and {} more", mount_points.len() - 3) } else { String::new() };
-            self.remarks.push(Remark {
-                detail: format!(
-                    "the configuration of `{app}` no longer names {}{more}; the bind and its line in fstab stay",
-                    list.join(", ")
-                ),
-                hint: format!("datastore disable {app}, or datastore remap {app}"),
-            });
-        }
-    }
-
-    /// Mode and owner of the store that was bound at a mount point, by any manifest.
-    fn remembered(&self, mount_point: &AbsPath) -> Option<Attrs> {
-        let manifests = self.view.observed.manifests.values();
-        let mut entries = manifests
-            .filter_map(|m| if let FileFacts::Is(m) = m { Some(m) } else { None })
-            .flat_map(manifest::Manifest::iter);
-        let (_, entry) = entries.find(|(_, e)| e.mount_point == *mount_point)?;
-        Some(Attrs { mode: entry.mode, uid: entry.uid, gid: entry.gid })
-    }
-
-    /// Refuses to unbind what something else is mounted in.
-    fn check_nesting(&mut self) -> HashSet<u32> {
-        let mut blocked = HashSet::new();
-        for (mount_point, step) in &self.unbinds {
-            let inner = self.view.observed.mounts.below(mount_point);
-            let stays =
-                inner.iter().find(|m| AbsPath::from_kernel(m.mount_point()).is_ok_and(|p| !self.going.contains(&p)));
-            if let (Some(stays), Some(subject)) = (stays, step.mapping) {
-                blocked.insert(subject);
-                let whose = &self.subjects[subject as usize];
-                self.notes.push(Row {
-                    app: whose.app.to_string(),
-                    mount_point: mount_point.to_string(),
-                    store: whose.store.to_string(),
-                    volume: whose.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
-                    state: State::Refused,
-                    reason: Some(Reason::Busy),
-                    detail: format!("{} is mounted inside {mount_point}", printable(stays.mount_point())),
-                    hint: format!(
-                        "stop the app that it belongs to first, or: umount {}",
-                        printable(stays.mount_point())
-                    ),
-                });
-            }
-        }
-        blocked
-    }
-
-    fn finish(mut self, goal: &Goal, files: Vec<Step>) -> Plan {
-        let blocked = self.check_nesting();
-        let keep = |step: &Step| step.mapping.is_none_or(|m| !blocked.contains(&m));
-        self.unbinds.sort_by(|a, b| b.0.cmp(&a.0));
-        let mut steps = files;
-        steps.extend(self.unbinds.into_iter().map(|(_, step)| step).filter(|s| keep(s)));
-        // Before fstab forgets an outer mapping: its line is what tells a second run, after a crash, where the inner ones lie. And before
-        // directories are made, of which one may lie in what was a mount point.
-        steps.extend(self.unseals.into_iter().filter(|s| keep(s)));
-        steps.extend(self.dirs.into_iter().filter(|s| keep(s)));
-        let binds = self.binds.into_iter().filter(|s| keep(s)).collect();
-        let woven = hooks::weave(self.view, &self.subjects, &self.made, binds);
-        steps.extend(woven.before);
-        self.remarks.extend(woven.remarks);
-        let whole = |action| Step { mapping: None, action };
-        let flush = self.flush.into_iter().filter(|(_, subject)| !blocked.contains(subject));
-        for path in flush.map(|(path, _)| path).collect::<BTreeSet<_>>() {
-            steps.push(whole(Action::Flush { path }));
-        }
-        for (home, mut edits) in self.manifests {
-            edits.retain(|e| e.mapping.is_none_or(|m| !blocked.contains(&m)));
-            if !edits.is_empty() {
-                steps.push(whole(Action::Manifest { home, edits }));
-            }
-        }
-        self.fstab.retain(|e| e.mapping.is_none_or(|m| !blocked.contains(&m)));
-        if !self.fstab.is_empty() {
-            steps.push(whole(Action::Fstab { edits: self.fstab }));
-            if self.view.observed.systemd {
-                steps.push(whole(Action::ReloadSystemd));
-            }
-        }
-        steps.extend(woven.binds);
-        Plan {
-            goal: goal.clone(),
-            host: self.view.wanted.host.clone(),
-            seed: self.seed,
-            mappings: self.subjects,
-            steps,
-            notes: self.notes,
-            remarks: self.remarks,
-        }
-    }
-}
-
-/// The row of a line of ours where something is mounted that it does not name, as far as can be told.
-fn not_ours(subject: &Subject, mount: &Mount<'_>) -> Row {
-    let (source, at) = (printable(&mount.source()), &subject.mount_point);
-    Row {
-        app: subject.app.to_string(),
-        mount_point: at.to_string(),
-        store: subject.store.to_string(),
-        volume: String::new(),
-        state: State::Refused,
-        reason: Some(Reason::ForeignMount),
-        detail: format!(
-            "{source} ({}) is mounted at {at}, and is not known as {}",
-            printable(&mount.fstype()),
-            subject.store
-        ),
-        hint: format!("look whose it is: findmnt {at}; mount its volume, or: umount {at}; then run the command again"),
     }
 }
