@@ -45,7 +45,8 @@ pub fn identity(entry: Entry<'_>) -> Result<Identity, SysError> {
     }
 }
 
-/// getxattrat(2), Linux 6.13: by descriptor and name, without the walk through `/proc` that takes longer than the rest.
+/// getxattrat(2), Linux 6.13: by descriptor and name, without the walk through `/proc` that takes longer than the rest. A
+/// descriptor itself is asked as its `.`, because one that was opened with `O_PATH` is refused (EBADF).
 #[allow(unsafe_code, reason = "rustix has no getxattrat")]
 fn getxattrat(entry: Entry<'_>, attribute: &str, buffer: &mut [u8; 64]) -> Result<usize, Errno> {
     /// `struct xattr_args`, linux/xattr.h.
@@ -57,7 +58,7 @@ fn getxattrat(entry: Entry<'_>, attribute: &str, buffer: &mut [u8; 64]) -> Resul
     }
     // The same number on every architecture but Alpha; libc does not have it for all of them.
     const SYS_GETXATTRAT: libc::c_long = 464;
-    let (Ok(name), Ok(attribute)) = (CString::new(entry.name()), CString::new(attribute)) else {
+    let (Ok(name), Ok(attribute)) = (CString::new(entry.name_or_dot()), CString::new(attribute)) else {
         return Err(Errno::INVAL);
     };
     let mut arguments = Arguments { value: buffer.as_mut_ptr() as u64, size: 64, flags: 0 };
@@ -85,10 +86,9 @@ enum Read {
 
 fn read(entry: Entry<'_>, path: &[u8], attribute: &str) -> Result<Read, SysError> {
     let mut buffer = [0; 64];
-    // Of a descriptor itself only the way through /proc works if it is `O_PATH` (EBADF otherwise).
-    let by_name = if entry.name().is_empty() { Err(Errno::NOSYS) } else { getxattrat(entry, attribute, &mut buffer) };
-    let found = match by_name {
-        Err(Errno::NOSYS) => rustix::fs::lgetxattr(path, attribute, &mut buffer[..]),
+    let found = match getxattrat(entry, attribute, &mut buffer) {
+        // What is no directory, or may not be searched, has no `.`.
+        Err(Errno::NOSYS | Errno::NOTDIR | Errno::ACCESS) => rustix::fs::lgetxattr(path, attribute, &mut buffer[..]),
         other => other,
     };
     match found {
