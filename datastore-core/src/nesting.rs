@@ -25,14 +25,25 @@ impl<'a> Nesting<'a> {
     #[must_use]
     pub fn beneath(self, mount_point: &AbsPath) -> AbsPath {
         let inside = |(outer, store): (AbsPath, AbsPath)| store.join(mount_point.below(&outer)?.relative()).ok();
-        let outer = self.outer_of(mount_point).map(|outer| (outer.mount_point.clone(), outer.store.clone()));
-        let depth = outer.as_ref().map_or(0, |(outer, _)| outer.depth());
-        let forgotten = self.forgotten_above(mount_point).filter(|(above, _)| above.depth() > depth);
-        forgotten.or(outer).and_then(inside).unwrap_or_else(|| mount_point.clone())
+        let outer = || self.outer_of(mount_point).map(|outer| (outer.mount_point.clone(), self.store_of(outer)));
+        self.forgotten_outer(mount_point).or_else(outer).and_then(inside).unwrap_or_else(|| mount_point.clone())
     }
 
-    /// The nearest mount point above another one that only our lines in fstab know, with its store: it is bound, or a run that stopped
-    /// half-way has taken both off.
+    /// The store in which what lies in a mapping has its directory: after an edit the new one, unless the mapping is not asked for any
+    /// more, and will never be bound to that.
+    fn store_of(self, outer: &Mapping) -> AbsPath {
+        let held = if outer.enabled { None } else { self.source_at(&outer.mount_point) };
+        held.unwrap_or_else(|| outer.store.clone())
+    }
+
+    /// The bind in which a mount point lies if only our lines in fstab still know that bind, with its store: it is there, or a run that
+    /// stopped half-way has taken both off.
+    #[must_use]
+    pub fn forgotten_outer(self, mount_point: &AbsPath) -> Option<(AbsPath, AbsPath)> {
+        let depth = self.outer_of(mount_point).map_or(0, |outer| outer.mount_point.depth());
+        self.forgotten_above(mount_point).filter(|(above, _)| above.depth() > depth)
+    }
+
     fn forgotten_above(self, mount_point: &AbsPath) -> Option<(AbsPath, AbsPath)> {
         let ours = mount_point.above().filter(|above| self.fstab.has_ours(above));
         let mut lost =

@@ -12,7 +12,7 @@ use crate::hook::When;
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
 use crate::observed::{DirFacts, FileFacts, Identity, Place};
-use crate::path::AbsPath;
+use crate::path::{AbsPath, printable};
 use crate::standing::{Ask, Standing, View, record};
 use crate::state::{Reason, State};
 use crate::status::Row;
@@ -212,11 +212,8 @@ impl<'v, 'a> Builder<'v, 'a> {
             self.note(mapping, standing);
             return;
         };
-        if let Some(outer) = self.outer_that_is_down(mapping) {
-            let mut waits = standing.clone();
-            waits.state = State::Waiting;
-            waits.detail = format!("{} of `{}`, in which it lies, is not bound", outer.mount_point, outer.app);
-            waits.hint = format!("datastore start {}", outer.app);
+        if let Some((detail, hint)) = self.outer_that_is_down(mapping) {
+            let waits = Standing { state: State::Waiting, detail, hint, ..standing.clone() };
             self.note(mapping, &waits);
             return;
         }
@@ -253,13 +250,23 @@ impl<'v, 'a> Builder<'v, 'a> {
         }
     }
 
-    /// The mapping in which this one lies, if it is neither bound nor about to be.
-    fn outer_that_is_down(&self, mapping: &Mapping) -> Option<&'a Mapping> {
-        let outer = self.view.nesting().outer_of(&mapping.mount_point)?;
-        let stays = self.view.nesting().is_bound(outer) && !self.going.contains(&outer.mount_point);
+    /// What to say if the bind in which a mapping lies is neither there nor about to be, and what to do.
+    fn outer_that_is_down(&self, mapping: &Mapping) -> Option<(String, String)> {
+        let nesting = self.view.nesting();
+        let told = |at: &AbsPath, app: &str| format!("{at} of `{app}`, in which it lies, is not bound");
+        if let Some((at, _)) = nesting.forgotten_outer(&mapping.mount_point) {
+            let down = self.view.observed.mounts.at(&at).is_none() || self.going.contains(&at);
+            let line = self.view.observed.fstab.ours(&at).filter(|_| down)?;
+            let app = printable(line.entry.option_value("X-datastore")?);
+            let hint = format!("the configuration no longer names it: datastore disable {app}");
+            return Some((told(&at, &app), hint));
+        }
+        let outer = nesting.outer_of(&mapping.mount_point)?;
+        let stays = nesting.is_bound(outer) && !self.going.contains(&outer.mount_point);
         let comes =
             |s: &Step| matches!(&s.action, Action::Bind { mount_point, .. } if *mount_point == outer.mount_point);
-        (!stays && !self.binds.iter().any(comes)).then_some(outer)
+        let down = !stays && !self.binds.iter().any(comes);
+        down.then(|| (told(&outer.mount_point, outer.app.as_str()), format!("datastore start {}", outer.app)))
     }
 
     fn facts(&self, i: usize) -> Option<&'a crate::observed::MappingFacts> {

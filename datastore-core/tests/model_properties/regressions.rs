@@ -229,3 +229,27 @@ fn a_mapping_that_is_blocked_brings_nothing_to_the_disk() {
     let mut nobody = |_: &Machine| {};
     assert_eq!(m.run(&goal, seed(1), &mut Pulse::quiet(&mut nobody)).unwrap().exit(), 3);
 }
+
+#[test]
+fn what_lies_in_a_forgotten_bind_that_somebody_took_off_waits() {
+    let mut m = applied(&[("beta", &[("/srv", "b")])]);
+    configlet(&mut m, "alpha", "", &[("/srv/a", "a")]);
+    m.disturb(&Event::Remove(path("/etc/datastore.d/beta.conf")));
+    m.disturb(&Event::Unmount(path("/srv")));
+    let report = does(&mut m, &Goal::Start(named(&["alpha"])));
+    let [row] = &report.notes[..] else { panic!("{report:?}") };
+    assert!(report.failed.is_empty() && row.state == State::Waiting, "{report:?}");
+    assert!(row.detail.contains("/srv of `beta`") && row.hint.contains("datastore disable beta"), "{row:?}");
+    does(&mut m, &Goal::Disable(named(&["beta"])));
+    let report = does(&mut m, &Goal::Start(named(&["alpha"])));
+    assert!(report.is_clean() && shows(&m, "/srv/a", "a"), "{report:?}");
+}
+
+#[test]
+fn a_disable_after_an_edit_of_the_outer_mapping_unseals_in_the_store_that_is_bound() {
+    let mut m = applied(&[("beta", &[("/srv", "a"), ("/srv/b", "c")]), ("alpha", &[("/srv/c", "b")])]);
+    configlet(&mut m, "beta", "", &[("/srv", "d"), ("/srv/b", "c")]);
+    let report = does(&mut m, &Goal::Disable(named(&["beta"])));
+    assert_eq!(report.notes[0].reason, Some(Reason::Busy), "{report:?}");
+    assert!(shows(&m, "/srv", "a") && !shows(&m, "/srv/b", "c") && !is_sealed(&m, "/srv/b"), "{}", m.picture());
+}
