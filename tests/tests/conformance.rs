@@ -308,3 +308,57 @@ fn the_model_and_the_kernel_come_to_the_same() {
     }
     println!("{done} scenarios on the model and on the kernel");
 }
+
+/// What a test that compares must see: each changes one thing of the model alone.
+#[test]
+fn every_kind_of_difference_is_seen() {
+    let path = |text: &str| AbsPath::parse(text).expect("a path");
+    let configlet = "[mapping.\"/srv/a\"]\ntarget = \"%{base}/a\"\n";
+    let before = [
+        Event::MakeDir(path("/var/lib"), 0o755),
+        Event::Write(path("/etc/datastore.d/alpha.conf"), configlet.into()),
+        Event::MakeDir(path("/srv"), 0o755),
+    ];
+    let sandbox = Sandbox::in_memory();
+    let mut m = Machine::new();
+    for event in before[..1].iter().chain(&base()).chain(&before[1..]) {
+        disturb(&sandbox, event);
+        m.disturb(event);
+    }
+    let goal = Goal::Apply(Default::default());
+    assert!(sandbox.datastore(&arguments(&goal)).status.success());
+    let mut nobody = |_: &Machine| {};
+    m.run(&goal, Id::from_random([1; 16]), &mut Pulse::quiet(&mut nobody)).expect("no crash was asked for");
+    let kernel = real(&sandbox);
+    same(&modelled(&m), &kernel, "before anything differs");
+    let store = path("/store/data0/live/server1/a");
+    let other = Id::from_random([9; 16]);
+    let differences = [
+        Event::Mode(store.clone(), 0o700),
+        Event::Owner(store.clone(), 1000),
+        Event::Identity(store.clone(), None),
+        Event::Identity(path("/store/data0/live"), Some(other)),
+        Event::Touch(store.child("file")),
+        Event::MakeDir(path("/srv/more"), 0o755),
+        Event::Remove(path("/etc/datastore.d/alpha.conf")),
+        Event::Write(path("/etc/datastore.d/alpha.conf"), configlet.replace('a', "e")),
+        Event::Unmount(path("/srv/a")),
+        Event::Bind(store.clone(), path("/srv")),
+        Event::Remount(path("/srv/a"), BindOptions { ro: true, ..BindOptions::default() }),
+        Event::AddLine("tmpfs /srv/b tmpfs defaults 0 0".into()),
+        Event::DropLine(path("/srv/a")),
+    ];
+    for difference in &differences {
+        let mut m = m.clone();
+        m.disturb(difference);
+        assert_ne!(modelled(&m), kernel, "not seen: {difference:?}");
+    }
+    // The seal can only be seen once nothing is bound on it.
+    let stop = Goal::Stop(datastore_core::goal::Apps::named(vec!["alpha".parse().expect("a name")]));
+    assert!(sandbox.datastore(&arguments(&stop)).status.success());
+    m.run(&stop, Id::from_random([2; 16]), &mut Pulse::quiet(&mut nobody)).expect("no crash was asked for");
+    same(&modelled(&m), &real(&sandbox), "after the stop");
+    m.disturb(&Event::Thaw(path("/srv/a")));
+    assert_ne!(modelled(&m), real(&sandbox), "not seen: a broken seal");
+    assert_eq!(rows(&m), real_rows(&sandbox), "the rows of a stopped app");
+}

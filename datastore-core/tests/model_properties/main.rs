@@ -172,22 +172,26 @@ fn lies_in_one_that_is_off(m: &Machine, point: &AbsPath) -> bool {
 /// Asking again changes nothing.
 fn settled(m: &Machine, goal: &Goal, first: &Report, number: u8) -> Verdict {
     let mut again = m.clone();
-    if matches!(goal, Goal::Remap(_)) && took_off_one_around(first) {
-        // Nobody could look below the bind that came off; what was found there now is settled with the next.
+    if took_off_one_around(goal, first) {
+        // Nobody could look below the bind that came off, or what lay in it was refused for that; the next run settles it.
         let more = run(&mut again, goal, number)?;
         return settled_twice(&again, goal, &more, number);
     }
     settled_twice(m, goal, first, number)
 }
 
-/// Whether a run took a bind off in which there is a mapping that it took in hand, too.
-fn took_off_one_around(first: &Report) -> bool {
+/// Whether a run took a bind off around a mapping that it refused, or that it made ready for another store.
+fn took_off_one_around(goal: &Goal, first: &Report) -> bool {
     let Some(plan) = &first.plan else { return false };
-    let off = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Unbind { mount_point, .. } => Some(mount_point),
-        _ => None,
-    });
-    off.into_iter().any(|off| plan.mappings.iter().any(|subject| subject.mount_point.is_below(off)))
+    let refused = first.notes.iter().filter(|row| row.state == State::Refused);
+    let mut inner: Vec<_> = refused.filter_map(|row| AbsPath::parse(&row.mount_point).ok()).collect();
+    if matches!(goal, Goal::Remap(_)) {
+        inner.extend(plan.mappings.iter().map(|subject| subject.mount_point.clone()));
+    }
+    plan.steps.iter().any(|step| match &step.action {
+        Action::Unbind { mount_point: off, .. } => inner.iter().any(|inner| inner.is_below(off)),
+        _ => false,
+    })
 }
 
 /// The same once nothing more comes to light.
