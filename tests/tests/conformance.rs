@@ -26,7 +26,7 @@ use rustix::fs::{IFlags, Mode, OFlags, XattrFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 /// How many scenarios, and how much happens in each at least.
-const SCENARIOS: usize = 60;
+const SCENARIOS: usize = 100;
 const LENGTH: usize = 6;
 /// What is compared, with everything in it.
 const COMPARED: &[&str] = &["/srv", "/new", "/var/lib/x", "/store", "/disks", "/etc/datastore.d"];

@@ -90,7 +90,7 @@ impl Machine {
             }
             Event::MakeDir(path, mode) => {
                 self.make_all(&path.parent()?)?;
-                self.make_dir(self.place(path).ok()?, *mode).ok()?;
+                self.make_dir_with(path, *mode)?;
             }
             Event::Touch(path) => {
                 let place = self.place(path).ok()?;
@@ -188,10 +188,16 @@ impl Machine {
         above.reverse();
         for dir in above.iter().filter(|dir| !dir.is_root()) {
             if self.dir(dir).is_none() {
-                let place = self.place(dir).ok()?;
-                self.make_dir(place, 0o755).ok()?;
+                self.make_dir_with(dir, 0o755)?;
             }
         }
+        Some(())
+    }
+
+    /// mkdir(2), then chmod(2): the mode is this one whatever is inherited.
+    fn make_dir_with(&mut self, path: &AbsPath, mode: u32) -> Option<()> {
+        let made = self.make_dir(self.place(path).ok()?, mode).ok()?;
+        self.tree.node_mut(made.ino).attrs.mode = Mode::from_bits(mode);
         Some(())
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::value::{Attrs, Id};
+use crate::value::{Attrs, Id, Mode};
+
+/// `S_ISGID` (inode(7)).
+const SETGID: u32 = 0o2000;
 
 /// A file or a directory, by its number in the tree: also its inode number.
 pub type Ino = usize;
@@ -172,12 +175,21 @@ impl Tree {
             return Err(Errno::NoSpace);
         }
         let ino = self.nodes.len();
+        let mut attrs = Attrs::root(mode);
+        let above = self.node(dir).attrs;
+        if above.mode.bits() & SETGID != 0 {
+            // What is made in a setgid directory has its group, and a directory the bit too (inode(7)).
+            attrs.gid = above.gid;
+            if matches!(kind, Kind::Dir(_)) {
+                attrs.mode = Mode::from_bits(mode | SETGID);
+            }
+        }
         self.nodes.push(Node {
             fs,
             up: dir,
             name: name.to_vec(),
             kind,
-            attrs: Attrs::root(mode),
+            attrs,
             immutable: false,
             id: None,
             removed: false,
