@@ -3,7 +3,7 @@
 mod forgotten;
 mod order;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Plan, Remark, Subject};
 use crate::fstab::Entry;
@@ -17,7 +17,10 @@ use crate::standing::{Ask, Standing, View, record};
 use crate::state::{Reason, State};
 use crate::status::Row;
 use crate::step::{Action, FstabEdit, ManifestEdit, Step};
-use crate::value::{Attrs, Id};
+use crate::value::{Attrs, Id, Mode};
+
+/// `S_ISGID` (inode(7)).
+const SETGID: u32 = 0o2000;
 
 /// What is to become of one mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,8 @@ struct Builder<'v, 'a> {
     flush: Vec<(AbsPath, u32)>,
     /// Directories that steps of this plan make.
     made: HashSet<AbsPath>,
+    /// What store directories with the setgid bit are to have.
+    setgid: HashMap<AbsPath, Attrs>,
     notes: Vec<Row>,
     remarks: Vec<Remark>,
     going: HashSet<AbsPath>,
@@ -101,6 +106,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             binds: Vec::new(),
             flush: Vec::new(),
             made: HashSet::new(),
+            setgid: HashMap::new(),
             notes: Vec::new(),
             remarks: Vec::new(),
             going: HashSet::new(),
@@ -218,6 +224,9 @@ impl<'v, 'a> Builder<'v, 'a> {
             return;
         }
         let subject = self.subject(mapping);
+        if attrs.mode.bits() & SETGID != 0 {
+            self.setgid.insert(mapping.store.clone(), attrs);
+        }
         let id = self.store(i, subject, mapping, attrs);
         self.record(subject, mapping, attrs, id);
         self.write_line(subject, mapping, standing, Some(self.view.line_for(mapping, false)));
@@ -280,7 +289,7 @@ impl<'v, 'a> Builder<'v, 'a> {
         let fresh = self.seed.derive(mapping.store.as_bytes());
         match place {
             Place::Absent { missing } => {
-                self.parents(subject, &mapping.store, missing, 0o700);
+                self.parents(subject, &mapping.store, missing, Attrs::root(0o700));
                 let path = mapping.store.clone();
                 self.made.insert(path.clone());
                 self.dirs.push(step(Action::MakeDir { path, attrs, id: Some(fresh), shared: false }));
@@ -312,16 +321,34 @@ impl<'v, 'a> Builder<'v, 'a> {
     }
 
     /// Directories above `path` that are missing, from the top.
-    fn parents(&mut self, subject: u32, path: &AbsPath, missing: &AbsPath, mode: u32) {
+    fn parents(&mut self, subject: u32, path: &AbsPath, missing: &AbsPath, attrs: Attrs) {
         let mut above: Vec<AbsPath> = path.ancestors().take_while(|a| a.is_within(missing)).collect();
         above.reverse();
         for dir in above {
             if self.made.insert(dir.clone()) {
                 // Others may need it too, so it stays when this mapping fails.
-                let action = Action::MakeDir { path: dir, attrs: Attrs::root(mode), id: None, shared: true };
+                let action = Action::MakeDir { path: dir, attrs, id: None, shared: true };
                 self.dirs.push(Step { mapping: Some(subject), action });
             }
         }
+    }
+
+    /// What is made of a mount point that is missing. In a setgid store it has the group and the bit, as the kernel gives them
+    /// (mkdir(2)): so it is right from the first instant on, also if the machine stops in the next.
+    fn bare(&self, mapping: &Mapping) -> Attrs {
+        let plain = Attrs::root(0o755);
+        let Some(outer) = self.view.nesting().outer_of(&mapping.mount_point) else { return plain };
+        let passes_on = |attrs: &Attrs| attrs.mode.bits() & SETGID != 0;
+        let as_it_is = || {
+            let i = *self.view.wanted.at(&outer.mount_point).first()?;
+            self.facts(i)?.store.dir().map(|dir| dir.attrs).filter(passes_on)
+        };
+        let above = self.setgid.get(&outer.store).copied().filter(passes_on).or_else(as_it_is);
+        above.map_or(plain, |above| Attrs {
+            mode: Mode::from_bits(plain.mode.bits() | SETGID),
+            gid: above.gid,
+            ..plain
+        })
     }
 
     /// The mount point: made where missing, and sealed.
@@ -331,12 +358,12 @@ impl<'v, 'a> Builder<'v, 'a> {
         let seal = |from| Step { mapping: Some(subject), action: Action::Seal { path: beneath.clone(), from } };
         match &facts.beneath {
             Place::Absent { missing } => {
-                self.parents(subject, &beneath, missing, 0o755);
+                let attrs = self.bare(mapping);
+                self.parents(subject, &beneath, missing, attrs);
                 if self.made.insert(beneath.clone()) {
-                    let action =
-                        Action::MakeDir { path: beneath.clone(), attrs: Attrs::root(0o755), id: None, shared: false };
+                    let action = Action::MakeDir { path: beneath.clone(), attrs, id: None, shared: false };
                     self.dirs.push(Step { mapping: Some(subject), action });
-                    self.dirs.push(seal(Attrs::root(0o755)));
+                    self.dirs.push(seal(attrs));
                     // The mount point of an inner mapping lies in the outer one's store.
                     let inner = beneath != mapping.mount_point;
                     self.flush.push((if inner { beneath.clone() } else { AbsPath::root() }, subject));

@@ -130,8 +130,10 @@ impl View<'_> {
     /// What is mounted between an outer mapping's mount point and that of one inside it, which the outer store's directory is then
     /// not seen at.
     fn mounted_between(&self, m: &Mapping) -> Option<AbsPath> {
-        let outer = self.nesting().outer_of(&m.mount_point)?;
+        let nesting = self.nesting();
+        let outer = nesting.forgotten_outer(&m.mount_point).map(|(outer, _)| outer);
+        let outer = outer.or_else(|| nesting.outer_of(&m.mount_point).map(|outer| outer.mount_point.clone()))?;
         let holder = self.observed.mounts.holding(&m.mount_point.parent()?)?.path()?;
-        holder.is_below(&outer.mount_point).then_some(holder)
+        holder.is_below(&outer).then_some(holder)
     }
 }

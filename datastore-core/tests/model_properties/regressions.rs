@@ -72,6 +72,12 @@ fn what_lies_in_a_foreign_mount_is_refused_and_not_tried() {
     m.disturb(&Event::Bind(path("/disks/other"), path("/srv/a")));
     let report = does(&mut m, &Goal::Apply(Apps::default()));
     assert!(report.notes.iter().any(|row| row.reason == Some(Reason::ForeignMount)), "{report:?}");
+    // Also if only fstab still knows the outer one.
+    let mut m = applied(&[("beta", &[("/srv", "a")]), ("alpha", &[("/srv/a/in", "b")])]);
+    m.disturb(&Event::Remove(path("/etc/datastore.d/beta.conf")));
+    m.disturb(&Event::Bind(path("/disks/other"), path("/srv/a")));
+    let report = does(&mut m, &Goal::Start(named(&["alpha"])));
+    assert!(report.failed.is_empty() && report.notes[0].reason == Some(Reason::ForeignMount), "{report:?}");
 }
 
 #[test]
