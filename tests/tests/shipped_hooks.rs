@@ -9,21 +9,6 @@ use std::path::Path;
 use datastore_tests::Sandbox;
 use datastore_tests::hooks::{APPLY, machine, mode, set_up};
 
-/// Puts the hooks that are shipped where a package puts them.
-fn shipped(sandbox: &Sandbox) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/hooks");
-    for dir in ["/usr/lib/datastore", "/usr/lib/datastore/hooks"] {
-        sandbox.directory(dir, 0o755);
-    }
-    for name in ["fill-web-root", "migrate-files"] {
-        let meta = fs::metadata(from.join(name)).unwrap();
-        assert_eq!(meta.mode() & 0o777, 0o755, "{name}");
-        sandbox.script(&format!("/usr/lib/datastore/hooks/{name}"), "");
-        fs::write(sandbox.path(format!("/usr/lib/datastore/hooks/{name}")), fs::read(from.join(name)).unwrap())
-            .unwrap();
-    }
-}
-
 #[test]
 fn fill_web_root_fills_a_new_web_root_and_no_other() {
     let sandbox = machine();
@@ -37,7 +22,7 @@ fn fill_web_root_fills_a_new_web_root_and_no_other() {
     sandbox.datastore(&["disable", "httpd", "--yes"]).ok();
 
     let sandbox = machine();
-    shipped(&sandbox);
+    sandbox.shipped_hooks();
     sandbox.datastore(&["enable", "httpd", "--yes"]).ok();
     let page = sandbox.read("/var/www/html/index.html");
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"), "{page}");
@@ -65,7 +50,7 @@ const IMAP: &str = "/store/data0/live/server1/imap-data";
 /// The proposal's mixed data: some of a directory's files go into the store.
 fn mixed(sandbox: Sandbox) -> Sandbox {
     let sandbox = set_up(sandbox);
-    shipped(&sandbox);
+    sandbox.shipped_hooks();
     sandbox.configlet("cyrus", CYRUS);
     sandbox.write("/etc/datastore.d/cyrus.migrate", LIST);
     for (file, content) in [("mail boxes.db", "boxes"), ("annotations.db", "notes"), ("sieve/a/script", "keep")] {
