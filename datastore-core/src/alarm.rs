@@ -189,7 +189,10 @@ impl Book {
             stays
         });
         // One that was found twice is one alarm: the last, which has a place.
-        let new = places.into_values().filter(|&i| is_new[i]).collect::<BTreeSet<_>>();
+        let mut new = places.into_values().filter(|&i| is_new[i]).collect::<BTreeSet<_>>();
+        // That a mapping is not bound is no news while it is known why.
+        let known = |row: &Row| self.alarms.iter().any(|a| a.app == row.app && a.mount_point == row.mount_point);
+        new.retain(|&i| findings.bad[i].reason.is_some() || !known(findings.bad[i]));
         self.alarms.extend(new.into_iter().map(|i| found[i].clone()));
         change.raised.extend(self.alarms.iter().filter(|open| !open.told).cloned());
         change
@@ -330,6 +333,19 @@ mod tests {
         let unsure = Findings { bad: vec![], unsure: BTreeSet::from([("a", "/a")]), covers: |_: &str| true };
         let cleared = book.settle(&unsure, 2).cleared;
         assert_eq!(cleared.iter().map(|alarm| alarm.app.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn that_a_mapping_is_not_bound_is_no_alarm_beside_the_one_that_says_why() {
+        let mut book = Book::default();
+        let failed = row("a", "/a", Reason::HookFailed);
+        let pending = |at: &str| Row { state: State::Pending, reason: None, ..row("a", at, Reason::HookFailed) };
+        settle(&mut book, &[&failed], 1);
+        let (a, b) = (pending("/a"), pending("/b"));
+        let guard = Findings { bad: vec![&a, &b], unsure: BTreeSet::new(), covers: |_: &str| false };
+        let raised = book.settle(&guard, 2).raised;
+        assert_eq!(raised.iter().map(|alarm| alarm.mount_point.as_str()).collect::<Vec<_>>(), ["/b"]);
+        assert_eq!(book.alarms.len(), 2);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use datastore_core::observed::{FileFacts, Identity, Lookup, MappingFacts, Observ
 use datastore_core::resolve::{Incumbents, resolve};
 use datastore_core::standing::{Ask, Standing, View};
 use datastore_core::state::State;
+use datastore_core::status::Row;
 use datastore_core::value::AppName;
 use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
@@ -32,30 +33,51 @@ use rustix::fs::OFlags;
 
 /// Refuses unless every mapping of the app is bound to the right store; raises the alarm if it does, and clears it if not.
 pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
-    let answer = ask(engine, app);
-    match &answer {
-        Ok(()) => alarm::lets_start(engine.root(), app),
-        Err(error) if error.kind() == ErrorKind::Refused => {
-            // That it must not start is certain by now, so there is time for a full look.
+    match ask(engine, app) {
+        Ok(()) => {
+            alarm::lets_start(engine.root(), app);
+            Ok(())
+        }
+        Err(No::Error(error)) if error.kind() != ErrorKind::Refused => Err(error),
+        Err(no) => {
+            // That it must not start is certain by now, so there is time for a full look, which knows more (whether it was stopped
+            // on purpose, what fstab says).
             let rows = engine.status(std::slice::from_ref(app)).map(|status| status.mappings).unwrap_or_default();
             alarm::kept_from_starting(engine.root(), &rows);
+            Err(match no {
+                No::Error(error) => error,
+                No::Mapping(mount_point, seen) => explain(app, &mount_point, &seen, &rows),
+            })
         }
-        Err(_) => {}
     }
-    answer
 }
 
-fn ask(engine: &Engine, app: &AppName) -> Result<()> {
+/// Why an app must not start.
+enum No {
+    /// Said whole.
+    Error(Error),
+    /// This mapping is not as it must be.
+    Mapping(AbsPath, Box<Standing>),
+}
+
+impl From<Error> for No {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
     let root = engine.root();
     let inputs = load::load(root, Some(app))?;
     demand_globals(&inputs)?;
     let wanted = resolve(inputs, &Incumbents::new());
     let Some(declared) = wanted.app(app) else {
         return Err(Error::new(ErrorKind::Usage, format!("no app is called `{app}`; it must not start"))
-            .hint("datastore status"));
+            .hint("datastore status")
+            .into());
     };
     if let Some(problem) = &declared.problem {
-        return Err(refusal(app, "", &problem.detail, &problem.hint));
+        return Err(refusal(app, "", &problem.detail, &problem.hint).into());
     }
     let paths = wanted.of_app(app).map(|(_, m)| m.mount_point.clone());
     let paths: Vec<AbsPath> = paths.chain(wanted.volumes.iter().map(|v| v.path.clone())).collect();
@@ -76,7 +98,7 @@ fn ask(engine: &Engine, app: &AppName) -> Result<()> {
         let bound_right = standing.bound.as_ref().is_some_and(|b| b.right);
         let good = matches!(standing.state, State::Active | State::Drifted) && bound_right;
         if !good {
-            return Err(explain(engine, app, &mapping.mount_point, &standing));
+            return Err(No::Mapping(mapping.mount_point.clone(), Box::new(standing)));
         }
         // Closed when in doubt: without privilege nobody can tell the right store from a directory of the same name.
         let store = observed.mappings[i].as_ref().and_then(|f| f.store.dir());
@@ -84,11 +106,11 @@ fn ask(engine: &Engine, app: &AppName) -> Result<()> {
             Some(Identity::Is(_)) => {}
             None | Some(Identity::Hidden | Identity::Unasked) => {
                 let message = format!("`{app}` must not start: the identity of {} cannot be seen", mapping.store);
-                return Err(Error::new(ErrorKind::Privilege, message).hint("run the guard as root"));
+                return Err(Error::new(ErrorKind::Privilege, message).hint("run the guard as root").into());
             }
             Some(_) => {
                 let detail = format!("{} carries no identity", mapping.store);
-                return Err(refusal(app, "", &detail, &format!("datastore apply {app}")));
+                return Err(refusal(app, "", &detail, &format!("datastore apply {app}")).into());
             }
         }
     }
@@ -96,10 +118,10 @@ fn ask(engine: &Engine, app: &AppName) -> Result<()> {
         && let Some(mount_point) = cut_off(root, &wanted, app)?
     {
         let detail = format!("an operation stopped half-way before the hooks of {mount_point} had run to their end");
-        return Err(refusal(app, "", &detail, "datastore recover"));
+        return Err(refusal(app, "", &detail, "datastore recover").into());
     }
     if mappings == 0 {
-        return Err(refusal(app, "", "it declares no mapping", &format!("datastore config show {app}")));
+        return Err(refusal(app, "", "it declares no mapping", &format!("datastore config show {app}")).into());
     }
     Ok(())
 }
@@ -112,18 +134,16 @@ fn cut_off(root: &Root, wanted: &Wanted, app: &AppName) -> Result<Option<AbsPath
     Ok(wanted.of_app(app).map(|(_, m)| m).find(owed).map(|m| m.mount_point.clone()))
 }
 
-/// Why the app must not start. That it must not is certain by now, so there is time for a full look, which knows more
-/// (whether it was stopped on purpose, what fstab says).
-fn explain(engine: &Engine, app: &AppName, mount_point: &AbsPath, seen: &Standing) -> Error {
+/// What is said of a mapping that is not as it must be: the words of the full look, unless it finds it in order by now.
+fn explain(app: &AppName, mount_point: &AbsPath, seen: &Standing, rows: &[Row]) -> Error {
     let place = mount_point.to_string();
-    let full = engine.status(std::slice::from_ref(app)).ok();
-    let row = full.and_then(|s| s.mappings.into_iter().find(|r| r.mount_point == place && r.state != State::Active));
+    let row = rows.iter().find(|row| row.mount_point == place && row.state != State::Active);
     let (state, detail, hint) = match row {
-        Some(row) => (row.state, row.detail, row.hint),
-        None => (seen.state, seen.detail.clone(), seen.hint.clone()),
+        Some(row) => (row.state, &row.detail, &row.hint),
+        None => (seen.state, &seen.detail, &seen.hint),
     };
-    let detail = if state == State::Refused { detail } else { format!("it is {state}: {detail}") };
-    refusal(app, &format!("{place}: "), &detail, &hint)
+    let told = if state == State::Refused { detail.clone() } else { format!("it is {state}: {detail}") };
+    refusal(app, &format!("{place}: "), &told, hint)
 }
 
 fn refusal(app: &AppName, place: &str, detail: &str, hint: &str) -> Error {

@@ -92,6 +92,17 @@ fn a_line_of_somebody_else_is_not_taken_by_a_stop() {
 }
 
 #[test]
+fn a_line_of_somebody_else_is_not_taken_for_a_bind_that_has_lost_its_own() {
+    let mut m = applied(&[("alpha", &[("/srv/a", "a")])]);
+    m.disturb(&Event::DropLine(path("/srv/a")));
+    m.disturb(&Event::AddLine("LABEL=old /srv/a ext4 defaults 0 2".into()));
+    let before = fstab_text(&m);
+    does(&mut m, &Goal::Stop(named(&["alpha"])));
+    assert_eq!(fstab_text(&m), before);
+    assert!(is_sealed(&m, "/srv/a"), "{}", m.picture());
+}
+
+#[test]
 fn a_stop_that_a_foreign_line_came_between_still_ends() {
     let mut m = applied(&[("alpha", &[("/srv/a", "a")])]);
     m.disturb(&Event::AddLine("LABEL=old /srv/a ext4 defaults 0 2".into()));

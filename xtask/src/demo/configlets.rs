@@ -36,6 +36,32 @@ $mapping['/var/spool/imap']['group'] = 'root';
 ",
 );
 
+/// A web root that is not to answer 404 when it is new.
+pub(super) const WEB: (&str, &str) = (
+    "etc/datastore.d/web.conf",
+    r#"title = "Web root"
+
+[mapping."/var/www/html"]
+target    = "%{base}/www/html"
+postmount = "/usr/lib/datastore/hooks/fill-web-root"
+"#,
+);
+
+/// A program that will not have its data bound.
+pub(super) const PICKY: (&str, &str) = (
+    "etc/datastore.d/picky.conf",
+    r#"[mapping."/var/lib/picky"]
+target   = "%{base}/picky"
+premount = "/usr/local/sbin/not-yet"
+"#,
+);
+
+/// Its hook.
+pub(super) const NOT_YET: (&str, &str) = (
+    "usr/local/sbin/not-yet",
+    "#!/bin/sh\necho \"$DATASTORE_APP: the licence for $DATASTORE_MOUNT_POINT has run out\"\nexit 1\n",
+);
+
 /// ClearOS's globals.
 pub(super) const CLEAROS: (&str, &str) = (
     "etc/clearos/storage.conf",

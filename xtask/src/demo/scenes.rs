@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::Volume;
-use super::configlets::{CLEAROS, FSTAB, HOME, HTTPD, MAIL, MOUNT_POINTS};
+use super::configlets::{CLEAROS, FSTAB, HOME, HTTPD, MAIL, MOUNT_POINTS, NOT_YET, PICKY, WEB};
 use super::stage::Stage;
 use crate::failure::{Doing as _, Result};
 
@@ -27,7 +27,9 @@ pub(super) fn play(stage: &mut Stage) -> Result {
     wrong_disk(stage)?;
     alarm(stage)?;
     right_disk(stage)?;
-    again(stage)
+    again(stage)?;
+    hook(stage)?;
+    hook_that_fails(stage)
 }
 
 fn server(stage: &mut Stage) -> Result {
@@ -47,8 +49,13 @@ fn server(stage: &mut Stage) -> Result {
 fn pager(stage: &Stage) -> Result {
     let said = stage.path(PAGED).display().to_string();
     let script = format!("#!/bin/sh\necho \"$DATASTORE_ALARM: $DATASTORE_SUBJECT\" >> {said}\n");
-    stage.file(("usr/local/sbin/page-me", &script))?;
-    let path = stage.path("usr/local/sbin/page-me");
+    program_file(stage, ("usr/local/sbin/page-me", &script))
+}
+
+/// Writes a program of the server.
+fn program_file(stage: &Stage, file: (&str, &str)) -> Result {
+    stage.file(file)?;
+    let path = stage.path(file.0);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).doing(format_args!("chmod {}", path.display()))
 }
 
@@ -238,6 +245,43 @@ fn again(stage: &mut Stage) -> Result {
     let same = mounts()? == before && fs::read(stage.path("/etc/fstab")).doing("read the server's fstab")? == fstab;
     stage.promise(same, "the mount table and fstab are the same, byte for byte");
     Ok(())
+}
+
+fn hook(stage: &mut Stage) -> Result {
+    stage.scene("A hook fills a web root that is new and empty");
+    datastore_tests::programs::bind_into(stage.root()).doing("put a shell into the server's root")?;
+    datastore_tests::programs::hooks_into(stage.root()).doing("put the hooks into the server's root")?;
+    stage.file(WEB)?;
+    let outcome = stage.datastore(&["apply", "web", "--yes"])?;
+    stage.promise(outcome.ok(), "apply is done");
+    stage.promise_state("/var/www/html", "active")?;
+    let page = stage.path("/var/www/html/index.html").display().to_string();
+    let outcome = stage.program(&format!("cat {page}"))?;
+    stage.promise(outcome.text.contains("It works"), "the hook has put a page there");
+    let said = stage.shell(&format!("tail -n +1 {}/*.log", stage.path("/var/lib/datastore/hooks").display()))?;
+    stage.promise(said.text.contains("index.html"), "what the hook said is kept");
+    stage.program(&format!("echo mine > {page}"))?;
+    let outcome = stage.datastore(&["restart", "web"])?;
+    let kept = stage.program(&format!("cat {page}"))?;
+    stage.promise(outcome.ok() && kept.text == "mine\n", "it ran again, and left the store as it was");
+    Ok(())
+}
+
+fn hook_that_fails(stage: &mut Stage) -> Result {
+    stage.scene("A hook that fails: its app is not bound and must not start, and somebody is told");
+    program_file(stage, NOT_YET)?;
+    stage.file(PICKY)?;
+    let outcome = stage.datastore(&["apply", "picky", "--yes"])?;
+    stage.promise(outcome.code == Some(1) && outcome.text.contains("has run out"), "apply says what the hook said");
+    stage.promise(!is_mounted(stage, "/var/lib/picky")?, "nothing is bound");
+    let fstab = fs::read_to_string(stage.path("/etc/fstab")).doing("read the server's fstab")?;
+    stage.promise(!fstab.contains("picky"), "fstab does not name it");
+    let outcome = stage.datastore(&["guard", "picky"])?;
+    stage.promise(outcome.refused(), "the guard refuses to let picky start");
+    let outcome = stage.datastore(&["alarm", "list"])?;
+    let one = outcome.text.matches("/var/lib/picky  ").count() == 1;
+    stage.promise(one && outcome.text.contains("hook-failed"), "one alarm is open for it: hook-failed");
+    stage.promise_state("/var/www/html", "active")
 }
 
 fn all_active(stage: &mut Stage) -> Result {
