@@ -1,6 +1,7 @@
 //! Expansions in a target: `%{base} %{store} %{volume} %{host} %{app} %{%}`.
 
 use crate::diag::nearest;
+use crate::syntax::keys::EXPANSION;
 
 /// What the expansions of one mapping stand for.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +40,6 @@ pub enum ExpandError {
     NoHost,
 }
 
-const KNOWN: &[&str] = &["base", "store", "volume", "host", "app", "%"];
-
 /// Replaces every expansion in `text`. Nothing that comes in is expanded again.
 pub fn expand(text: &str, names: Names<'_>) -> Result<String, ExpandError> {
     let mut out = String::with_capacity(text.len() + 32);
@@ -64,7 +63,7 @@ pub fn expand(text: &str, names: Names<'_>) -> Result<String, ExpandError> {
             "host" => out.push_str(names.host.ok_or(ExpandError::NoHost)?),
             "app" => out.push_str(names.app),
             "%" => out.push('%'),
-            word => return Err(ExpandError::Unknown { word: word.into(), near: nearest(word, KNOWN) }),
+            word => return Err(ExpandError::Unknown { word: word.into(), near: nearest(word, EXPANSION) }),
         }
         rest = &body[end + 1..];
     }

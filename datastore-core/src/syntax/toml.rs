@@ -5,18 +5,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::keys;
 use crate::diag::{Code, Diagnostic, FileId, Located, Sources, Span, nearest};
 use crate::raw::{RawAlarm, RawApp, RawGlobals, RawMapping, RawTarget, RawText, RawVolume};
 
 /// More findings than this in one file help nobody.
 const MOST: usize = 100;
-
-const APP_KEYS: &[&str] = &["title", "enabled", "services", "premount", "postmount", "hook_timeout", "mapping"];
-const MAPPING_KEYS: &[&str] =
-    &["target", "permissions", "owner", "group", "volume", "premount", "postmount", "options", "unusual"];
-const GLOBAL_KEYS: &[&str] = &["host", "store", "default_volume", "hook_timeout", "volume", "app", "alarm"];
-const ALARM_KEYS: &[&str] = &["syslog", "command", "mail", "sendmail"];
-const VOLUME_KEYS: &[&str] = &["id", "path", "source", "type", "options"];
 
 /// Reads a configlet or an override.
 #[must_use]
@@ -152,20 +146,20 @@ impl Reader<'_> {
     fn app(&mut self, table: &DeTable<'_>) -> RawApp {
         let mut app = RawApp::default();
         for (key, value) in Self::entries(table) {
-            match key.get_ref().as_ref() {
-                "title" => app.title = self.text("title", value),
-                "enabled" => app.enabled = self.flag("enabled", value),
-                "services" => app.services = self.list("services", value),
-                "premount" => app.premount = self.text("premount", value),
-                "postmount" => app.postmount = self.text("postmount", value),
-                "hook_timeout" => app.hook_timeout = self.integer("hook_timeout", value),
-                "mapping" => {
+            match listed(key, keys::APP) {
+                Some("title") => app.title = self.text("title", value),
+                Some("enabled") => app.enabled = self.flag("enabled", value),
+                Some("services") => app.services = self.list("services", value),
+                Some("premount") => app.premount = self.text("premount", value),
+                Some("postmount") => app.postmount = self.text("postmount", value),
+                Some("hook_timeout") => app.hook_timeout = self.integer("hook_timeout", value),
+                Some("mapping") => {
                     if let Some(mappings) = self.table("mapping", value) {
                         app.mappings =
                             Self::entries(mappings).into_iter().filter_map(|(k, v)| self.mapping(k, v)).collect();
                     }
                 }
-                _ => self.unknown(key, APP_KEYS),
+                _ => self.unknown(key, keys::APP),
             }
         }
         app
@@ -177,7 +171,7 @@ impl Reader<'_> {
         value: &Spanned<DeValue<'_>>,
     ) -> Option<RawMapping> {
         let name = mount_point.get_ref();
-        if !name.starts_with('/') && MAPPING_KEYS.contains(&name.as_ref()) {
+        if !name.starts_with('/') && keys::MAPPING.contains(&name.as_ref()) {
             self.report(mount_point.span(), Code::Syntax, format!("`{name}` stands outside a mapping"));
             self.hint("a mapping begins with its mount point in quotes: [mapping.\"/var/www\"]");
             return None;
@@ -186,17 +180,17 @@ impl Reader<'_> {
         let span = self.span(mount_point.span());
         let mut mapping = RawMapping::new(Located::new(name.clone().into_owned(), span));
         for (key, value) in Self::entries(table) {
-            match key.get_ref().as_ref() {
-                "target" => mapping.target = self.text("target", value).map(RawTarget::Path),
-                "permissions" => mapping.permissions = self.text("permissions", value),
-                "owner" => mapping.owner = self.text("owner", value),
-                "group" => mapping.group = self.text("group", value),
-                "volume" => mapping.volume = self.text("volume", value),
-                "premount" => mapping.premount = self.text("premount", value),
-                "postmount" => mapping.postmount = self.text("postmount", value),
-                "options" => mapping.options = self.list("options", value),
-                "unusual" => mapping.unusual = self.flag("unusual", value),
-                _ => self.unknown(key, MAPPING_KEYS),
+            match listed(key, keys::MAPPING) {
+                Some("target") => mapping.target = self.text("target", value).map(RawTarget::Path),
+                Some("permissions") => mapping.permissions = self.text("permissions", value),
+                Some("owner") => mapping.owner = self.text("owner", value),
+                Some("group") => mapping.group = self.text("group", value),
+                Some("volume") => mapping.volume = self.text("volume", value),
+                Some("premount") => mapping.premount = self.text("premount", value),
+                Some("postmount") => mapping.postmount = self.text("postmount", value),
+                Some("options") => mapping.options = self.list("options", value),
+                Some("unusual") => mapping.unusual = self.flag("unusual", value),
+                _ => self.unknown(key, keys::MAPPING),
             }
         }
         Some(mapping)
@@ -205,24 +199,24 @@ impl Reader<'_> {
     fn globals(&mut self, table: &DeTable<'_>) -> RawGlobals {
         let mut globals = RawGlobals::default();
         for (key, value) in Self::entries(table) {
-            match key.get_ref().as_ref() {
-                "host" => globals.host = self.text("host", value),
-                "store" => globals.store = self.text("store", value),
-                "default_volume" => globals.default_volume = self.text("default_volume", value),
-                "hook_timeout" => globals.hook_timeout = self.integer("hook_timeout", value),
-                "volume" => {
+            match listed(key, keys::GLOBAL) {
+                Some("host") => globals.host = self.text("host", value),
+                Some("store") => globals.store = self.text("store", value),
+                Some("default_volume") => globals.default_volume = self.text("default_volume", value),
+                Some("hook_timeout") => globals.hook_timeout = self.integer("hook_timeout", value),
+                Some("volume") => {
                     if let Some(volumes) = self.table("volume", value) {
                         for (key, value) in Self::entries(volumes) {
                             globals.volumes.extend(self.volume(key, value));
                         }
                     }
                 }
-                "alarm" => {
+                Some("alarm") => {
                     if let Some(alarm) = self.table("alarm", value) {
                         globals.alarm = self.alarm(alarm);
                     }
                 }
-                "app" => {
+                Some("app") => {
                     if let Some(apps) = self.table("app", value) {
                         for (key, value) in Self::entries(apps) {
                             if let Some(table) = self.table(key.get_ref(), value) {
@@ -233,7 +227,7 @@ impl Reader<'_> {
                         }
                     }
                 }
-                _ => self.unknown(key, GLOBAL_KEYS),
+                _ => self.unknown(key, keys::GLOBAL),
             }
         }
         globals
@@ -242,12 +236,12 @@ impl Reader<'_> {
     fn alarm(&mut self, table: &DeTable<'_>) -> RawAlarm {
         let mut alarm = RawAlarm::default();
         for (key, value) in Self::entries(table) {
-            match key.get_ref().as_ref() {
-                "syslog" => alarm.syslog = self.flag("syslog", value),
-                "command" => alarm.command = self.list("command", value),
-                "mail" => alarm.mail = self.list("mail", value),
-                "sendmail" => alarm.sendmail = self.text("sendmail", value),
-                _ => self.unknown(key, ALARM_KEYS),
+            match listed(key, keys::ALARM) {
+                Some("syslog") => alarm.syslog = self.flag("syslog", value),
+                Some("command") => alarm.command = self.list("command", value),
+                Some("mail") => alarm.mail = self.list("mail", value),
+                Some("sendmail") => alarm.sendmail = self.text("sendmail", value),
+                _ => self.unknown(key, keys::ALARM),
             }
         }
         alarm
@@ -265,17 +259,23 @@ impl Reader<'_> {
             options: None,
         };
         for (key, value) in Self::entries(table) {
-            match key.get_ref().as_ref() {
-                "id" => volume.id = self.text("id", value),
-                "path" => volume.path = self.text("path", value),
-                "source" => volume.source = self.text("source", value),
-                "type" => volume.fstype = self.text("type", value),
-                "options" => volume.options = self.text("options", value),
-                _ => self.unknown(key, VOLUME_KEYS),
+            match listed(key, keys::VOLUME) {
+                Some("id") => volume.id = self.text("id", value),
+                Some("path") => volume.path = self.text("path", value),
+                Some("source") => volume.source = self.text("source", value),
+                Some("type") => volume.fstype = self.text("type", value),
+                Some("options") => volume.options = self.text("options", value),
+                _ => self.unknown(key, keys::VOLUME),
             }
         }
         Some(volume)
     }
+}
+
+/// The key, if it is one that may stand here.
+fn listed<'k>(key: &'k Spanned<std::borrow::Cow<'_, str>>, keys: &[&str]) -> Option<&'k str> {
+    let word = key.get_ref().as_ref();
+    keys.contains(&word).then_some(word)
 }
 
 #[cfg(test)]

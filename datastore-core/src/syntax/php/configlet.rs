@@ -8,10 +8,7 @@ use super::statement::{Assignment, Report, Schema};
 use super::value::Value;
 use crate::diag::{Code, Located, Severity, Span, nearest};
 use crate::raw::{RawApp, RawMapping, RawTarget};
-
-const MAPPING_KEYS: [&str; 9] =
-    ["target", "permissions", "owner", "group", "volume", "premount", "postmount", "options", "unusual"];
-const STORAGE_KEYS: [&str; 5] = ["base", "directory", "permissions", "owner", "group"];
+use crate::syntax::keys;
 
 /// Which of the two a mapping was written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +26,8 @@ impl Form {
     }
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Mapping => &MAPPING_KEYS,
-            Self::Storage => &STORAGE_KEYS,
+            Self::Mapping => keys::MAPPING,
+            Self::Storage => keys::STORAGE,
         }
     }
 }

@@ -5,8 +5,7 @@ use super::statement::{Assignment, Report, Schema};
 use super::value::Value;
 use crate::diag::{Code, Located, Severity, Span, nearest};
 use crate::raw::RawClearOsGlobals;
-
-const KEYS: [&str; 2] = ["base", "enabled"];
+use crate::syntax::keys;
 
 /// The globals as read so far.
 #[derive(Debug, Default)]
@@ -69,7 +68,7 @@ impl Globals {
             other => {
                 let finding = Finding::at(key.span, Code::UnknownKey, "this key of `$config` means nothing here");
                 let near = match other {
-                    Value::Text(name) => nearest(name, &KEYS),
+                    Value::Text(name) => nearest(name, keys::CONFIG),
                     _ => None,
                 };
                 let hint = near.map_or("the keys are base, enabled".into(), |n| format!("did you mean `{n}`?"));
