@@ -1,5 +1,7 @@
 //! The command line: what may be said. Values are only validated here; nothing asks the machine.
 
+#[cfg(test)]
+mod examples;
 mod grammar;
 mod since;
 
@@ -23,7 +25,7 @@ pub(crate) use since::Since;
     about = "Keeps the data of a whole server in one place and binds it where programs expect it",
     long_about = "Keeps the data of a whole server in one place, /store/dataN, and binds it where programs expect it.\n\n\
                   `datastore VERB [APP...]` and `datastore APP VERB` are the same.",
-    after_help = crate::exit::TABLE,
+    after_help = crate::exit::table(),
     max_term_width = 110
 )]
 pub(crate) struct Cli {
@@ -33,17 +35,20 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
+/// The heading of the options that stand anywhere.
+const FOR_ALL: &str = "For every verb";
+
 /// Options that stand anywhere.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The directory under which everything lies: an image, a rescued disk, a test
-    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", help_heading = FOR_ALL)]
     pub(crate) root: PathBuf,
     /// Print one JSON document and nothing else
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = FOR_ALL)]
     pub(crate) json: bool,
     /// Do not ask
-    #[arg(long, short = 'y', global = true)]
+    #[arg(long, short = 'y', global = true, help_heading = FOR_ALL)]
     pub(crate) yes: bool,
 }
 
@@ -52,37 +57,40 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Set this machine up: its name and its first volume
     #[command(after_help = "Examples:\n  \
-        datastore init                                         the data goes to /store/data0 on the disk that is there\n  \
-        datastore init --device /dev/sdb1                      a disk that has a file system\n  \
-        datastore init --device /dev/sdb --format xfs          a disk that is empty\n  \
+        datastore init                        on the disk that is there\n  \
+        datastore init --device /dev/sdb1     a disk that has a file system\n  \
+        datastore init --device /dev/sdb --format xfs      one that is empty\n  \
         datastore init --host mail --enable home cyrus-imapd")]
     Init(Init),
     /// Add, list or remove volumes
+    #[command(after_help = "Examples:\n  \
+        datastore volume list\n  \
+        datastore volume add data1 --device /dev/sdc1")]
     #[command(subcommand)]
     Volume(VolumeVerb),
     /// Show what a verb would do, and change nothing
     #[command(after_help = "Examples:\n  \
-        datastore plan                          what `apply` would do\n  \
-        datastore plan stop httpd               what `stop httpd` would do\n  \
-        datastore plan remap home --save        keep it; `datastore apply --plan ID` does exactly that")]
+        datastore plan                        what `apply` would do\n  \
+        datastore plan stop httpd             what `stop httpd` would do\n  \
+        datastore plan remap home --save      keep it for `apply --plan ID`")]
     Plan(Plan),
     /// Make the machine as the configuration asks for
     #[command(after_help = "Examples:\n  \
-        datastore apply                  everything; shows the plan and asks\n  \
-        datastore apply --yes            the same without asking\n  \
-        datastore apply httpd mysqld     these two\n  \
-        datastore apply --plan 1f0c2d3e4b5a6978   a plan that was kept with `plan --save`")]
+        datastore apply                       everything; shows the plan and asks\n  \
+        datastore apply --yes                 the same without asking\n  \
+        datastore apply httpd mysqld          these two\n  \
+        datastore apply --plan 1f0c2d3e4b5a6978      what `plan --save` kept")]
     Apply(Apply),
     /// Show what is bound where, from the kernel
     #[command(after_help = "Examples:\n  \
         datastore status\n  \
-        datastore status httpd           exit code as an init script: 0 active, 1 refused, 3 not bound, 4 unknown\n  \
+        datastore status httpd                its exit code is of the LSB\n  \
         datastore status --json")]
     Status(Names),
     /// Hold configuration, fstab, kernel, volumes and stores against each other, and say what mends each finding
     #[command(after_help = "Examples:\n  \
-        datastore doctor                 exit code 0: nothing worse than notes, 1: something is wrong\n  \
-        datastore doctor httpd           what concerns this app\n  \
+        datastore doctor                      exit code 0: no more than notes\n  \
+        datastore doctor httpd                what concerns this app\n  \
         datastore doctor --json")]
     Doctor(Names),
     /// Check the configuration; the same as `config check`
@@ -92,7 +100,7 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:\n  \
         datastore start httpd\n  \
         datastore httpd start\n  \
-        datastore start home --accept-store     take the store directory as it is, after a restore from a backup")]
+        datastore start home --accept-store   after a restore from a backup")]
     Start(Start),
     /// Unbind the data of apps, until `start`; what is left is sealed
     #[command(after_help = "Examples:\n  datastore stop httpd\n  datastore httpd stop")]
@@ -107,7 +115,8 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:\n  datastore disable samba\n  datastore samba disable --yes")]
     Disable(SomeApps),
     /// After an edit: take the old binds down, make the new store directories, rewrite fstab
-    #[command(after_help = "Examples:\n  datastore remap httpd        afterwards: datastore start httpd")]
+    #[command(after_help = "Examples:\n  \
+        datastore remap httpd                 then: datastore start httpd")]
     Remap(SomeApps),
     /// Exit 0 only if all data of an app is in place; for start scripts
     #[command(after_help = "Examples:\n  datastore guard mysqld && exec mysqld\n  datastore --root /mnt guard home")]
@@ -116,9 +125,15 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:\n  datastore recover")]
     Recover,
     /// List the open alarms, or try whether alarms arrive
+    #[command(after_help = "Examples:\n  \
+        datastore alarm list\n  \
+        datastore alarm test")]
     #[command(subcommand)]
     Alarm(AlarmVerb),
     /// Check, explain or convert configuration
+    #[command(after_help = "Examples:\n  \
+        datastore config check\n  \
+        datastore config show httpd --origin")]
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Move the data that an app has at its mount points into the store (not in this version)
@@ -126,18 +141,18 @@ pub(crate) enum Verb {
     Import(OneApp),
     /// Look under the live binds of an app: what lies there that nobody can see
     #[command(after_help = "Examples:\n  \
-        datastore peek home                        what is hidden, without touching the bind\n  \
-        datastore home peek --list                 with what is in directories\n  \
-        datastore peek home /home/alice/mail       only this\n  \
-        datastore peek home --copy-to /root/hidden     copies it to /root/hidden/home")]
+        datastore peek home                   without touching the bind\n  \
+        datastore home peek --list            with what is in directories\n  \
+        datastore peek home /home/alice/mail  only this\n  \
+        datastore peek home --copy-to /root/hidden     to /root/hidden/home")]
     Peek(Peek),
     /// Show which operations have run, and what came of each
     #[command(after_help = "Examples:\n  \
-        datastore log                           all that are kept, the newest last\n  \
+        datastore log                         all that are kept, the newest last\n  \
         datastore log httpd --last 3\n  \
-        datastore log --failed --since 2d       what went wrong in the last two days\n  \
-        datastore log --operation 20261123T174301250Z-1a2b3c4d     with every step\n  \
-        datastore log --follow --json           one JSON object on a line whenever one begins or ends")]
+        datastore log --failed --since 2d     what went wrong in two days\n  \
+        datastore log --operation 20261123T174301250Z-1a2b3c4d\n  \
+        datastore log --follow --json         one object a line, as they come")]
     Log(Log),
 }
 
@@ -148,9 +163,9 @@ pub(crate) enum VolumeVerb {
     #[command(after_help = "Examples:\n  \
         datastore volume add data1 --device /dev/sdc1\n  \
         datastore volume add data1 --device /dev/sdc --format ext4\n  \
-        datastore --root /mnt volume add data1 --device /disk.img --format btrfs --yes\n  \
+        datastore --root /mnt volume add data1 --device /disk.img --yes\n  \
         datastore volume add data2 --directory /srv/big\n  \
-        datastore volume add data3 --at /mnt/nfs        what is mounted there already")]
+        datastore volume add data3 --at /mnt/nfs       what is mounted there")]
     Add(VolumeAdd),
     /// List the volumes
     #[command(after_help = "Examples:\n  datastore volume list\n  datastore volume list --json")]
@@ -184,7 +199,7 @@ pub(crate) enum ConfigVerb {
     /// Show what the configuration comes to
     #[command(after_help = "Examples:\n  \
         datastore config show\n  \
-        datastore config show httpd --origin       with file, line and column of each value")]
+        datastore config show httpd --origin   where each value was written")]
     Show {
         /// Only this app
         #[arg(value_name = "APP")]
@@ -196,8 +211,9 @@ pub(crate) enum ConfigVerb {
     /// Print a configlet in PHP, of datastore or ClearOS, as TOML
     #[command(after_help = "Examples:\n  \
         datastore config import httpd.conf > /etc/datastore.d/httpd.conf\n  \
-        datastore config import /etc/clearos/storage.d/home_default.conf /etc/clearos/storage.d/home.conf\n\n\
-        Later files lie over earlier ones, as ClearOS lays its two files over each other.")]
+        datastore config import home_default.conf home.conf\n\n\
+        Later files lie over earlier ones, as ClearOS lays its two files over\n\
+        each other.")]
     Import {
         /// The files of one app
         #[arg(value_name = "FILE", required = true)]

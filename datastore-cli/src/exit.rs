@@ -27,19 +27,32 @@ pub(crate) enum Exit {
     Locked = 6,
 }
 
-/// The table as `datastore --help` shows it.
-pub(crate) const TABLE: &str = "\
-Exit codes:
-  0  done, or already so
-  1  something failed, you answered no, or doctor found something worse than a note
-  2  the command line is wrong, or --yes is missing
-  3  refused: something that was asked for must not be done, or the configuration is wrong
-  4  no privilege
-  5  an earlier operation stopped half-way: datastore recover
-  6  somebody else is at work on the same app or volume
+/// What each code means.
+pub(crate) const CODES: &[(u8, &str)] = &[
+    (Exit::Done as u8, "done, or already so"),
+    (Exit::Failed as u8, "something failed, you answered no, or doctor found more than notes"),
+    (Exit::Usage as u8, "the command line is wrong, or --yes is missing"),
+    (Exit::Refused as u8, "refused: what was asked for must not be done, or the configuration is wrong"),
+    (Exit::Privilege as u8, "no privilege"),
+    (Exit::Interrupted as u8, "an earlier operation stopped half-way: datastore recover"),
+    (Exit::Locked as u8, "somebody else is at work on the same app or volume"),
+];
 
-`datastore status APP...` has the codes of the LSB instead:
-  0  all active (or drifted)    1  refused or interrupted    3  not bound    4  no such app";
+/// What each code of `status APP` means.
+pub(crate) const LSB: &[(u8, &str)] = &[
+    (Lsb::Running as u8, "all active (or drifted)"),
+    (Lsb::Dead as u8, "refused or interrupted"),
+    (Lsb::NotRunning as u8, "not bound"),
+    (Lsb::Unknown as u8, "no such app"),
+];
+
+/// Both tables as `datastore --help` shows them.
+pub(crate) fn table() -> String {
+    let lines =
+        |table: &[(u8, &str)]| table.iter().map(|(code, means)| format!("\n  {code}  {means}")).collect::<String>();
+    let status = "`datastore status APP...` has the codes of the LSB instead:";
+    format!("Exit codes:{}\n\n{status}{}", lines(CODES), lines(LSB))
+}
 
 impl Exit {
     /// The code for an error.
@@ -154,7 +167,7 @@ mod tests {
         assert_eq!(declared, table.map(|(name, _, _)| name));
         for (name, kind, code) in table {
             assert_eq!(Exit::of(kind) as u8, code, "{name}");
-            assert!(TABLE.contains(&format!("\n  {code}  ")), "the help names {code}");
+            assert!(CODES.iter().any(|(named, _)| *named == code), "the help names {code}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What each command line is read as.
 
+use std::ffi::OsStr;
+
 use clap::CommandFactory as _;
 
 use super::*;
@@ -22,19 +24,63 @@ fn the_list_of_verbs_is_that_of_the_parser() {
     assert_eq!(known, grammar::VERBS);
 }
 
-#[test]
-fn every_verb_has_examples() {
-    fn look(command: &clap::Command) {
-        let subs: Vec<_> = command.get_subcommands().collect();
-        if subs.is_empty() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.starts_with("Examples:\n  datastore "), "{}", command.get_name());
+/// Every verb with the words that lead to it; those of two words under both.
+fn verbs() -> Vec<(String, clap::Command)> {
+    fn look(command: &clap::Command, above: &str, found: &mut Vec<(String, clap::Command)>) {
+        for verb in command.get_subcommands() {
+            let path = format!("{above} {}", verb.get_name()).trim_start().to_owned();
+            look(verb, &path, found);
+            found.push((path, verb.clone()));
         }
-        subs.into_iter().for_each(look);
     }
-    let command = Cli::command();
-    command.get_subcommands().for_each(look);
-    assert!(command.get_after_help().unwrap().to_string().contains("Exit codes:"));
+    let mut found = Vec::new();
+    look(&Cli::command(), "", &mut found);
+    found
+}
+
+#[test]
+fn every_verb_has_examples_that_are_understood() {
+    for (path, verb) in verbs() {
+        let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples = help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("{path} has no examples"));
+        let mut of_this_verb = 0;
+        for line in examples.lines().take_while(|line| !line.is_empty()) {
+            // A comment may go on below its command.
+            if line.starts_with("   ") {
+                continue;
+            }
+            let command = examples::command(line);
+            assert!(command.starts_with("datastore "), "{path}: {line}");
+            let words: Vec<OsString> = command.split_whitespace().map(OsString::from).collect();
+            let read = parse(&words);
+            assert!(read.is_ok(), "{path}: {command}: {}", read.unwrap_err());
+            let rewritten = grammar::rewrite(&words).join(OsStr::new(" "));
+            of_this_verb += usize::from(rewritten.to_string_lossy().contains(&path));
+        }
+        assert!(of_this_verb > 0, "{path}: no example is about it");
+    }
+}
+
+#[test]
+fn help_fits_eighty_columns() {
+    for (path, mut verb) in verbs() {
+        let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        verb = verb.term_width(80);
+        let shown = verb.render_long_help().to_string();
+        for line in help.lines() {
+            assert!(shown.contains(line), "{path}: this line is cut in two: {line}");
+            // In the manual it stands in by 7 columns, and its own 2 are gone.
+            assert!(line.chars().count() <= 75, "{path}: {} columns: {line}", line.chars().count());
+        }
+    }
+    for line in Cli::command().get_after_help().unwrap().to_string().lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+    }
+}
+
+#[test]
+fn the_help_has_the_exit_codes() {
+    assert!(Cli::command().get_after_help().unwrap().to_string().contains("Exit codes:\n  0  done"));
 }
 
 #[test]
