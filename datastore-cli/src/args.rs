@@ -1,19 +1,22 @@
 //! The command line: what may be said. Values are only validated here; nothing asks the machine.
 
 #[cfg(test)]
-mod examples;
+pub(crate) mod examples;
 mod grammar;
 mod since;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use datastore_core::goal::{Apps, Goal};
 use datastore_core::journal::OperationId;
 use datastore_core::plan::PlanId;
 use datastore_core::value::{AppName, HostName, VolumeName};
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
+
+use crate::manual;
 
 pub(crate) use since::Since;
 
@@ -154,6 +157,13 @@ pub(crate) enum Verb {
         datastore log --operation 20261123T174301250Z-1a2b3c4d\n  \
         datastore log --follow --json         one object a line, as they come")]
     Log(Log),
+    /// Open a page of the manual; in a pipe, print its source
+    #[command(after_help = "Examples:\n  \
+        datastore man                         this command: datastore(8)\n  \
+        datastore man datastore-configlet     how to write a configlet\n  \
+        datastore man --list                  all pages\n  \
+        datastore man datastore.conf > datastore.conf.5")]
+    Man(Man),
 }
 
 /// `volume ...`
@@ -348,6 +358,17 @@ pub(crate) struct Log {
     /// Go on: show each operation that begins or ends, until interrupted
     #[arg(long, short = 'f')]
     pub(crate) follow: bool,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The page
+    #[arg(value_name = "PAGE", default_value = "datastore", value_parser = PossibleValuesParser::new(manual::names()))]
+    pub(crate) page: String,
+    /// List the pages
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 /// Any number of apps.

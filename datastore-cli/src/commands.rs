@@ -8,6 +8,7 @@ mod config_import;
 mod init;
 mod log;
 mod look;
+mod man;
 mod peek;
 mod volume;
 
@@ -70,6 +71,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Config(ConfigVerb::Import { files }) => config_import::import(session, &files)?.into(),
         Verb::Peek(args) => peek::peek(session, args)?.into(),
         Verb::Log(args) => log::log(session, args)?.into(),
+        Verb::Man(args) => man::man(session, &args)?.into(),
         Verb::Import(args) => return apps::import(session, &args.app).map(Into::into),
     })
 }

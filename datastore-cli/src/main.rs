@@ -1,11 +1,12 @@
 //! The `datastore` command: arguments in, one call of the engine, a view out.
 //!
-//! The grammar is in [`args`], the verbs are in [`commands`], everything that prints is in [`view`], and what a result
-//! means for the exit code is in [`exit`]. No policy lives here.
+//! The grammar is in [`args`], the verbs are in [`commands`], everything that prints is in [`view`], the pages of the
+//! manual are in [`manual`], and what a result means for the exit code is in [`exit`]. No policy lives here.
 
 mod args;
 mod commands;
 mod exit;
+mod manual;
 mod place;
 mod quick;
 mod view;

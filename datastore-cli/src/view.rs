@@ -6,6 +6,7 @@ pub(crate) mod hint;
 mod human;
 pub(crate) mod json;
 mod look;
+mod manual;
 pub(crate) mod offers;
 pub(crate) mod progress;
 
@@ -24,6 +25,7 @@ use datastore_exec::alarm::Delivery;
 use datastore_exec::report::Report;
 
 use self::look::Look;
+pub(crate) use self::manual::{page, pages};
 use crate::exit::{Code, Exit};
 
 /// How many lines of a plan are shown with the question.

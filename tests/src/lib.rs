@@ -15,6 +15,7 @@ pub mod command;
 pub mod holder;
 pub mod hooks;
 pub mod image;
+pub mod manual;
 pub mod mounts;
 pub mod picture;
 pub mod programs;

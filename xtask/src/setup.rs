@@ -15,6 +15,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("btrfs-progs", "mkfs.btrfs"),
     ("e2fsprogs", "mkfs.ext4"),
     ("g++", "c++"),
+    ("man-db", "man"),
+    ("mandoc", "mandoc"),
     ("python3-venv", "python3"),
     ("shellcheck", "shellcheck"),
     ("strace", "strace"),

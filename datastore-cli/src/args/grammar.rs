@@ -5,11 +5,12 @@ use std::ffi::{OsStr, OsString};
 /// Every verb. A verb always wins over an app of that name. A test holds the list against the parser.
 pub(super) const VERBS: &[&str] = &[
     "init", "volume", "plan", "apply", "status", "doctor", "check", "start", "stop", "restart", "enable", "disable",
-    "remap", "guard", "recover", "alarm", "config", "import", "peek", "log", "help",
+    "remap", "guard", "recover", "alarm", "config", "import", "peek", "log", "man", "help",
 ];
-/// Verbs of two words, each with its second words.
+/// Verbs of two words that may have an app before them, each with its second words.
 const PAIRS: &[(&str, &[&str])] = &[("volume", &["add", "list", "remove"]), ("config", &["check", "show", "import"])];
 
+/// Whether the word is a verb.
 fn is_verb(word: &OsStr) -> bool {
     word.to_str().is_some_and(|w| VERBS.contains(&w))
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::Finding;
 use crate::failure::{Doing as _, Result};
 use crate::repo::Repo;
+use crate::tool::Tool;
 
 /// A committed file and what makes it.
 pub(super) struct Generator {
@@ -19,7 +20,12 @@ pub(super) struct Generator {
 }
 
 /// All of them.
-pub(super) const GENERATORS: &[Generator] = &[];
+pub(super) const GENERATORS: &[Generator] = &[Generator {
+    name: "the manual of the command",
+    path: "packaging/man/datastore.8",
+    // In a pipe, `man` prints the page as it is.
+    content: |repo| Tool::new(repo.build_cli(false)?).arg("man").output(),
+}];
 
 /// Writes those that are not fresh.
 pub(super) fn write(repo: &Repo) -> Result {
