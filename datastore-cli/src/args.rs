@@ -1,5 +1,6 @@
 //! The command line: what may be said. Values are only validated here; nothing asks the machine.
 
+pub(crate) mod complete;
 #[cfg(test)]
 pub(crate) mod examples;
 mod grammar;
@@ -9,7 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use datastore_core::goal::{Apps, Goal};
 use datastore_core::journal::OperationId;
 use datastore_core::plan::PlanId;
@@ -157,6 +158,13 @@ pub(crate) enum Verb {
         datastore log --operation 20261123T174301250Z-1a2b3c4d\n  \
         datastore log --follow --json         one object a line, as they come")]
     Log(Log),
+    /// Print what a shell needs to complete the words of this command
+    #[command(after_help = "Examples:\n  \
+        source <(datastore completions bash)  for this shell alone\n  \
+        datastore completions bash > /etc/bash_completion.d/datastore\n  \
+        datastore completions zsh > ${fpath[1]}/_datastore\n  \
+        datastore completions fish > /etc/fish/completions/datastore.fish")]
+    Completions(Completions),
     /// Open a page of the manual; in a pipe, print its source
     #[command(after_help = "Examples:\n  \
         datastore man                         this command: datastore(8)\n  \
@@ -360,6 +368,31 @@ pub(crate) struct Log {
     pub(crate) follow: bool,
 }
 
+/// `completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+    /// Say what may stand in this place of the words behind `--`, counted from 0; the shells ask so
+    #[arg(long, value_name = "N", hide = true, requires = "words")]
+    pub(crate) word: Option<usize>,
+    /// The words of the command line
+    #[arg(value_name = "WORD", last = true, hide = true, requires = "word")]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// A shell that completes words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU bash
+    Bash,
+    /// The Z shell
+    Zsh,
+    /// The friendly interactive shell
+    Fish,
+}
+
 /// `man`
 #[derive(Debug, Args)]
 pub(crate) struct Man {
@@ -421,7 +454,7 @@ pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
 pub(crate) type OfApps = fn(Apps) -> Goal;
 
 /// The verbs that `plan` can show.
-const PLANNED: &[(&str, OfApps)] = &[
+pub(crate) const PLANNED: &[(&str, OfApps)] = &[
     ("apply", Goal::Apply),
     ("start", Goal::Start),
     ("stop", Goal::Stop),

@@ -3,6 +3,7 @@
 mod alarm;
 mod apps;
 mod change;
+mod completions;
 mod config;
 mod config_import;
 mod init;
@@ -71,6 +72,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Config(ConfigVerb::Import { files }) => config_import::import(session, &files)?.into(),
         Verb::Peek(args) => peek::peek(session, args)?.into(),
         Verb::Log(args) => log::log(session, args)?.into(),
+        Verb::Completions(args) => completions::completions(session, &args)?.into(),
         Verb::Man(args) => man::man(session, &args)?.into(),
         Verb::Import(args) => return apps::import(session, &args.app).map(Into::into),
     })

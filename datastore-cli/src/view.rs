@@ -1,6 +1,7 @@
 //! The only place that prints. A view takes values and makes text; the text leaves here.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a view is for")]
 
+mod completions;
 pub(crate) mod effective;
 pub(crate) mod hint;
 mod human;
@@ -24,6 +25,7 @@ use datastore_core::{Error, ErrorKind, Result};
 use datastore_exec::alarm::Delivery;
 use datastore_exec::report::Report;
 
+pub(crate) use self::completions::{candidates, script};
 use self::look::Look;
 pub(crate) use self::manual::{page, pages};
 use crate::exit::{Code, Exit};

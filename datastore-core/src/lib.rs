@@ -31,6 +31,7 @@ pub mod mapping;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod mountinfo;
+pub mod names;
 pub mod nesting;
 pub mod observed;
 mod overlap;

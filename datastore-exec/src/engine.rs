@@ -10,6 +10,7 @@ use datastore_core::doctor::{self, Diagnosis};
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
 use datastore_core::journal::OperationId;
 use datastore_core::log::{LogDetail, LogRow, Query};
+use datastore_core::names::Names;
 use datastore_core::nesting::Nesting;
 use datastore_core::observed::{Observed, Probe};
 use datastore_core::peek::Peek;
@@ -92,6 +93,14 @@ impl Engine {
         let inputs = load::load(&self.root, None)?;
         demand_globals(&inputs)?;
         Ok(resolve(inputs, &incumbents(&observe::fstab(&self.root)?)))
+    }
+
+    /// The names of apps and volumes, for a shell that completes a word. It reads the global files and the names of the others, and
+    /// nothing else; what cannot be read has no names.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let files = load::names(&self.root);
+        Names::of(load::globals(&self.root), files.iter().map(|(role, app)| (*role, app.as_str())))
     }
 
     /// What is, from the kernel. No app named means all.

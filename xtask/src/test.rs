@@ -71,12 +71,12 @@ fn format(repo: &Repo) -> Result {
         .map_err(|e| e.hint("cargo fmt --all && cargo fmt --manifest-path fuzz/Cargo.toml"))
 }
 
-/// shellcheck over every script of the repository, told by its first line.
+/// shellcheck over every script of the repository, told by its first line, or, where it is only read by a shell, by its name.
 fn shellcheck(repo: &Repo) -> Result {
     let mut scripts: Vec<PathBuf> = Vec::new();
     for file in repo.files()? {
         let bytes = std::fs::read(repo.path(&file)).unwrap_or_default();
-        if is_shell(&bytes) {
+        if is_shell(&bytes) || file.extension().is_some_and(|e| e == "bash") {
             scripts.push(file);
         }
     }

@@ -4,14 +4,36 @@ use std::ffi::{OsStr, OsString};
 
 /// Every verb. A verb always wins over an app of that name. A test holds the list against the parser.
 pub(super) const VERBS: &[&str] = &[
-    "init", "volume", "plan", "apply", "status", "doctor", "check", "start", "stop", "restart", "enable", "disable",
-    "remap", "guard", "recover", "alarm", "config", "import", "peek", "log", "man", "help",
+    "init",
+    "volume",
+    "plan",
+    "apply",
+    "status",
+    "doctor",
+    "check",
+    "start",
+    "stop",
+    "restart",
+    "enable",
+    "disable",
+    "remap",
+    "guard",
+    "recover",
+    "alarm",
+    "config",
+    "import",
+    "peek",
+    "log",
+    "completions",
+    "man",
+    "help",
 ];
 /// Verbs of two words that may have an app before them, each with its second words.
-const PAIRS: &[(&str, &[&str])] = &[("volume", &["add", "list", "remove"]), ("config", &["check", "show", "import"])];
+pub(super) const PAIRS: &[(&str, &[&str])] =
+    &[("volume", &["add", "list", "remove"]), ("config", &["check", "show", "import"])];
 
 /// Whether the word is a verb.
-fn is_verb(word: &OsStr) -> bool {
+pub(super) fn is_verb(word: &OsStr) -> bool {
     word.to_str().is_some_and(|w| VERBS.contains(&w))
 }
 
@@ -35,7 +57,7 @@ pub(super) fn rewrite(words: &[OsString]) -> Vec<OsString> {
 }
 
 /// Where the words are that are neither options nor their values. Only `--root` takes its value as a word of its own before a verb.
-fn places(words: &[OsString]) -> Vec<usize> {
+pub(super) fn places(words: &[OsString]) -> Vec<usize> {
     let mut places = Vec::new();
     let mut i = 1;
     while i < words.len() {
