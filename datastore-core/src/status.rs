@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Unfinished;
+use crate::error::Error;
+use crate::journal::{OperationId, Unfinished};
 use crate::mapping::Mapping;
 use crate::observed::{FileFacts, Observed, Space};
 use crate::standing::{Ask, Standing, View};
@@ -122,8 +123,27 @@ pub struct OperationRow {
     pub done: usize,
     /// How many there are.
     pub steps: usize,
+    /// Why nothing is known of it; empty if its journal can be read.
+    pub trouble: String,
     /// The command that finishes it; empty while it runs.
     pub hint: String,
+}
+
+impl OperationRow {
+    /// One whose journal cannot be used: newer than we know, or damaged.
+    #[must_use]
+    pub fn untold(operation: &OperationId, since: i64, error: &Error) -> Self {
+        Self {
+            operation: operation.to_string(),
+            goal: String::new(),
+            state: State::Interrupted,
+            since,
+            done: 0,
+            steps: 0,
+            trouble: error.chain(),
+            hint: error.get_hint().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// All of it.
@@ -269,6 +289,7 @@ fn operations(observed: &Observed) -> Vec<OperationRow> {
         since: u.at,
         done: u.done,
         steps: u.steps,
+        trouble: String::new(),
         hint: if running { String::new() } else { "datastore recover".into() },
     };
     let running = observed.running.iter().map(|u| row(u, true));

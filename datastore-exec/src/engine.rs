@@ -17,7 +17,7 @@ use datastore_core::peek::Peek;
 use datastore_core::plan::{self, PlanId};
 use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
-use datastore_core::status::{self, Status};
+use datastore_core::status::{self, OperationRow, Status};
 use datastore_core::switch::switch;
 use datastore_core::value::{AppName, Id};
 use datastore_core::verify::{self, CheckedPlan};
@@ -108,13 +108,16 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Usage`] for an app that nobody declares.
     pub fn status(&self, apps: &[AppName]) -> Result<Status> {
-        let (wanted, basis, ()) = self.read(|inputs| demand_globals(inputs))?;
+        // A journal that cannot be used keeps nobody from seeing what is: the kernel tells that.
+        let (journals, untold) = journal_file::look(&self.root)?;
+        let (wanted, basis, ()) = self.read_after(journals, |inputs| demand_globals(inputs))?;
         let asked = Apps::named(apps.to_vec());
         asked.demand_known(&wanted, &basis.fstab)?;
         let probe = Probe::of(nesting(&wanted, &basis), |i| asked.has(&wanted.mappings[i].app));
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
         let view = View::new(&wanted, &observed);
         let mut told = status::tell(&view, |m| asked.has(&m.app));
+        told.operations.extend(untold.iter().map(|u| OperationRow::untold(&u.operation, u.at, &u.error)));
         release((wanted, observed));
         told.mappings.retain(|row| apps.is_empty() || apps.iter().any(|a| a.as_str() == row.app));
         Ok(told)
@@ -153,11 +156,8 @@ impl Engine {
         if let Err(error) = observe::fstab(&self.root) {
             return Ok(Diagnosis::cut_short(&error, observe::FSTAB));
         }
-        // A journal that cannot be understood is told below, and must not keep the rest from being looked at.
-        let journals = match journal_file::scan(&self.root) {
-            Err(error) if error.kind() == ErrorKind::Invalid => Scan::default(),
-            other => other?,
-        };
+        // A journal that cannot be used is told below, and must not keep the rest from being looked at.
+        let (journals, _) = journal_file::look(&self.root)?;
         let (wanted, basis, ()) = self.read_after(journals, |inputs| demand_globals(inputs))?;
         Apps::named(apps.to_vec()).demand_known(&wanted, &basis.fstab)?;
         let mut probe = Probe::of(nesting(&wanted, &basis), |_| true);

@@ -27,7 +27,7 @@ use crate::sys::error::{Call, FdName, SysError};
 use crate::sys::fd::{self, Entry};
 
 pub use close::close;
-pub use scan::{Scan, scan};
+pub use scan::{Scan, look, scan};
 
 /// Where the journals of operations lie that have not ended.
 const JOURNAL: &str = "/var/lib/datastore/journal";

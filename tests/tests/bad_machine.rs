@@ -213,6 +213,12 @@ fn a_journal_that_we_cannot_understand_is_not_touched_and_nothing_is_done() {
             before.assert_unchanged(&sandbox, what);
         }
         assert_eq!(sandbox.read(&at), journal, "{what}");
+        // What is can be seen all the same, and that an operation is not known.
+        let status = sandbox.datastore(&["status", "--json"]).ok().json();
+        let [operation] = &status["operations"].as_array().expect("a list")[..] else { panic!("{what}: {status:#}") };
+        assert!(text(&operation["trouble"]).contains(&at), "{what}: {operation:#}");
+        assert!(text(&operation["hint"]).len() > 10 && operation["state"] == "interrupted", "{what}: {operation:#}");
+        sandbox.is("/var/fine", "pending");
         // An app that is in order may start all the same.
         sandbox.datastore(&["guard", "shop"]).ok();
     }

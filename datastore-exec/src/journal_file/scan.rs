@@ -25,6 +25,17 @@ pub struct Scan {
     pub mark: u64,
 }
 
+/// An operation whose journal cannot be used.
+#[derive(Debug)]
+pub struct Untold {
+    /// Which.
+    pub operation: OperationId,
+    /// When its journal was last written, in seconds since 1970.
+    pub at: i64,
+    /// Why.
+    pub error: Error,
+}
+
 /// Reads the journals of the operations that have not ended: one directory, which is empty as a rule.
 ///
 /// Whoever may not read them (they are for root alone) is told of none.
@@ -33,13 +44,23 @@ pub struct Scan {
 /// [`ErrorKind::Invalid`] if a journal was written by a newer program or is damaged in its middle. A line that is cut at the
 /// end is what a crash leaves, and is passed over.
 pub fn scan(root: &Root) -> Result<Scan, Error> {
+    let (scan, untold) = look(root)?;
+    untold.into_iter().next().map_or(Ok(scan), |untold| Err(untold.error))
+}
+
+/// The same for who only looks: journals that cannot be used are told beside the others.
+///
+/// # Errors
+/// Nothing can be read at all.
+pub fn look(root: &Root) -> Result<(Scan, Vec<Untold>), Error> {
     let dir = match root.open_file(&AbsPath::literal(JOURNAL), OFlags::RDONLY | OFlags::DIRECTORY, 0) {
         Ok(dir) => dir,
-        Err(Miss::Absent(_) | Miss::Denied(..)) => return Ok(Scan::default()),
+        Err(Miss::Absent(_) | Miss::Denied(..)) => return Ok(Default::default()),
         Err(other) => return Err(other.into()),
     };
     let s = rustix::fs::fstat(&dir).map_err(|errno| SysError::new(Call::Fstat { fd: FdName::of(&dir) }, errno))?;
     let mut scan = Scan::default();
+    let mut untold = Vec::new();
     let stamps = [s.st_ino, s.st_mtime.cast_unsigned(), s.st_mtime_nsec, s.st_ctime.cast_unsigned(), s.st_ctime_nsec];
     let mut mark = stamps.iter().fold(FNV, |mark, stamp| mix(mark, &stamp.to_ne_bytes()));
     let mut operations: Vec<OperationId> = names(&dir)?.iter().filter_map(|name| operation_of(name)).collect();
@@ -57,16 +78,21 @@ pub fn scan(root: &Root) -> Result<Scan, Error> {
         };
         // First the lock, then the content: of a journal that is free nothing is still to be written.
         let running = is_held(&file)?;
-        let found = match read(&path_of(JOURNAL, &operation), &operation, &file)? {
-            Some(told) if told.outcome().is_some() => continue,
-            Some(told) => unfinished(operation, &told),
-            None => nothing(operation, &file),
+        let found = match read(&path_of(JOURNAL, &operation), &operation, &file) {
+            Ok(Some(told)) if told.outcome().is_some() => continue,
+            Ok(Some(told)) => unfinished(operation, &told),
+            Ok(None) => nothing(operation, &file),
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                untold.push(Untold { operation, at: written(&file), error });
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         if running { scan.running.push(found) } else { scan.unfinished.push(found) }
     }
     scan.mark = mark;
     settle_hooks(root, &mut scan.unfinished)?;
-    Ok(scan)
+    Ok((scan, untold))
 }
 
 /// Strikes hooks off that an operation which came after it has run to their end: the one that was to finish it, as a rule.
@@ -103,13 +129,16 @@ fn unfinished(operation: OperationId, told: &Told) -> Unfinished {
     }
 }
 
+fn written(file: &OwnedFd) -> i64 {
+    rustix::fs::fstat(file).map_or(0, |s| s.st_mtime)
+}
+
 /// An operation of which not even the first line is there.
 fn nothing(operation: OperationId, file: &OwnedFd) -> Unfinished {
-    let at = rustix::fs::fstat(file).map_or(0, |s| s.st_mtime);
     Unfinished {
         operation,
         goal: None,
-        at,
+        at: written(file),
         mappings: Vec::new(),
         steps: 0,
         done: 0,

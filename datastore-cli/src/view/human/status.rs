@@ -129,13 +129,13 @@ fn used(bytes: Option<u64>, free: Option<u64>) -> String {
 fn operations(status: &Status, look: Look) -> String {
     let mut table = Table::new(["STATE", "OPERATION", "GOAL", "SINCE", ">DONE", ">STEPS"]);
     for row in &status.operations {
-        let OperationRow { operation, goal, state, since, done, steps, hint } = row;
+        let OperationRow { operation, goal, state, since, done, steps, trouble, hint } = row;
         // A mapping is moving; an operation is running.
         let word = if *state == State::Moving { "running" } else { state.as_str() };
         let [done, steps] = [done, steps].map(|n| Cow::Owned(n.to_string()));
         let cells =
             [word.into(), Cow::Borrowed(&**operation), Cow::Borrowed(&**goal), time(*since).into(), done, steps];
-        table.row(cells, colour_of(*state), &explained(None, "", hint));
+        table.row(cells, colour_of(*state), &explained(None, trouble, hint));
     }
     table.draw(look)
 }

@@ -37,7 +37,7 @@ fn status_and_rows() {
     let all =
         "volume path state reason detail hint source fstype id bytes bytes_free inodes inodes_free read_only mappings";
     assert_eq!(fields(&status["volumes"][0]), sorted(all));
-    assert_eq!(fields(&status["operations"][0]), sorted("operation goal state since done steps hint"));
+    assert_eq!(fields(&status["operations"][0]), sorted("operation goal state since done steps trouble hint"));
 }
 
 #[test]
