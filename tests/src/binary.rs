@@ -20,6 +20,15 @@ pub fn nosys() -> PathBuf {
     expect(&profile_dir(), "nosys", "datastore-tests")
 }
 
+/// A program of `examples/` of this build.
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    expect(&profile_dir().join("examples"), name, "datastore-examples --examples")
+}
+
 /// `target/<profile>`: the test executables lie in `deps` below it.
 pub(crate) fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("the path of the test executable");
