@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers talks on the terminal")]
 
 mod bench;
+mod book;
 mod check;
 mod demo;
 mod failure;
@@ -29,12 +30,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Installs what the other commands need (Debian packages, cargo-nextest, cargo-deny), where it is missing
+    /// Installs what the other commands need (Debian packages, cargo-nextest, cargo-deny, mdbook), where it is missing
     Setup,
     /// Everything that a commit must pass: setup, format, lints, licences, tests, documentation, generated files, fuzz corpora
     Test,
     /// Generated files are fresh, links lead somewhere, versions agree, no file has grown too long
     Check(check::Args),
+    /// Makes pages for a browser of the book in docs/, and says where they are
+    Book,
     /// A tour on real mounts in a throwaway root; the machine stays as it was
     Demo(demo::Args),
     /// Speed beside mount(8) and a raw loop of system calls, with the bounds that we promise (needs root)
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::run(&repo),
         Command::Test => test::run(&repo),
         Command::Check(args) => check::run(&repo, &args),
+        Command::Book => book::run(&repo),
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Bench(args) => bench::run(&repo, &args),
         Command::Fuzz(args) => fuzz::run(&repo, &args),
@@ -69,5 +73,24 @@ mod tests {
     fn the_command_line_is_sound() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_is_written_about_exists() {
+        let repo = Repo::find().unwrap();
+        let mut found = 0;
+        for file in repo.files().unwrap().into_iter().filter(|file| file.extension().is_some_and(|e| e == "md")) {
+            let text = repo.read(&file).unwrap();
+            for code in text.split(['`', '\n']) {
+                let code = code.trim_start_matches("$ ").split('#').next().unwrap_or_default();
+                let Some(words) = code.strip_prefix("cargo xtask ") else { continue };
+                let parsed = Cli::try_parse_from(["cargo xtask"].into_iter().chain(words.split_whitespace()));
+                // `help` is an error to clap, which is printed and ends well.
+                let understood = parsed.map_or_else(|error| error.exit_code() == 0, |_| true);
+                assert!(understood, "{}: `cargo xtask {words}`", file.display());
+                found += 1;
+            }
+        }
+        assert!(found > 5, "{found} commands were found");
     }
 }

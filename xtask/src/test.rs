@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::book;
 use crate::check;
 use crate::failure::{Failure, Result};
 use crate::fuzz;
@@ -52,7 +53,11 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
         repo.cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()
     })?;
     stage("licences, bans, sources", &mut || deny(repo))?;
-    stage("build", &mut || repo.build_cli(false).map(drop))?;
+    stage("build", &mut || {
+        repo.build_cli(false)?;
+        repo.cargo(&["build", "--quiet", "--package", "datastore-examples", "--examples"]).run()
+    })?;
+    stage("book", &mut || book::run(repo))?;
     stage("tests", &mut || nextest(repo, count))?;
     stage("tests on older kernels", &mut || old_kernels(repo))?;
     stage("documentation tests", &mut || repo.cargo(&["test", "--quiet", "--workspace", "--doc"]).run())?;
@@ -139,10 +144,11 @@ const OLDER: &[(&str, &str)] = &[
 fn old_kernels(repo: &Repo) -> Result {
     for (kernel, calls) in OLDER {
         println!("-- as on {kernel}: without {calls}");
-        // Two suites start no `datastore` that could lack anything, or choose for themselves what it lacks. And before Linux 5.2 the
-        // doctor cannot look under binds, which much of its suite is about.
+        // These suites start no `datastore` that could lack anything, choose for themselves what it lacks, or (the book) show what it
+        // does on a new kernel. And before Linux 5.2 the doctor cannot look under binds, which much of its suite is about.
         let blind = if calls.contains("open_tree") { " or binary(doctor)" } else { "" };
-        let filter = format!("package(datastore-tests) and not (binary(sandbox) or binary(old_kernels){blind})");
+        let filter =
+            format!("package(datastore-tests) and not (binary(sandbox) or binary(old_kernels) or binary(book){blind})");
         let run = repo.cargo(&["nextest", "run", "--package", "datastore-tests", "--profile", "ci", "-E", &filter]);
         run.env("DATASTORE_TEST_WITHOUT", calls)
             .run()
