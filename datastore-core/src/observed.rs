@@ -48,7 +48,12 @@ impl Probe {
     #[must_use]
     pub fn of(nesting: Nesting<'_>, mut of: impl FnMut(usize) -> bool) -> Self {
         let wanted = nesting.wanted;
-        let mut probe = Self { volumes: wanted.volumes.iter().map(|v| v.path.clone()).collect(), ..Self::default() };
+        let mut probe = Self {
+            volumes: wanted.volumes.iter().map(|v| v.path.clone()).collect(),
+            // Also of volumes that no mapping is on: the data may have been there before an edit.
+            homes: wanted.volumes.iter().filter_map(|v| wanted.base(v)).collect(),
+            ..Self::default()
+        };
         for (i, mapping) in wanted.mappings.iter().enumerate() {
             if !of(i) {
                 probe.mappings.push(None);
@@ -249,6 +254,14 @@ pub enum FileFacts<T> {
     Hidden,
     /// It cannot be understood.
     Damaged(String),
+}
+
+impl<T> FileFacts<T> {
+    /// What it says, if it is there and can be understood.
+    #[must_use]
+    pub fn said(&self) -> Option<&T> {
+        if let Self::Is(said) = self { Some(said) } else { None }
+    }
 }
 
 /// A manifest.

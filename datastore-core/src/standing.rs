@@ -7,6 +7,7 @@ mod volume;
 
 use crate::fstab::Entry;
 use crate::landscape::Landscape;
+use crate::manifest::Manifest;
 use crate::mapping::{BindOptions, Mapping};
 use crate::nesting::Nesting;
 use crate::observed::{DirFacts, FileFacts, Identity, Lookup, MappingFacts, Observed};
@@ -110,6 +111,8 @@ pub enum Drift {
     Fstab(&'static str),
     /// The store carries no identity yet.
     NoIdentity,
+    /// The store carries the identity of the one that the mapping had before: its data was copied here with all attributes.
+    FormerIdentity,
     /// The manifest does not tell of it, or tells something else.
     Manifest,
 }
@@ -121,6 +124,9 @@ impl std::fmt::Display for Drift {
             Self::Options { is, wanted } => write!(f, "it is bound {is}, not {wanted}"),
             Self::Fstab(what) => f.write_str(what),
             Self::NoIdentity => f.write_str("the store directory carries no identity"),
+            Self::FormerIdentity => {
+                f.write_str("the store directory carries the identity of the one it was copied from")
+            }
             Self::Manifest => f.write_str("the manifest on the volume is not up to date"),
         }
     }
@@ -154,6 +160,15 @@ impl<'a> View<'a> {
             Some(FileFacts::Is(manifest)) => manifest.get(&mapping.key()),
             _ => None,
         }
+    }
+
+    /// Whether an identity is that of the store which a mapping had before an edit. It comes along when that one's data is copied by
+    /// hand with all attributes (`cp -a`), or when the directory itself is moved.
+    #[must_use]
+    pub fn is_former(&self, mapping: &Mapping, id: Id) -> bool {
+        let manifests = self.observed.manifests.values().filter_map(FileFacts::said);
+        let mut entries = manifests.flat_map(Manifest::iter);
+        entries.any(|(_, e)| e.id == id && e.app == mapping.app && e.mount_point == mapping.mount_point)
     }
 
     /// The line that fstab must have for a mapping.
@@ -279,7 +294,7 @@ impl<'a> View<'a> {
             && !bound.right
             && !(ask.comes_off && bound.ours)
         {
-            return Err(self.wrong_bind(m, bound, ask, out));
+            return Err(self.wrong_bind(m, bound));
         }
         self.judge_store(m, facts, ask, out, waiting.is_some())?;
         if right {
@@ -383,14 +398,15 @@ impl<'a> View<'a> {
         Err(Refusal::new(Reason::ForeignMount, what, hint))
     }
 
-    fn wrong_bind(&self, m: &Mapping, bound: &Bound, _ask: Ask, _out: &Standing) -> Refusal {
-        match &bound.source {
-            Some(source) if bound.ours => Refusal::new(
+    fn wrong_bind(&self, m: &Mapping, bound: &Bound) -> Refusal {
+        let another = self.anothers(m);
+        match (&bound.source, another) {
+            (Some(source), _) if bound.ours => Refusal::new(
                 Reason::WrongStore,
                 format!("the configuration says {}, but {source} is bound", m.store),
                 format!("datastore remap {} (then copy the data, then: datastore start {})", m.app, m.app),
             ),
-            Some(source) if let Some(other) = self.anothers(m) => Refusal::new(
+            (Some(source), Some(other)) => Refusal::new(
                 Reason::ClaimedElsewhere,
                 format!("{source} of `{other}` is bound at {}", m.mount_point),
                 format!("datastore remap {other}, or: datastore disable {}", m.app),

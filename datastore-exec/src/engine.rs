@@ -160,8 +160,7 @@ impl Engine {
         let (journals, _) = journal_file::look(&self.root)?;
         let (wanted, basis, ()) = self.read_after(journals, |inputs| demand_globals(inputs))?;
         Apps::named(apps.to_vec()).demand_known(&wanted, &basis.fstab)?;
-        let mut probe = Probe::of(nesting(&wanted, &basis), |_| true);
-        probe.homes.extend(wanted.volumes.iter().filter_map(|v| wanted.base(v)));
+        let probe = Probe::of(nesting(&wanted, &basis), |_| true);
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care { beneath: true })?;
         let view = View::new(&wanted, &observed);
         let seen = examine::look(&self.root, self.ids()?, &doctor::Probe::of(&view));

@@ -164,7 +164,9 @@ fn glance(engine: &Engine, app: &AppName, wanted: &Wanted, probe: &Probe, mounts
     for home in &probe.homes {
         let of_app = |m: &&Mapping| m.home == *home && m.app == *app;
         let keys: Vec<String> = wanted.mappings.iter().filter(of_app).map(Mapping::key).collect();
-        manifests.insert(home.clone(), manifest(root, home, &keys));
+        if !keys.is_empty() {
+            manifests.insert(home.clone(), manifest(root, home, &keys));
+        }
     }
     let find = |name: &datastore_core::value::OwnerName, lookup: Lookup| (name.clone(), lookup);
     Ok(Observed {

@@ -100,13 +100,26 @@ fn migrate_files_moves_what_is_named_and_nothing_else() {
 }
 
 #[test]
+fn the_default_mapping_of_the_mail_boxes_takes_in_what_a_list_names() {
+    let sandbox = machine();
+    sandbox.shipped_hooks();
+    let passwd = sandbox.read("/etc/passwd");
+    sandbox.write("/etc/passwd", format!("{passwd}cyrus:x:76:12:Cyrus:/:/bin/false\n"));
+    sandbox.write("/var/lib/imap/mailboxes.db", "boxes");
+    // Without a list it is a mapping like any other.
+    sandbox.datastore(&["enable", "cyrus-imapd", "--yes"]).ok();
+    sandbox.is("/var/spool/imap", "active");
+    assert!(sandbox.exists("/var/lib/imap/mailboxes.db") && !sandbox.exists("/var/spool/imap/mailboxes.db"));
+    sandbox.write("/etc/datastore.d/cyrus-imapd.migrate", "[/var/spool/imap]\n/var/lib/imap/mailboxes.db\n");
+    sandbox.datastore(&["restart", "cyrus-imapd"]).ok();
+    assert_eq!(sandbox.read("/var/spool/imap/mailboxes.db"), "boxes");
+    assert!(!sandbox.exists("/var/lib/imap/mailboxes.db"));
+}
+
+#[test]
 fn migrate_files_refuses_what_it_cannot_be_sure_of() {
     type Make = fn(&Sandbox);
     let cases: &[(Make, &str)] = &[
-        (
-            |s| fs::remove_file(s.path("/etc/datastore.d/cyrus.migrate")).unwrap(),
-            "there is no /etc/datastore.d/cyrus.migrate",
-        ),
         (|s| mode(&s.path("/etc/datastore.d/cyrus.migrate"), 0o666), "not a file of root"),
         (|s| drop(s.write("/etc/datastore.d/cyrus.migrate", "[/else]\n/a/b\n")), "has no line [/var/lib/imap data]"),
         (|s| drop(s.write("/etc/datastore.d/cyrus.migrate", "[/var/lib/imap data]\nrelative/x\n")), "is neither"),

@@ -78,6 +78,9 @@ fn one(view: &View<'_>, i: usize, standing: &Standing, out: &mut Vec<Finding>) {
             Drift::NoIdentity => {
                 (Check::NoIdentity, "without one it cannot be told from another directory of its name")
             }
+            Drift::FormerIdentity => {
+                (Check::NoIdentity, "two directories with one identity cannot be told from one another")
+            }
             Drift::Manifest => (Check::StaleManifest, "the volume would be read by it on another machine"),
         };
         let finding = Finding::new(check, Severity::Warning, drift.to_string());

@@ -297,10 +297,18 @@ impl<'v, 'a> Builder<'v, 'a> {
                 Some(fresh)
             }
             Place::Dir(dir) => {
+                let recorded = self.view.recorded(mapping).map(|entry| entry.id);
                 let id = match (&dir.id, self.accept) {
+                    // A copy of the store of before carries that one's identity; each has its own.
+                    (Identity::Is(id), false) if recorded.is_some_and(|own| own != *id) => {
+                        let path = mapping.store.clone();
+                        self.dirs.push(step(Action::SetId { path, from: Some(*id), to: recorded }));
+                        self.flush.push((mapping.home.clone(), subject));
+                        recorded?
+                    }
                     (Identity::Is(id), _) => *id,
                     // An identity that a user namespace cannot see may be there, but not one that a manifest knows.
-                    (Identity::Hidden, _) if self.view.recorded(mapping).is_some() => return None,
+                    (Identity::Hidden, _) if recorded.is_some() => return None,
                     (Identity::None | Identity::Garbled(_) | Identity::Hidden, _) => {
                         let path = mapping.store.clone();
                         self.dirs.push(step(Action::SetId { path, from: None, to: Some(fresh) }));

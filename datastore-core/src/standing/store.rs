@@ -47,6 +47,12 @@ impl View<'_> {
             Place::Dir(dir) => match (&dir.id, recorded) {
                 _ if ask.accept => Ok(()),
                 (Identity::Is(id), Some(entry)) if *id == entry.id => Ok(()),
+                (Identity::Is(id), Some(_)) if self.is_former(m, *id) => {
+                    if out.bound.as_ref().is_some_and(|b| b.right) {
+                        out.drift.push(Drift::FormerIdentity);
+                    }
+                    Ok(())
+                }
                 (Identity::Is(id), Some(entry)) => {
                     wrong(format!("{} carries the identity {id}, not {}", m.store, entry.id))
                 }

@@ -270,3 +270,24 @@ fn a_disable_after_an_edit_of_the_outer_mapping_unseals_in_the_store_that_is_bou
     assert_eq!(report.notes[0].reason, Some(Reason::Busy), "{report:?}");
     assert!(shows(&m, "/srv", "a") && !shows(&m, "/srv/b", "c") && !is_sealed(&m, "/srv/b"), "{}", m.picture());
 }
+
+#[test]
+fn a_store_that_was_copied_by_hand_gets_its_own_identity_back() {
+    let mut m = applied(&[("alpha", &[("/srv/a", "a")])]);
+    configlet(&mut m, "alpha", "", &[("/srv/a", "new")]);
+    does(&mut m, &Goal::Remap(named(&["alpha"])));
+    let store = |name: &str| path(&format!("/store/data0/live/server1/{name}"));
+    let id = |m: &Machine, name: &str| m.tree.node(m.reach(&store(name)).unwrap().ino).id;
+    let (old, new) = (id(&m, "a"), id(&m, "new"));
+    assert!(old.is_some() && new.is_some() && old != new);
+    // `cp -a a/. new/` copies the attributes of the directory itself.
+    m.disturb(&Event::Identity(store("new"), old));
+    let report = does(&mut m, &Goal::Start(named(&["alpha"])));
+    assert!(report.is_clean() && shows(&m, "/srv/a", "new"), "{report:?}");
+    assert_eq!((id(&m, "a"), id(&m, "new")), (old, new));
+    // The identity of any other store is as wrong as it was.
+    does(&mut m, &Goal::Stop(named(&["alpha"])));
+    m.disturb(&Event::Identity(store("new"), Some(seed(77))));
+    let report = does(&mut m, &Goal::Start(named(&["alpha"])));
+    assert!(report.notes[0].reason == Some(Reason::WrongStore) && !shows(&m, "/srv/a", "new"), "{report:?}");
+}

@@ -95,9 +95,7 @@ impl Builder<'_, '_> {
     /// Mode and owner of the store that was bound at a mount point, by any manifest.
     fn remembered(&self, mount_point: &AbsPath) -> Option<Attrs> {
         let manifests = self.view.observed.manifests.values();
-        let mut entries = manifests
-            .filter_map(|m| if let FileFacts::Is(m) = m { Some(m) } else { None })
-            .flat_map(manifest::Manifest::iter);
+        let mut entries = manifests.filter_map(FileFacts::said).flat_map(manifest::Manifest::iter);
         let (_, entry) = entries.find(|(_, e)| e.mount_point == *mount_point)?;
         Some(Attrs { mode: entry.mode, uid: entry.uid, gid: entry.gid })
     }
