@@ -15,7 +15,7 @@ mod edit;
 mod line;
 mod text;
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 use std::ops::Range;
 
 use crate::AbsPath;
@@ -79,7 +79,8 @@ impl Fstab {
             lines.push(start..bytes.len());
         }
         let block = block::find(lines.iter().map(|range| &bytes[range.clone()]));
-        let mut table = Self { bytes, lines, block, rows: Vec::new(), ours: HashMap::new(), foreign: HashMap::new() };
+        let mut table =
+            Self { bytes, lines, block, rows: Vec::new(), ours: HashMap::default(), foreign: HashMap::default() };
         table.index();
         table
     }

@@ -40,8 +40,9 @@ impl<'a> Nesting<'a> {
     /// stopped half-way has taken both off.
     #[must_use]
     pub fn forgotten_outer(self, mount_point: &AbsPath) -> Option<(AbsPath, AbsPath)> {
+        let (above, store) = self.forgotten_above(mount_point)?;
         let depth = self.outer_of(mount_point).map_or(0, |outer| outer.mount_point.depth());
-        self.forgotten_above(mount_point).filter(|(above, _)| above.depth() > depth)
+        (above.depth() > depth).then_some((above, store))
     }
 
     fn forgotten_above(self, mount_point: &AbsPath) -> Option<(AbsPath, AbsPath)> {

@@ -52,7 +52,8 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
     };
     resolver.globals(&config);
     let mut apps = Vec::new();
-    let mut mappings = Vec::new();
+    let total: usize = config.apps.values().map(|layered| layered.app.mappings.len()).sum();
+    let mut mappings = Vec::with_capacity(total.min(MAX_MAPPINGS));
     let clearos_on = config.clearos.enabled.as_ref().is_none_or(|e| e.value);
     // Taken apart as it is read, so that what was said and what is meant need not both be kept.
     for (name, layered) in std::mem::take(&mut config.apps) {
@@ -65,7 +66,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
     let Resolver { found, volumes, host, store, default_volume, alarm, .. } = resolver;
     let volumes = volumes.into_iter().map(|ground| Arc::unwrap_or_clone(ground).volume).collect();
     let sources = config.sources;
-    let index = HashMap::new();
+    let index = Default::default();
     Wanted { host, store, default_volume, volumes, apps, mappings, alarm, diagnostics: found, sources, index }.sorted()
 }
 

@@ -207,12 +207,15 @@ pub(crate) fn forgotten(view: &View<'_>) -> Vec<Row> {
     let View { wanted, observed, landscape } = view;
     let mut rows = Vec::new();
     for line in observed.fstab.entries().filter(|r| r.ours) {
-        let (Some(tag), Some(mount_point)) = (line.entry.option_value("X-datastore"), line.entry.mount_point()) else {
-            continue;
-        };
+        let Some(tag) = line.entry.option_value("X-datastore") else { continue };
         let is = |name: &AppName| name.as_str().as_bytes() == tag;
-        let declared = wanted.at(&mount_point).iter().any(|&i| is(&wanted.mappings[i].app));
-        if declared {
+        let declares = |which: &[usize]| which.iter().any(|&i| is(&wanted.mappings[i].app));
+        // Nearly every line is that of a mapping, and as we have written it.
+        if wanted.index.get(&*line.entry.file).is_some_and(|which| declares(which)) {
+            continue;
+        }
+        let Some(mount_point) = line.entry.mount_point() else { continue };
+        if declares(wanted.at(&mount_point)) {
             continue;
         }
         let known = wanted.apps.iter().find(|a| is(&a.name));

@@ -1,6 +1,6 @@
 //! What the configuration asks for: the result of reading all of it, or all that is wrong with it at once.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 use std::sync::Arc;
 
 use crate::alarm::Sinks;
@@ -117,7 +117,7 @@ impl Wanted {
         self.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         self.apps.sort_by(|a, b| a.name.cmp(&b.name));
         self.mappings.sort_by(|a, b| a.mount_point.cmp(&b.mount_point).then_with(|| a.app.cmp(&b.app)));
-        self.index = HashMap::with_capacity(self.mappings.len());
+        self.index = HashMap::with_capacity_and_hasher(self.mappings.len(), Default::default());
         for (i, m) in self.mappings.iter().enumerate() {
             self.index.entry(m.mount_point.clone()).or_default().push(i);
         }

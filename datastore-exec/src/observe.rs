@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use datastore_core::fstab::Fstab;
+use datastore_core::landscape::Landscape;
 use datastore_core::manifest::{DIRECTORY, Manifest, ManifestError, VolumeFile};
 use datastore_core::mountinfo::MountTable;
 use datastore_core::observed::{
@@ -84,7 +85,7 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
     let Basis { journals, fstab, mounts } = basis;
     let (mappings, manifests) = std::thread::scope(|scope| {
         let manifests = scope.spawn(|| manifests(&root.fork(), probe));
-        let mappings = look_at_mappings(root, &mounts, &probe.mappings, care);
+        let mappings = look_at_mappings(root, &mounts, probe, care);
         (mappings, manifests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let names = |set: &std::collections::BTreeSet<datastore_core::value::OwnerName>, find: &dyn Fn(&str) -> Lookup| {
@@ -110,15 +111,12 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
 }
 
 /// Looks at every mapping; at many of them with two threads, since most of the time goes into the kernel.
-fn look_at_mappings(
-    root: &Root,
-    mounts: &MountTable,
-    asked: &[Option<MappingProbe>],
-    care: Care,
-) -> Vec<Option<MappingFacts>> {
+fn look_at_mappings(root: &Root, mounts: &MountTable, probe: &Probe, care: Care) -> Vec<Option<MappingFacts>> {
+    let table = (mounts, &Landscape::of(probe.volumes.iter(), mounts));
+    let asked = &probe.mappings[..];
     let look = |root: &Root, asked: &[Option<MappingProbe>]| -> Vec<Option<MappingFacts>> {
         let mut beneath = care.beneath.then(|| Beneath::new(root));
-        asked.iter().map(|asked| asked.as_ref().map(|asked| mapping(root, mounts, beneath.as_mut(), asked))).collect()
+        asked.iter().map(|asked| asked.as_ref().map(|asked| mapping(root, table, beneath.as_mut(), asked))).collect()
     };
     if asked.len() < MANY {
         return look(root, asked);
@@ -132,11 +130,20 @@ fn look_at_mappings(
     })
 }
 
-fn mapping(root: &Root, mounts: &MountTable, beneath: Option<&mut Beneath<'_>>, asked: &MappingProbe) -> MappingFacts {
+fn mapping(
+    root: &Root,
+    (mounts, landscape): (&MountTable, &Landscape),
+    beneath: Option<&mut Beneath<'_>>,
+    asked: &MappingProbe,
+) -> MappingFacts {
     let store = look(root, &asked.store, Want { empty: false, id: true });
-    if mounts.at(&asked.mount_point).is_none() {
+    let Some(mount) = mounts.at(&asked.mount_point) else {
         let bare = look(root, &asked.beneath, Want { empty: true, id: false });
         return MappingFacts { mount_point: bare.clone(), beneath: bare, store };
+    };
+    if beneath.is_none() && store.dir().is_some() && landscape.shows(&mount, &asked.store) {
+        // One look serves for both.
+        return MappingFacts { mount_point: store.clone(), beneath: Place::Hidden, store };
     }
     let beneath = match beneath {
         None => Place::Hidden,
