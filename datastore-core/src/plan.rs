@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::goal::Goal;
 use crate::path::AbsPath;
 use crate::standing::View;
+use crate::state::{Reason, State};
 use crate::status::Row;
 use crate::step::Step;
 use crate::value::{AppName, HostName, Id, ValueError, VolumeName};
@@ -74,6 +75,23 @@ pub struct Subject {
     /// Its volume; `None` for one that the configuration no longer names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<VolumeName>,
+}
+
+impl Subject {
+    /// The row that says why it is refused.
+    #[must_use]
+    pub fn refused(&self, reason: Reason, detail: impl Into<String>, hint: impl Into<String>) -> Row {
+        Row {
+            app: self.app.to_string(),
+            mount_point: self.mount_point.to_string(),
+            store: self.store.to_string(),
+            volume: self.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
+            state: State::Refused,
+            reason: Some(reason),
+            detail: detail.into(),
+            hint: hint.into(),
+        }
+    }
 }
 
 /// The ordered steps from what is to what is wanted.

@@ -147,6 +147,16 @@ impl Mode {
     pub const fn bits(self) -> u32 {
         self.0 as u32
     }
+    /// Whether what is made in a directory of this mode has its group (`S_ISGID`, inode(7)).
+    #[must_use]
+    pub const fn is_setgid(self) -> bool {
+        self.0 & 0o2000 != 0
+    }
+    /// The same mode with that bit.
+    #[must_use]
+    pub const fn with_setgid(self) -> Self {
+        Self(self.0 | 0o2000)
+    }
     /// Reads three or four octal digits.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         if !(3..=4).contains(&text.len()) || !text.bytes().all(|b| (b'0'..=b'7').contains(&b)) {

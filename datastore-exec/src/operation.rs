@@ -281,16 +281,8 @@ fn report(prepared: &Prepared, operation: Option<OperationId>, outcome: Option<O
 }
 
 fn failed_row(subject: &Subject, failure: &Failure) -> Row {
-    Row {
-        app: subject.app.to_string(),
-        mount_point: subject.mount_point.to_string(),
-        store: subject.store.to_string(),
-        volume: subject.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
-        state: State::Refused,
-        reason: Some(failure.reason),
-        detail: failure.error.chain(),
-        hint: failure.error.get_hint().unwrap_or("datastore status").to_owned(),
-    }
+    let hint = failure.error.get_hint().unwrap_or("datastore status");
+    subject.refused(failure.reason, failure.error.chain(), hint)
 }
 
 /// Hands events on, and keeps the progress file.

@@ -82,6 +82,20 @@ fn a_store_replaced_by_a_directory_of_the_same_name_is_not_the_store() {
 }
 
 #[test]
+fn a_copy_in_the_place_of_the_store_is_not_what_is_bound() {
+    let sandbox = with_shop();
+    let (store, old) = (sandbox.path(STORE), sandbox.path(format!("{STORE}.old")));
+    fs::rename(&store, &old).unwrap();
+    // With its identity and everything, so that nothing but the directory itself tells the two apart.
+    sandbox.run(sandbox.command("cp").arg("-a").args([&old, &store])).ok();
+    assert_ne!(sandbox.row("/var/shop")["state"], "active");
+    refuses(&sandbox, 3, "/var/shop");
+    fs::remove_dir_all(&store).unwrap();
+    fs::rename(&old, &store).unwrap();
+    sandbox.is("/var/shop", "active");
+}
+
+#[test]
 fn another_store_bound_at_the_mount_point_is_not_the_store() {
     let sandbox = with_shop();
     sandbox.unmount("/var/shop");

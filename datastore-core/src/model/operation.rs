@@ -171,17 +171,7 @@ impl Machine {
         let carried = carry_out(self, plan, pulse)?;
         self.unfinished.retain(|u| u.operation != operation);
         let row = |(number, failure): (&u32, &super::steps::Failure)| {
-            let subject = &plan.mappings[*number as usize];
-            Row {
-                app: subject.app.to_string(),
-                mount_point: subject.mount_point.to_string(),
-                store: subject.store.to_string(),
-                volume: subject.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
-                state: State::Refused,
-                reason: Some(failure.reason),
-                detail: failure.message.clone(),
-                hint: "datastore status".into(),
-            }
+            plan.mappings[*number as usize].refused(failure.reason, &*failure.message, "datastore status")
         };
         Ok(Report {
             done: carried.done,

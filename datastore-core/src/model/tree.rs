@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::value::{Attrs, Id, Mode};
-
-/// `S_ISGID` (inode(7)).
-const SETGID: u32 = 0o2000;
+use crate::value::{Attrs, Id};
 
 /// A file or a directory, by its number in the tree: also its inode number.
 pub type Ino = usize;
@@ -177,11 +174,11 @@ impl Tree {
         let ino = self.nodes.len();
         let mut attrs = Attrs::root(mode);
         let above = self.node(dir).attrs;
-        if above.mode.bits() & SETGID != 0 {
+        if above.mode.is_setgid() {
             // What is made in a setgid directory has its group, and a directory the bit too (inode(7)).
             attrs.gid = above.gid;
             if matches!(kind, Kind::Dir(_)) {
-                attrs.mode = Mode::from_bits(mode | SETGID);
+                attrs.mode = attrs.mode.with_setgid();
             }
         }
         self.nodes.push(Node {

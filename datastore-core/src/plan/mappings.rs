@@ -17,10 +17,7 @@ use crate::standing::{Ask, Standing, View, record};
 use crate::state::{Reason, State};
 use crate::status::Row;
 use crate::step::{Action, FstabEdit, ManifestEdit, Step};
-use crate::value::{Attrs, Id, Mode};
-
-/// `S_ISGID` (inode(7)).
-const SETGID: u32 = 0o2000;
+use crate::value::{Attrs, Id};
 
 /// What is to become of one mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +221,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             return;
         }
         let subject = self.subject(mapping);
-        if attrs.mode.bits() & SETGID != 0 {
+        if attrs.mode.is_setgid() {
             self.setgid.insert(mapping.store.clone(), attrs);
         }
         let id = self.store(i, subject, mapping, attrs);
@@ -346,17 +343,13 @@ impl<'v, 'a> Builder<'v, 'a> {
     fn bare(&self, mapping: &Mapping) -> Attrs {
         let plain = Attrs::root(0o755);
         let Some(outer) = self.view.nesting().outer_of(&mapping.mount_point) else { return plain };
-        let passes_on = |attrs: &Attrs| attrs.mode.bits() & SETGID != 0;
+        let passes_on = |attrs: &Attrs| attrs.mode.is_setgid();
         let as_it_is = || {
             let i = *self.view.wanted.at(&outer.mount_point).first()?;
             self.facts(i)?.store.dir().map(|dir| dir.attrs).filter(passes_on)
         };
         let above = self.setgid.get(&outer.store).copied().filter(passes_on).or_else(as_it_is);
-        above.map_or(plain, |above| Attrs {
-            mode: Mode::from_bits(plain.mode.bits() | SETGID),
-            gid: above.gid,
-            ..plain
-        })
+        above.map_or(plain, |above| Attrs { mode: plain.mode.with_setgid(), gid: above.gid, ..plain })
     }
 
     /// The mount point: made where missing, and sealed.

@@ -268,44 +268,53 @@ fn every_goal_converges_and_keeps_every_promise() {
     });
 }
 
+/// A run that went well and changed something.
+struct Whole<'a> {
+    before: &'a Machine,
+    after: &'a Machine,
+    goal: &'a Goal,
+    report: &'a Report,
+    changes: usize,
+}
+
+/// Goes through a scenario, and hands over every run that went well and changed something.
+fn each_whole_run(c: &mut Choices<'_>, body: impl Fn(&mut Choices<'_>, &Scenario, &Whole<'_>) -> Verdict) -> Verdict {
+    let scenario = Scenario::draw(c, ACTS);
+    let mut m = scenario.machine();
+    for (number, act) in (0..).zip(&scenario.acts) {
+        match act {
+            Act::Do(event) => m.disturb(event),
+            Act::Ask(goal) => {
+                let mut after = m.clone();
+                let (report, changes) = ask(&mut after, goal, number, Trouble::default())?;
+                let report = report.expect("no crash was asked for");
+                if changes > 0 && report.is_clean() {
+                    body(c, &scenario, &Whole { before: &m, after: &after, goal, report: &report, changes })?;
+                }
+                m = after;
+            }
+        }
+    }
+    Ok(())
+}
+
+// Only after runs in which nothing failed: a mapping that fails leaves what others may need, and two runs leave more of it than one.
 #[test]
 fn a_crash_anywhere_and_recovery_come_to_the_same() {
     cases("crashes", CRASHES, |c| {
-        let scenario = Scenario::draw(c, ACTS);
-        let mut m = scenario.machine();
-        for (number, act) in (0..).zip(&scenario.acts) {
-            match act {
-                Act::Do(event) => m.disturb(event),
-                Act::Ask(goal) => {
-                    let mut whole = m.clone();
-                    let (report, changes) = ask(&mut whole, goal, number, Trouble::default())?;
-                    let report = report.expect("no crash was asked for");
-                    let by_hand =
-                        scenario.acts.iter().any(|act| matches!(act, Act::Do(Event::DropLine(_) | Event::Unmount(_))));
-                    // A mapping that fails leaves what others may need, and two runs leave more of it than one.
-                    if changes > 0 && report.is_clean() && !is_bound_in_one_that_is_off(&m) {
-                        crash(c, &m, &whole, goal, &report, changes, by_hand)?;
-                    }
-                    m = whole;
-                }
-            }
-        }
-        Ok(())
+        each_whole_run(c, |c, scenario, run| {
+            let by_hand =
+                scenario.acts.iter().any(|act| matches!(act, Act::Do(Event::DropLine(_) | Event::Unmount(_))));
+            if is_bound_in_one_that_is_off(run.before) { Ok(()) } else { crash(c, run, by_hand) }
+        })
     });
 }
 
 /// Stops the machine at one change of a run, and sometimes again while that is recovered; then the goal is asked for once more.
 ///
 /// What somebody took out of our block or unmounted `by_hand` is another thing after a boot, so then the power does not fail.
-fn crash(
-    c: &mut Choices<'_>,
-    before: &Machine,
-    whole: &Machine,
-    goal: &Goal,
-    report: &Report,
-    changes: usize,
-    by_hand: bool,
-) -> Verdict {
+fn crash(c: &mut Choices<'_>, run_whole: &Whole<'_>, by_hand: bool) -> Verdict {
+    let &Whole { before, after: whole, goal, report, changes } = run_whole;
     let mut m = before.clone();
     let at = c.below(changes);
     let (stopped, _) = ask(&mut m, goal, 50, Trouble { crash_at: Some(at), ..Trouble::default() })?;
@@ -369,34 +378,18 @@ fn from_outside(m: &Machine) -> (Vec<String>, String, Vec<Row>) {
     (mounts, fstab_text(m), rows)
 }
 
+// Only of runs that go well otherwise: with one fault alone, everything can be taken back.
 #[test]
 fn a_fault_anywhere_is_told_and_taken_back() {
-    cases("faults", FAULTS, |c| {
-        let scenario = Scenario::draw(c, ACTS);
-        let mut m = scenario.machine();
-        for (number, act) in (0..).zip(&scenario.acts) {
-            match act {
-                Act::Do(event) => m.disturb(event),
-                Act::Ask(goal) => {
-                    let mut whole = m.clone();
-                    let (report, changes) = ask(&mut whole, goal, number, Trouble::default())?;
-                    // With one fault alone, everything can be taken back.
-                    if changes > 0 && report.expect("no crash was asked for").is_clean() {
-                        fault(c, &m, &whole, goal, changes)?;
-                    }
-                    m = whole;
-                }
-            }
-        }
-        Ok(())
-    });
+    cases("faults", FAULTS, |c| each_whole_run(c, |c, _, run| fault(c, run)));
 }
 
 /// What the model says of a fault.
 const ASKED_FOR: &str = "a fault that the test asked for";
 
 /// Lets one change of a run fail.
-fn fault(c: &mut Choices<'_>, before: &Machine, whole: &Machine, goal: &Goal, changes: usize) -> Verdict {
+fn fault(c: &mut Choices<'_>, run_whole: &Whole<'_>) -> Verdict {
+    let &Whole { before, after: whole, goal, changes, .. } = run_whole;
     let mut m = before.clone();
     let at = c.below(changes);
     let reason = *c.of(&[Reason::MountFailed, Reason::NoSpace]);

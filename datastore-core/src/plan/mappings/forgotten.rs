@@ -10,7 +10,7 @@ use crate::mountinfo::Mount;
 use crate::observed::FileFacts;
 use crate::path::{AbsPath, printable};
 use crate::plan::{Remark, Subject};
-use crate::state::{Reason, State};
+use crate::state::Reason;
 use crate::status::Row;
 use crate::step::{Action, FstabEdit, Step};
 use crate::value::{AppName, Attrs};
@@ -104,18 +104,9 @@ impl Builder<'_, '_> {
 /// The row of a line of ours where something is mounted that it does not name, as far as can be told.
 fn not_ours(subject: &Subject, mount: &Mount<'_>) -> Row {
     let (source, at) = (printable(&mount.source()), &subject.mount_point);
-    Row {
-        app: subject.app.to_string(),
-        mount_point: at.to_string(),
-        store: subject.store.to_string(),
-        volume: String::new(),
-        state: State::Refused,
-        reason: Some(Reason::ForeignMount),
-        detail: format!(
-            "{source} ({}) is mounted at {at}, and is not known as {}",
-            printable(&mount.fstype()),
-            subject.store
-        ),
-        hint: format!("look whose it is: findmnt {at}; mount its volume, or: umount {at}; then run the command again"),
-    }
+    subject.refused(
+        Reason::ForeignMount,
+        format!("{source} ({}) is mounted at {at}, and is not known as {}", printable(&mount.fstype()), subject.store),
+        format!("look whose it is: findmnt {at}; mount its volume, or: umount {at}; then run the command again"),
+    )
 }

@@ -6,8 +6,7 @@ use super::Builder;
 use crate::goal::Goal;
 use crate::path::{AbsPath, printable};
 use crate::plan::{Plan, hooks};
-use crate::state::{Reason, State};
-use crate::status::Row;
+use crate::state::Reason;
 use crate::step::{Action, Step};
 
 impl Builder<'_, '_> {
@@ -20,20 +19,12 @@ impl Builder<'_, '_> {
                 inner.iter().find(|m| AbsPath::from_kernel(m.mount_point()).is_ok_and(|p| !self.going.contains(&p)));
             if let (Some(stays), Some(subject)) = (stays, step.mapping) {
                 blocked.insert(subject);
-                let whose = &self.subjects[subject as usize];
-                self.notes.push(Row {
-                    app: whose.app.to_string(),
-                    mount_point: mount_point.to_string(),
-                    store: whose.store.to_string(),
-                    volume: whose.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
-                    state: State::Refused,
-                    reason: Some(Reason::Busy),
-                    detail: format!("{} is mounted inside {mount_point}", printable(stays.mount_point())),
-                    hint: format!(
-                        "stop the app that it belongs to first, or: umount {}",
-                        printable(stays.mount_point())
-                    ),
-                });
+                let inner = printable(stays.mount_point());
+                self.notes.push(self.subjects[subject as usize].refused(
+                    Reason::Busy,
+                    format!("{inner} is mounted inside {mount_point}"),
+                    format!("stop the app that it belongs to first, or: umount {inner}"),
+                ));
             }
         }
         blocked
