@@ -319,7 +319,7 @@ impl Root {
     }
 
     /// Which component of a path made a call fail. Looks again, component by component; if all is well by now, the
-    /// error stands.
+    /// error stands. What has come into being since the call was not there when it was asked for, and that is the answer.
     fn explain(&self, path: &AbsPath, error: SysError) -> Miss {
         let telling = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::ACCESS, Errno::PERM];
         if !telling.contains(&error.errno()) {
@@ -349,7 +349,11 @@ impl Root {
             }
             reached = here;
         }
-        if error.is_privilege() { Miss::Denied(path.clone(), error) } else { Miss::Failed(error) }
+        match error.errno() {
+            Errno::NOENT => Miss::Absent(path.clone()),
+            _ if error.is_privilege() => Miss::Denied(path.clone(), error),
+            _ => Miss::Failed(error),
+        }
     }
 }
 
@@ -384,6 +388,18 @@ mod tests {
             let facts = root.stat(&path("/store/file")).unwrap();
             assert_eq!((facts.kind, facts.size, facts.uid, facts.nlink), (Kind::File, 4, 0, 1));
             assert_eq!(root.stat(&AbsPath::root()).unwrap().kind, Kind::Dir);
+        });
+    }
+
+    #[test]
+    fn what_came_into_being_after_the_call_was_not_there() {
+        Sandbox::run(|sandbox| {
+            let root = sandbox.root();
+            let wanted = path("/a/late");
+            let entry = root.open_dir(&AbsPath::root()).unwrap();
+            let before = stat::facts(Entry::new(&entry, b"a")).unwrap_err();
+            sandbox.dirs(&["a/late"]);
+            assert_eq!(root.explain(&wanted, before), Miss::Absent(wanted));
         });
     }
 

@@ -214,7 +214,10 @@ impl Follower {
     #[track_caller]
     fn next(&self) -> Value {
         let line = self.lines.recv_timeout(Duration::from_secs(20)).expect("a line within 20 s");
-        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"))
+        serde_json::from_str(&line).unwrap_or_else(|e| {
+            let rest: Vec<String> = self.lines.iter().collect();
+            panic!("{line}\n{}: {e}", rest.join("\n"))
+        })
     }
 
     /// Waits until an operation is told to have come to this.
