@@ -7,6 +7,7 @@ pub mod clock;
 pub mod error;
 pub mod fd;
 pub mod flags;
+pub mod handle;
 pub mod ids;
 pub mod mount;
 pub mod proc;

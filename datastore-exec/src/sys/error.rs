@@ -75,6 +75,8 @@ pub enum Call {
     MountRemount { fd: FdName, flags: String },
     Umount2 { dir: FdName, name: String },
     Statmount { id: u64 },
+    NameToHandleAt { dir: FdName, name: String },
+    OpenByHandleAt { mount: FdName, handle: String, flags: OFlags },
 }
 
 impl fmt::Display for Call {
@@ -116,6 +118,10 @@ impl fmt::Display for Call {
             Self::MountRemount { fd, flags } => write!(f, "mount({fd}, MS_REMOUNT|MS_BIND, {flags})"),
             Self::Umount2 { dir, name } => write!(f, "umount2({dir}/{name}, UMOUNT_NOFOLLOW)"),
             Self::Statmount { id } => write!(f, "statmount({id})"),
+            Self::NameToHandleAt { dir, name } => write!(f, "name_to_handle_at({dir}, {name:?})"),
+            Self::OpenByHandleAt { mount, handle, flags } => {
+                write!(f, "open_by_handle_at({mount}, {handle}, {})", open_flags(*flags))
+            }
         }
     }
 }
@@ -161,6 +167,10 @@ impl Call {
             }
             Self::Umount2 { dir, name } => format!("unmount {}", at(dir, name)),
             Self::Statmount { id } => format!("ask the kernel about mount {id}"),
+            Self::NameToHandleAt { dir, name } => format!("get the file handle of {}", at(dir, name)),
+            Self::OpenByHandleAt { mount, handle, .. } => {
+                format!("open the file with handle {handle} of {}", at(mount, ""))
+            }
         }
     }
 

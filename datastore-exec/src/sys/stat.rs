@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::error::{Call, SysError};
 use super::fd::{self, Entry};
+use super::handle;
 
 /// What kind of file something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,38 +139,11 @@ fn old_mount(entry: Entry<'_>) -> (Option<u64>, bool) {
 
 /// The mount's id from name_to_handle_at(2), or from `/proc/self/fdinfo` for a file system without handles.
 fn old_mnt_id(entry: Entry<'_>) -> Option<u64> {
-    handle_mnt_id(entry).or_else(|| {
+    let id = handle::read(entry).ok().and_then(|(_, id)| u64::try_from(id).ok());
+    id.or_else(|| {
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         let opened = fd::open(entry, flags, 0).ok()?;
         let text = std::fs::read(format!("/proc/self/fdinfo/{}", opened.as_raw_fd())).ok()?;
         super::proc::mnt_id_of_fdinfo(&text)
     })
-}
-
-#[allow(unsafe_code, reason = "neither rustix nor nix has name_to_handle_at")]
-fn handle_mnt_id(entry: Entry<'_>) -> Option<u64> {
-    #[repr(C)]
-    struct Handle {
-        bytes: libc::c_uint,
-        kind: libc::c_int,
-        data: [u8; 128], // MAX_HANDLE_SZ, linux/exportfs.h
-    }
-    let mut handle = Handle { bytes: 128, kind: 0, data: [0; 128] };
-    let mut id: libc::c_int = -1;
-    let name = std::ffi::CString::new(entry.name()).ok()?;
-    let flags = if entry.name().is_empty() { libc::AT_EMPTY_PATH } else { 0 };
-    // SAFETY: the name is a C string, `handle` has the 128 bytes that it says it has, `id` is an int, and all of them
-    // outlive the call.
-    let answer = super::raw(unsafe {
-        libc::syscall(
-            libc::SYS_name_to_handle_at,
-            entry.dir().as_raw_fd(),
-            name.as_ptr(),
-            &raw mut handle,
-            &raw mut id,
-            flags,
-        )
-    });
-    answer.ok()?;
-    u64::try_from(id).ok()
 }
