@@ -28,6 +28,7 @@ mod steps;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+pub mod tree;
 
 pub use engine::Engine;
 pub use root::Root;

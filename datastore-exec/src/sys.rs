@@ -3,18 +3,22 @@
 //! Nothing here remembers that a call is missing: on an old kernel each one is tried again and answers ENOSYS in well
 //! under a microsecond, and there is no state that a test or a sandbox could leave behind.
 
+pub mod attr;
 pub mod clock;
+pub mod data;
 pub mod error;
 pub mod fd;
 pub mod flags;
 pub mod handle;
 pub mod ids;
 pub mod mount;
+pub mod name;
 pub mod proc;
 pub mod random;
 pub mod stat;
 pub mod statmount;
 pub mod xattr;
+pub mod xattrs;
 
 pub use error::{Call, SysError};
 pub use fd::Entry;

@@ -72,12 +72,23 @@ impl Sandbox {
 
     /// An ext4 file system in an image, mounted on a directory below the tmpfs.
     pub(crate) fn ext4(&self, path: &str) -> PathBuf {
+        self.disk(path, "ext4", 16, &[])
+    }
+
+    /// A file system of some kind and so many MiB in an image, mounted on a directory below the tmpfs, `noatime`.
+    pub(crate) fn disk(&self, path: &str, fstype: &str, mib: u64, options: &[&str]) -> PathBuf {
         let image = self.dir.join(format!("{}.img", path.replace('/', "-")));
-        std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
         let point = self.dir.join(path);
         std::fs::create_dir_all(&point).unwrap();
-        succeeds(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image));
-        succeeds(Command::new("mount").args(["-o", "loop"]).args([&image, &point]));
+        // Small ext4 file systems would have blocks too small for many attributes.
+        let usual: &[&str] = match fstype {
+            "ext4" if mib > 16 => &["-F", "-b", "4096"],
+            "ext4" => &["-F"],
+            _ => &["-f"],
+        };
+        succeeds(Command::new(format!("mkfs.{fstype}")).arg("-q").args(usual).args(options).arg(&image));
+        succeeds(Command::new("mount").args(["-o", "loop,noatime"]).args([&image, &point]));
         point
     }
 }

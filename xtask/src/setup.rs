@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("man-db", "man"),
     ("mandoc", "mandoc"),
     ("python3-venv", "python3"),
+    ("rsync", "rsync"),
     ("shellcheck", "shellcheck"),
     ("strace", "strace"),
     ("util-linux", "unshare"),

@@ -23,6 +23,11 @@ impl FdName {
         Self { number, path: path.map(|p| printable(p.as_bytes())) }
     }
 
+    /// A descriptor that is closed by now.
+    pub(crate) fn gone() -> Self {
+        Self { number: -1, path: None }
+    }
+
     fn place(&self) -> &str {
         self.path.as_deref().unwrap_or("an open directory")
     }
@@ -75,6 +80,20 @@ pub enum Call {
     MountRemount { fd: FdName, flags: String },
     Umount2 { dir: FdName, name: String },
     Statmount { id: u64 },
+    Utimensat { dir: FdName, name: String },
+    Fchownat { dir: FdName, name: String, uid: u32, gid: u32 },
+    Fchmodat { dir: FdName, name: String, mode: u32 },
+    GetExtra { fd: FdName },
+    SetExtra { fd: FdName, project: u32 },
+    Llistxattr { dir: FdName, name: String },
+    Ficlone { to: FdName, from: FdName },
+    Lseek { fd: FdName, offset: u64 },
+    Syncfs { fd: FdName },
+    Fstatvfs { fd: FdName },
+    Symlinkat { dir: FdName, name: String, text: String },
+    Readlinkat { dir: FdName, name: String },
+    Mknodat { dir: FdName, name: String, mode: u32, device: u64 },
+    Linkat { dir: FdName, name: String, new_dir: FdName, new_name: String },
     NameToHandleAt { dir: FdName, name: String },
     OpenByHandleAt { mount: FdName, handle: String, flags: OFlags },
 }
@@ -118,6 +137,24 @@ impl fmt::Display for Call {
             Self::MountRemount { fd, flags } => write!(f, "mount({fd}, MS_REMOUNT|MS_BIND, {flags})"),
             Self::Umount2 { dir, name } => write!(f, "umount2({dir}/{name}, UMOUNT_NOFOLLOW)"),
             Self::Statmount { id } => write!(f, "statmount({id})"),
+            Self::Utimensat { dir, name } => write!(f, "utimensat({dir}, {name:?}, AT_SYMLINK_NOFOLLOW)"),
+            Self::Fchownat { dir, name, uid, gid } => {
+                write!(f, "fchownat({dir}, {name:?}, {uid}, {gid}, AT_SYMLINK_NOFOLLOW)")
+            }
+            Self::Fchmodat { dir, name, mode } => write!(f, "chmod({dir}/{name}, {mode:#o})"),
+            Self::GetExtra { fd } => write!(f, "ioctl({fd}, FS_IOC_FSGETXATTR)"),
+            Self::SetExtra { fd, project } => write!(f, "ioctl({fd}, FS_IOC_FSSETXATTR, project {project})"),
+            Self::Llistxattr { dir, name } => write!(f, "llistxattr({dir}/{name})"),
+            Self::Ficlone { to, from } => write!(f, "ioctl({to}, FICLONE, {from})"),
+            Self::Lseek { fd, offset } => write!(f, "lseek({fd}, {offset}, SEEK_DATA or SEEK_HOLE)"),
+            Self::Syncfs { fd } => write!(f, "syncfs({fd})"),
+            Self::Fstatvfs { fd } => write!(f, "fstatvfs({fd})"),
+            Self::Symlinkat { dir, name, text } => write!(f, "symlinkat({text:?}, {dir}, {name:?})"),
+            Self::Readlinkat { dir, name } => write!(f, "readlinkat({dir}, {name:?})"),
+            Self::Mknodat { dir, name, mode, device } => write!(f, "mknodat({dir}, {name:?}, {mode:#o}, {device:#x})"),
+            Self::Linkat { dir, name, new_dir, new_name } => {
+                write!(f, "linkat({dir}, {name:?}, {new_dir}, {new_name:?})")
+            }
             Self::NameToHandleAt { dir, name } => write!(f, "name_to_handle_at({dir}, {name:?})"),
             Self::OpenByHandleAt { mount, handle, flags } => {
                 write!(f, "open_by_handle_at({mount}, {handle}, {})", open_flags(*flags))
@@ -167,6 +204,22 @@ impl Call {
             }
             Self::Umount2 { dir, name } => format!("unmount {}", at(dir, name)),
             Self::Statmount { id } => format!("ask the kernel about mount {id}"),
+            Self::Utimensat { dir, name } => format!("set the times of {}", at(dir, name)),
+            Self::Fchownat { dir, name, uid, gid } => format!("set owner {uid}:{gid} on {}", at(dir, name)),
+            Self::Fchmodat { dir, name, mode } => format!("set mode {mode:04o} on {}", at(dir, name)),
+            Self::GetExtra { fd } => format!("read the project of {}", at(fd, "")),
+            Self::SetExtra { fd, project } => format!("set project {project} on {}", at(fd, "")),
+            Self::Llistxattr { dir, name } => format!("list the attributes of {}", at(dir, name)),
+            Self::Ficlone { to, from } => format!("make {} share the contents of {}", at(to, ""), at(from, "")),
+            Self::Lseek { fd, .. } => format!("find the holes of {}", at(fd, "")),
+            Self::Syncfs { fd } => format!("bring the file system of {} to the disk", at(fd, "")),
+            Self::Fstatvfs { fd } => format!("ask how much room there is at {}", at(fd, "")),
+            Self::Symlinkat { dir, name, .. } => format!("make the link {}", at(dir, name)),
+            Self::Readlinkat { dir, name } => format!("read the link {}", at(dir, name)),
+            Self::Mknodat { dir, name, .. } => format!("make the special file {}", at(dir, name)),
+            Self::Linkat { dir, name, new_dir, new_name } => {
+                format!("make {} a second name of {}", at(new_dir, new_name), at(dir, name))
+            }
             Self::NameToHandleAt { dir, name } => format!("get the file handle of {}", at(dir, name)),
             Self::OpenByHandleAt { mount, handle, .. } => {
                 format!("open the file with handle {handle} of {}", at(mount, ""))
@@ -176,10 +229,12 @@ impl Call {
 
     /// Whether the call names its object by way of `/proc/self/fd`.
     fn needs_proc(&self) -> bool {
-        use Call::{Lgetxattr, Lremovexattr, Lsetxattr, MountBind, MountRemount, Umount2};
+        use Call::{Fchmodat, Lgetxattr, Llistxattr, Lremovexattr, Lsetxattr, MountBind, MountRemount, Umount2};
         matches!(
             self,
             Lgetxattr { .. }
+                | Llistxattr { .. }
+                | Fchmodat { .. }
                 | Lsetxattr { .. }
                 | Lremovexattr { .. }
                 | MountBind { .. }

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use datastore_core::path::printable;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, RawDir, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawDir, SeekFrom, Uid};
 use rustix::io::Errno;
 
 use super::error::{Call, FdName, SysError};
@@ -173,6 +173,28 @@ pub fn each_name(fd: impl AsFd, mut each: impl FnMut(&[u8]) -> bool) -> Result<(
         let entry = entry.map_err(|errno| SysError::new(Call::Getdents { fd: FdName::of(&fd) }, errno))?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." && !each(name) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `each` with every name in a directory that is open for reading, and its kind where the file system says it, until it
+/// answers `false`. Reads from the beginning, wherever the descriptor stands.
+pub(crate) fn each_entry(fd: impl AsFd, mut each: impl FnMut(&[u8], FileType) -> bool) -> Result<(), SysError> {
+    rustix::fs::seek(&fd, SeekFrom::Start(0))
+        .map_err(|errno| SysError::new(Call::Lseek { fd: FdName::of(&fd), offset: 0 }, errno))?;
+    let mut buffer = Vec::with_capacity(32 << 10);
+    let mut names = RawDir::new(fd.as_fd(), buffer.spare_capacity_mut());
+    while let Some(entry) = names.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // It was removed meanwhile.
+            Err(Errno::NOENT) => break,
+            Err(errno) => return Err(SysError::new(Call::Getdents { fd: FdName::of(&fd) }, errno)),
+        };
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." && !each(name, entry.file_type()) {
             break;
         }
     }

@@ -1,0 +1,110 @@
+//! Whole trees: survey, copy, removal. Everything works on open descriptors; paths are for messages.
+//!
+//! The source may be in use: what vanishes is passed over, what changes its kind is looked at again, and attributes are read
+//! before contents, so that a later pass sees every change. No link is followed and no other mount is entered.
+
+pub mod copy;
+pub mod data;
+pub mod error;
+pub mod limits;
+pub mod links;
+pub mod map;
+pub mod meta;
+pub mod remove;
+pub mod survey;
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod walk;
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+pub use copy::{Copier, copy};
+pub use error::{Fail, Fault, TreeError};
+pub use remove::remove;
+pub use survey::{Survey, survey};
+
+use crate::sys::SysError;
+
+/// A count that several threads add to and one reads.
+pub type Counter = AtomicU64;
+
+/// What was done so far. Whoever shows progress reads it now and then.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Directories, the top among them.
+    pub directories: Counter,
+    /// Regular files, each inode once.
+    pub files: Counter,
+    /// Symbolic links.
+    pub symlinks: Counter,
+    /// Sockets, FIFOs and devices.
+    pub others: Counter,
+    /// Further names of an inode that was there already.
+    pub hard_links: Counter,
+    /// Length of the files.
+    pub bytes: Counter,
+    /// Of these, what the copy shares with the original.
+    pub shared: Counter,
+    /// Mounts below the top, which were not entered.
+    pub mounts: Counter,
+}
+
+impl Tally {
+    /// Names in all.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        [&self.directories, &self.files, &self.symlinks, &self.others, &self.hard_links]
+            .iter()
+            .map(|counter| counter.load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+/// Who is told of things while a walk goes on. Called from several threads.
+pub trait Watch: Sync {
+    /// Something failed. `true` goes on without it; else the walk ends with this error.
+    fn left_out(&self, error: &TreeError) -> bool {
+        let _ = error;
+        false
+    }
+    /// Something is mounted at this path below the top; it is not entered.
+    fn mount(&self, path: &[u8]) {
+        let _ = path;
+    }
+}
+
+/// Nobody is told, and the first failure ends it.
+impl Watch for () {}
+
+/// How a walk is led.
+#[derive(Clone, Copy)]
+pub struct Control<'a> {
+    /// The path of the top as messages name it.
+    pub label: &'a str,
+    /// Set by whoever wants it to end soon.
+    pub stop: &'a AtomicBool,
+    /// Where it counts.
+    pub tally: &'a Tally,
+    /// Who is told.
+    pub watch: &'a dyn Watch,
+    /// How many threads walk.
+    pub threads: usize,
+}
+
+impl Control<'_> {
+    /// A path below the top for a message.
+    #[must_use]
+    pub fn shown(&self, path: &[u8]) -> String {
+        walk::shown(self.label, path)
+    }
+}
+
+/// How many threads walk unless somebody knows better: on a cold cache many wait for the disk at once, on a warm one they cost
+/// next to nothing.
+pub const THREADS: usize = 16;
+
+/// Brings a whole file system to the disk, once after a copy. An error is final: the copy must be thrown away.
+pub fn sync(fd: impl AsFd) -> Result<(), SysError> {
+    crate::sys::data::sync_all(fd)
+}

@@ -1,0 +1,155 @@
+//! The contents of one file: shared where the file system can, else copied, holes and all.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
+
+use super::error::Fail;
+use crate::sys::data;
+
+/// How much is read and written at once. Every thread keeps one such buffer.
+const BLOCK: usize = 256 << 10;
+/// Files up to this length are read at once, and asked for holes only if they look so.
+const SMALL: u64 = 64 << 10;
+/// The least hole that is looked for in them.
+const HOLE: usize = 4096;
+/// After so much was written, the disk is told to begin.
+const PUSH: u64 = 8 << 20;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The ways of copying that may work between a source and a target; those that do not are given up.
+#[derive(Debug)]
+pub struct Ways {
+    share: AtomicBool,
+    range: AtomicBool,
+}
+
+/// What was copied of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// Bytes that were written.
+    pub written: u64,
+    /// Bytes that the copy shares with the original.
+    pub shared: u64,
+}
+
+impl Ways {
+    /// For files within one file system, or of two.
+    #[must_use]
+    pub fn new(one_file_system: bool) -> Self {
+        Self { share: AtomicBool::new(one_file_system), range: AtomicBool::new(one_file_system) }
+    }
+
+    /// Copies the contents of `from`, which had this length and took so many blocks, to `to`, which is empty. What is added
+    /// to the file meanwhile is not in the copy; what is cut is missing.
+    pub fn copy(&self, from: &OwnedFd, to: &OwnedFd, size: u64, blocks: u64) -> Result<Contents, Fail> {
+        if size == 0 {
+            return Ok(Contents::default());
+        }
+        if self.share.load(Ordering::Relaxed) {
+            match data::share(from, to) {
+                Ok(()) => return Ok(Contents { written: 0, shared: size }),
+                Err(error) => match error.errno() {
+                    // Of this file only: contents inside the inode, or copied on write in one of the two.
+                    Errno::INVAL | Errno::TXTBSY => {}
+                    Errno::NOSPC | Errno::DQUOT => return Err(Fail::target(error)),
+                    _ => self.share.store(false, Ordering::Relaxed),
+                },
+            }
+        }
+        // The blocks count those of attributes too, so that only zeros tell that there may be a hole.
+        if size <= SMALL
+            && blocks.saturating_mul(512) >= size
+            && let Some(contents) = small(from, to, size)?
+        {
+            return Ok(contents);
+        }
+        let mut contents = Contents::default();
+        let mut at = 0;
+        let mut long = false;
+        while at < size {
+            let run = data::data_after(from, at, size).map_err(Fail::source)?.filter(|(data, _)| *data < size);
+            let dense = at == 0 && run.is_some_and(|(data, hole)| data == 0 && hole >= size);
+            if !dense && !long {
+                // Before anything is written: xfs fills a hole that appears behind its last write.
+                data::set_length(to, size).map_err(Fail::target)?;
+                long = true;
+            }
+            let Some((data, hole)) = run else { break };
+            at = hole.min(size);
+            let reached = self.run(from, to, data, at)?;
+            contents.written += reached - data;
+            if reached < at {
+                // It was cut meanwhile.
+                data::set_length(to, reached).map_err(Fail::target)?;
+                break;
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Copies from `at` to `end`, where there is no hole; says where it came to.
+    fn run(&self, from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64) -> Result<u64, Fail> {
+        let mut pushed = at;
+        while at < end && self.range.load(Ordering::Relaxed) {
+            match data::copy_range(from, to, at, (end - at).min(PUSH)) {
+                // The end; or a file system that answers so when it means that it cannot.
+                Ok(0) => break,
+                Ok(done) => at += done,
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    if matches!(errno, Errno::NOSYS | Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) {
+                        self.range.store(false, Ordering::Relaxed);
+                    }
+                    // Reading and writing tells which of the two files fails.
+                    break;
+                }
+            }
+            push(to, &mut pushed, at);
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            while at < end {
+                let length = usize::try_from(end - at).map_or(BLOCK, |left| left.min(BLOCK));
+                let got = data::read_at(from, &mut block(buffer)[..length], at).map_err(Fail::source)?;
+                data::write_at(to, &buffer[..got], at).map_err(Fail::target)?;
+                at += got as u64;
+                push(to, &mut pushed, at);
+                if got < length {
+                    break;
+                }
+            }
+            Ok(at)
+        })
+    }
+}
+
+/// Copies a small file at once, unless something in it may be a hole.
+fn small(from: &OwnedFd, to: &OwnedFd, size: u64) -> Result<Option<Contents>, Fail> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let length = usize::try_from(size).unwrap_or(BLOCK);
+        let got = data::read_at(from, &mut block(buffer)[..length], 0).map_err(Fail::source)?;
+        let bytes = &buffer[..got];
+        if bytes.chunks(HOLE).any(|part| part.iter().all(|&byte| byte == 0)) {
+            return Ok(None);
+        }
+        data::write_at(to, bytes, 0).map_err(Fail::target)?;
+        Ok(Some(Contents { written: got as u64, shared: 0 }))
+    })
+}
+
+fn push(to: &OwnedFd, pushed: &mut u64, at: u64) {
+    if at - *pushed >= PUSH {
+        data::push(to, *pushed, at - *pushed);
+        *pushed = at;
+    }
+}
+
+fn block(buffer: &mut Vec<u8>) -> &mut [u8] {
+    buffer.resize(BLOCK, 0);
+    buffer
+}
