@@ -9,6 +9,8 @@
 //! Not found, because the kernel tells nobody: loop devices, swap files and exported directories on the mount, and
 //! namespaces without a process. If nobody is named and the mount is busy all the same, it is one of these.
 
+pub mod tree;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
@@ -32,6 +34,19 @@ pub enum Use {
     File(String),
     /// A file mapped into its memory, such as the program itself.
     Mapped(String),
+    /// An open file that it may write to; only [`tree::users`] tells it from [`Use::File`].
+    Writing(String),
+    /// A file mapped into its memory so that what it writes there gets to the file; only [`tree::users`] tells it from
+    /// [`Use::Mapped`].
+    MappedWritable(String),
+}
+
+impl Use {
+    /// Whether data can be changed by it.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Writing(_) | Self::MappedWritable(_))
+    }
 }
 
 impl fmt::Display for Use {
@@ -41,6 +56,8 @@ impl fmt::Display for Use {
             Self::RootDirectory(path) => write!(f, "root directory {path}"),
             Self::File(path) => write!(f, "open {path}"),
             Self::Mapped(path) => write!(f, "mapped {path}"),
+            Self::Writing(path) => write!(f, "open for writing {path}"),
+            Self::MappedWritable(path) => write!(f, "mapped for writing {path}"),
         }
     }
 }
@@ -62,6 +79,14 @@ pub struct Holder {
     pub other_namespace: bool,
 }
 
+impl Holder {
+    /// Whether it can change data; only [`tree::users`] finds that out.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.uses.iter().any(Use::writes)
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (process {}, user ", self.comm, self.pid)?;
@@ -70,7 +95,8 @@ impl fmt::Display for Holder {
             None => write!(f, "{}", self.uid)?,
         }
         f.write_str(")")?;
-        if let Some(first) = self.uses.first() {
+        // What changes data is the worse.
+        if let Some(first) = self.uses.iter().find(|u| u.writes()).or(self.uses.first()) {
             write!(f, ": {first}")?;
         }
         match self.uses.len() {

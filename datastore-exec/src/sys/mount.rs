@@ -11,6 +11,8 @@
 //! A descriptor on a mount, also one made with `O_PATH`, keeps it busy: close it (and call
 //! [`Root::forget_within`](crate::Root::forget_within)) before [`unmount`].
 
+mod seal;
+
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -22,6 +24,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
 use super::error::{Call, FdName, SysError};
 use super::fd::{self, Entry};
+pub use seal::{Seal, seal_writes, unseal_writes};
 
 /// MOUNT_ATTR_* of linux/mount.h, and the flags of mount(2), for each option of a bind. Each is set or cleared; the others, such
 /// as `noatime`, stay as the source's mount has them.

@@ -1,0 +1,303 @@
+//! Who uses a directory tree, whether something is mounted on it or not, and who could still change it.
+//!
+//! A file belongs to the tree by its file system and its path in that file system, both told by the mount through which it is
+//! open and that mount's line in the mount table. So a use counts through whatever bind, from whatever mount namespace and root
+//! directory, and a file that was renamed out of the tree after it was opened does not.
+//!
+//! This very process is left out: whoever copies a tree has it open.
+//!
+//! Not found, because no process shows it: loop devices and swap files in the tree, files on their way through a socket or held by
+//! io_uring, threads with open files of their own, writers through a hard link that lies outside of the tree, and a shared mapping
+//! that is read-only now and could be made writable. [`seal_writes`](crate::sys::mount::seal_writes) finds all of these but the
+//! hard link, where the tree has a mount of its own and they came through it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use datastore_core::path::printable;
+use datastore_core::{AbsPath, Error, ErrorKind};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::{Holder, Holders, Row, Use, effective_user, id_behind, namespace, rows, unescape};
+use crate::root::Root;
+use crate::sys::error::{Call, SysError};
+use crate::sys::ids::Ids;
+use crate::sys::{fd, proc};
+
+/// What the kernel writes behind the path of a file that has no name any more.
+const DELETED: &[u8] = b" (deleted)";
+
+/// Who uses a directory tree; [`Holder::writes`] tells who could change it. A process that ends meanwhile is passed over.
+/// Whether something is mounted within the tree is not asked.
+///
+/// # Errors
+/// If the directory cannot be looked at, or the mount that it is on is not in the mount table.
+pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
+    let mnt_id = root.stat(tree).map_err(Error::from)?.mnt_id;
+    let outside = root.outside(tree)?;
+    let table = proc::mountinfo()?;
+    let row = rows(&table).find(|row| Some(row.id) == mnt_id);
+    let inside = row.and_then(|row| Some((row.dev.to_vec(), within(&row, b"", outside.as_bytes())?)));
+    let Some((dev, path)) = inside else {
+        return Err(Error::new(
+            ErrorKind::System,
+            format!("who uses `{outside}` cannot be found out: its mount is not in the mount table"),
+        ));
+    };
+    let mut look = Look { dev, path, mounts: Mounts::default() };
+    let ours = namespace("thread-self").or_else(|| namespace("self"));
+    let own = std::process::id();
+    let pids: Vec<u32> = proc::pids()?.into_iter().filter(|&pid| pid != own).collect();
+    look.mounts.read("thread-self", ours.as_deref());
+    for &pid in &pids {
+        look.mounts.read(&pid.to_string(), namespace(&pid.to_string()).as_deref());
+    }
+    let mut found = Holders::default();
+    for pid in pids {
+        match look.uses(pid) {
+            Ok(uses) if uses.is_empty() => {}
+            Ok(uses) => {
+                let Some(comm) = proc::comm(pid) else { continue };
+                let Some(uid) = effective_user(pid) else { continue };
+                let other_namespace = ours.is_some() && namespace(&pid.to_string()) != ours;
+                let user = ids.user_name(uid);
+                found.processes.push(Holder {
+                    pid,
+                    comm,
+                    uid,
+                    user,
+                    uses: uses.into_iter().collect(),
+                    other_namespace,
+                });
+            }
+            Err(Errno::NOENT | Errno::SRCH) => {}
+            Err(Errno::ACCESS | Errno::PERM) => found.unseen += 1,
+            Err(errno) => {
+                let call = Call::Open { path: format!("/proc/{pid}"), flags: OFlags::RDONLY };
+                return Err(SysError::new(call, errno).into());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A mount, as far as a path is translated by it.
+struct Mount {
+    dev: Vec<u8>,
+    /// The directory of the file system that is mounted.
+    root: Vec<u8>,
+    /// Where, as links of `/proc` name it.
+    point: Vec<u8>,
+}
+
+/// The mounts of all namespaces, by their ids, which are unique on the machine.
+#[derive(Default)]
+struct Mounts {
+    by_id: HashMap<u64, Mount>,
+    /// The pairs of namespace and root directory whose tables have been read: a table leaves out what lies beyond the root
+    /// directory of its process.
+    seen: HashSet<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Mounts {
+    fn read(&mut self, process: &str, space: Option<&[u8]>) {
+        let Some(space) = space else { return };
+        let link = format!("/proc/{process}/root");
+        let own = process == "thread-self";
+        // Our own table and our own links begin at the same directory.
+        let Ok(prefix) = (if own { Ok(b"/".to_vec()) } else { target(&link) }) else { return };
+        if !self.seen.insert((space.to_vec(), prefix.clone())) {
+            return;
+        }
+        let table = if own { proc::mountinfo() } else { proc::read(&format!("/proc/{process}/mountinfo")) };
+        let Ok(table) = table else { return };
+        let prefix = if prefix == b"/" { b"".as_slice() } else { &prefix };
+        for row in rows(&table) {
+            let point = [prefix, &unescape(row.point)].concat();
+            let mount = Mount { dev: row.dev.to_vec(), root: unescape(row.root), point };
+            self.by_id.entry(row.id).or_insert(mount);
+        }
+    }
+}
+
+/// The path in the file system of what a row's mount shows at a path.
+fn within(row: &Row<'_>, prefix: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    let point = [prefix, &unescape(row.point)].concat();
+    translated(&unescape(row.root), &point, path)
+}
+
+/// `path` with `point` at its beginning replaced by `root`; `None` if it does not begin so.
+fn translated(root: &[u8], point: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    let rest = beyond(point, path)?;
+    Some([without_slash(root), rest].concat())
+}
+
+/// What follows `dir` in `path`: nothing, or a slash and the rest. `None` if it is not within.
+fn beyond<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = without_slash(path).strip_prefix(without_slash(dir))?;
+    (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
+}
+
+/// `/` as nothing, so that what follows can begin with a slash.
+fn without_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
+}
+
+/// The tree, and how to tell what is in it.
+struct Look {
+    /// The file system, as mount tables write it.
+    dev: Vec<u8>,
+    /// The directory's path in it.
+    path: Vec<u8>,
+    mounts: Mounts,
+}
+
+impl Look {
+    /// Whether what a link of `/proc` leads to, through this mount, is in the tree. When in doubt it is: a file of the same
+    /// file system that has a path which cannot be understood.
+    fn has(&self, mnt_id: u64, link: &str, target: &[u8]) -> bool {
+        let Some(mount) = self.mounts.by_id.get(&mnt_id) else {
+            // A mount that was detached (umount -l) or never attached is in no table. Its files still tell their device.
+            return self.same_device(link);
+        };
+        if mount.dev != self.dev {
+            return false;
+        }
+        // Whether the mark is one, or a name that ends so, makes a difference for the tree's own directory alone.
+        let bare = target.strip_suffix(DELETED).unwrap_or(target);
+        let paths = [target, bare].map(|path| translated(&mount.root, &mount.point, path));
+        paths.iter().any(|path| path.as_ref().is_none_or(|path| beyond(&self.path, path).is_some()))
+    }
+
+    fn same_device(&self, link: &str) -> bool {
+        rustix::fs::statx(CWD, link, AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)
+            .is_ok_and(|s| format!("{}:{}", s.stx_dev_major, s.stx_dev_minor).as_bytes() == self.dev)
+    }
+
+    fn uses(&self, pid: u32) -> Result<BTreeSet<Use>, Errno> {
+        let mut found = BTreeSet::new();
+        for (name, what) in [("cwd", Use::WorkingDirectory as fn(String) -> Use), ("root", Use::RootDirectory)] {
+            let link = format!("/proc/{pid}/{name}");
+            let path = match target(&link) {
+                Ok(path) => path,
+                // A process that has ended but was not waited for has neither.
+                Err(Errno::NOENT | Errno::SRCH) => continue,
+                Err(errno) => return Err(errno),
+            };
+            if id_behind(&link).is_ok_and(|id| self.has(id, &link, &path)) {
+                found.insert(what(printable(&path)));
+            }
+        }
+        self.files(pid, &mut found)?;
+        self.mapped(pid, &mut found);
+        Ok(found)
+    }
+
+    fn files(&self, pid: u32, found: &mut BTreeSet<Use>) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(format!("/proc/{pid}/fd"), flags, Mode::empty())?;
+        let mut numbers = Vec::new();
+        fd::each_name(dir, |name| {
+            numbers.push(String::from_utf8_lossy(name).into_owned());
+            true
+        })
+        .map_err(|error| error.errno())?;
+        for number in numbers {
+            let link = format!("/proc/{pid}/fd/{number}");
+            let path = match target(&link) {
+                // Sockets, pipes and the like.
+                Ok(path) if !path.starts_with(b"/") => continue,
+                Ok(path) => path,
+                // Longer than any path may be: decided by the mount alone.
+                Err(Errno::NAMETOOLONG) => Vec::new(),
+                // Closed meanwhile.
+                Err(_) => continue,
+            };
+            let Ok(info) = std::fs::read(format!("/proc/{pid}/fdinfo/{number}")) else { continue };
+            // Before Linux 3.15 there is no such line.
+            let id = proc::mnt_id_of_fdinfo(&info).or_else(|| id_behind(&link).ok());
+            if id.is_some_and(|id| self.has(id, &link, &path)) {
+                let shown = if path.is_empty() { "(a path that is too long)".to_owned() } else { printable(&path) };
+                found.insert(if open_for_writing(&info) { Use::Writing(shown) } else { Use::File(shown) });
+            }
+        }
+        Ok(())
+    }
+
+    fn mapped(&self, pid: u32, found: &mut BTreeSet<Use>) {
+        let Ok(text) = proc::read(&format!("/proc/{pid}/maps")) else { return };
+        for map in maps(&text) {
+            let link = format!("/proc/{pid}/map_files/{}", map.range);
+            let inside = match id_behind(&link) {
+                Ok(id) => self.has(id, &link, &map.path),
+                // Only root of the machine may look through these links; any mount of the file system may be the one.
+                Err(Errno::PERM | Errno::ACCESS) => self.any_mount_has(&map.path),
+                // Unmapped meanwhile.
+                Err(_) => false,
+            };
+            if inside {
+                let shown = printable(&map.path);
+                found.insert(if map.writable { Use::MappedWritable(shown) } else { Use::Mapped(shown) });
+            }
+        }
+    }
+
+    fn any_mount_has(&self, path: &[u8]) -> bool {
+        let path = path.strip_suffix(DELETED).unwrap_or(path);
+        let of_it = self.mounts.by_id.values().filter(|mount| mount.dev == self.dev);
+        of_it
+            .filter_map(|mount| translated(&mount.root, &mount.point, path))
+            .any(|path| beyond(&self.path, &path).is_some())
+    }
+}
+
+fn target(link: &str) -> Result<Vec<u8>, Errno> {
+    rustix::fs::readlink(link, Vec::new()).map(std::ffi::CString::into_bytes)
+}
+
+/// Reads `flags:` of `/proc/PID/fdinfo` (proc(5)), an octal number. `O_PATH` comes without an access mode.
+fn open_for_writing(info: &[u8]) -> bool {
+    let flags = info.split(|&b| b == b'\n').find_map(|line| {
+        let digits = std::str::from_utf8(line.strip_prefix(b"flags:")?).ok()?;
+        u32::from_str_radix(digits.trim(), 8).ok()
+    });
+    // What cannot be understood counts as the worse.
+    flags.is_none_or(|flags| flags & OFlags::RWMODE.bits() != 0)
+}
+
+/// A file in the memory of a process.
+struct Map {
+    /// As `map_files` spells it.
+    range: String,
+    path: Vec<u8>,
+    /// Whether what is written to it gets to the file: it is shared.
+    writable: bool,
+}
+
+/// Reads `/proc/PID/maps` (proc(5)): `START-END PERMS OFFSET DEV INODE      PATH`. Of several mappings of one file, one that is
+/// writable and one that is not.
+fn maps(text: &[u8]) -> Vec<Map> {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for line in text.split(|&b| b == b'\n') {
+        let mut words = line.splitn(6, |&b| b == b' ');
+        let (Some(range), Some(rights)) = (words.next(), words.next()) else { continue };
+        let (Some(dev), Some(inode)) = (words.nth(1), words.next()) else { continue };
+        let path = words.next().unwrap_or_default().trim_ascii_start();
+        if inode == b"0" || !path.starts_with(b"/") {
+            continue;
+        }
+        let writable = rights.get(1) == Some(&b'w') && rights.get(3) == Some(&b's');
+        // `maps` fills short addresses with zeros, `map_files` does not.
+        let range = String::from_utf8_lossy(range);
+        let plain = |address: &str| address.trim_start_matches('0').to_owned();
+        let Some((start, end)) = range.split_once('-') else { continue };
+        if seen.insert((dev, inode, path, writable)) {
+            found.push(Map { range: format!("{}-{}", plain(start), plain(end)), path: path.to_vec(), writable });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;
