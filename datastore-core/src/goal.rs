@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fstab::Fstab;
+use crate::journal::OperationId;
 use crate::mapping::Mapping;
+use crate::moving::Verify;
+use crate::path::AbsPath;
 use crate::value::{AppName, HostName, VolumeName};
 use crate::wanted::Wanted;
 
@@ -41,6 +44,61 @@ pub enum Goal {
         /// The first volume.
         volume: VolumeRequest,
     },
+    /// The data that stands at an app's mount points, in the store.
+    Import(Import),
+    /// The data of an app in other store directories.
+    Move(Move),
+    /// An operation of the two above that stopped half-way: finished if the new places count already, else taken back.
+    Settle {
+        /// The app.
+        apps: Apps,
+        /// The operation.
+        operation: OperationId,
+    },
+}
+
+/// What to import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The one app.
+    pub apps: Apps,
+    /// How the copy is verified, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+}
+
+/// What to move where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The one app.
+    pub apps: Apps,
+    /// Where to.
+    pub to: Destination,
+    /// How many seconds its services may be stopped, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_downtime: Option<u32>,
+    /// How the copy is verified, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+}
+
+/// Where data is moved to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Destination {
+    /// The same place on another volume.
+    Volume(VolumeName),
+    /// This store directory on a volume; of an app with several mappings, the directory that is to hold their stores.
+    Directory(AbsPath),
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Volume(name) => write!(f, "{name}"),
+            Self::Directory(path) => write!(f, "{path}"),
+        }
+    }
 }
 
 /// The apps that a goal is about.
@@ -99,7 +157,7 @@ pub struct VolumeRequest {
     /// Whether a file system that was found may be overwritten.
     pub force: bool,
     /// Where it is, if not `<store>/<name>`.
-    pub at: Option<crate::path::AbsPath>,
+    pub at: Option<AbsPath>,
     /// Extra mount options.
     pub options: Option<String>,
     /// The name for the host if it has none yet: the first volume sets the machine up.
@@ -114,9 +172,9 @@ pub enum VolumeSource {
     /// Whatever is at its path: a plain directory, or a file system that is mounted there already.
     Here,
     /// A directory elsewhere, to be bound there.
-    Directory(crate::path::AbsPath),
+    Directory(AbsPath),
     /// A block device or an image file.
-    Device(crate::path::AbsPath),
+    Device(AbsPath),
 }
 
 impl Goal {
@@ -134,6 +192,9 @@ impl Goal {
             Self::VolumeAdd(_) => "volume add",
             Self::VolumeRemove { .. } => "volume remove",
             Self::Init { .. } => "init",
+            Self::Import(_) => "import",
+            Self::Move(_) => "move",
+            Self::Settle { .. } => "recover",
         }
     }
 
@@ -149,7 +210,19 @@ impl Goal {
     /// Whether it may lay mount points bare, so that what lies under live binds must be known.
     #[must_use]
     pub fn uncovers(&self) -> bool {
-        matches!(self, Self::Stop(_) | Self::Restart(_) | Self::Disable(_) | Self::Remap(_))
+        matches!(self, Self::Stop(_) | Self::Restart(_) | Self::Disable(_) | Self::Remap(_) | Self::Settle { .. })
+    }
+
+    /// Whether it changes the place of data: all of its steps stand or fall together.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        matches!(self, Self::Import(_) | Self::Move(_))
+    }
+
+    /// Whether each step has an intent of its own in the journal, which then tells how far it came.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.moves() || matches!(self, Self::Settle { .. })
     }
 
     /// The apps that it names.
@@ -162,7 +235,10 @@ impl Goal {
             | Self::Restart(a)
             | Self::Enable(a)
             | Self::Disable(a)
-            | Self::Remap(a) => Some(a),
+            | Self::Remap(a)
+            | Self::Import(Import { apps: a, .. })
+            | Self::Move(Move { apps: a, .. })
+            | Self::Settle { apps: a, .. } => Some(a),
             Self::VolumeAdd(_) | Self::VolumeRemove { .. } | Self::Init { .. } => None,
         }
     }
@@ -174,10 +250,22 @@ impl std::fmt::Display for Goal {
         match self {
             Self::VolumeAdd(request) | Self::Init { volume: request, .. } => write!(f, " {}", request.name),
             Self::VolumeRemove { name } => write!(f, " {name}"),
+            Self::Settle { operation, .. } => write!(f, " {operation}"),
             _ => {
                 let apps = self.apps();
                 apps.into_iter().flat_map(|a| &a.names).try_for_each(|name| write!(f, " {name}"))?;
-                if apps.is_some_and(|a| a.accept) { f.write_str(" --accept-store") } else { Ok(()) }
+                if apps.is_some_and(|a| a.accept) {
+                    f.write_str(" --accept-store")?;
+                }
+                if let Self::Move(Move { to, max_downtime, .. }) = self {
+                    write!(f, " --to {to}")?;
+                    max_downtime.map_or(Ok(()), |seconds| write!(f, " --max-downtime {seconds}"))?;
+                }
+                let verify = match self {
+                    Self::Import(Import { verify, .. }) | Self::Move(Move { verify, .. }) => *verify,
+                    _ => None,
+                };
+                verify.map_or(Ok(()), |how| write!(f, " --verify {how}"))
             }
         }
     }

@@ -132,6 +132,9 @@ pub struct Begin {
     pub uid: u32,
     /// The host.
     pub host: Option<HostName>,
+    /// The boot of the machine (`/proc/sys/kernel/random/boot_id`, proc(5)); what had been stopped is started by the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Id>,
     /// What was asked for.
     pub goal: Goal,
     /// The plan.
@@ -195,6 +198,13 @@ impl Told {
         };
         self.begin.steps.iter().filter_map(made).collect()
     }
+    /// The steps, and how many of them may have begun, if they stand or fall together.
+    #[must_use]
+    pub fn rest(&self) -> Option<Rest> {
+        let last = |r: &Record| if let Record::Intent { last, .. } = r { Some(last + 1) } else { None };
+        let begun = self.records.iter().filter_map(last).max().unwrap_or(0);
+        self.begin.goal.moves().then(|| Rest { boot: self.begin.boot, steps: self.begin.steps.clone(), begun })
+    }
     /// The mount points whose hooks are not all known to have run to their end, in order.
     #[must_use]
     pub fn owes(&self) -> BTreeSet<AbsPath> {
@@ -241,6 +251,37 @@ pub struct Unfinished {
     pub makes: Vec<Id>,
     /// Mount points whose hooks are not known to have run to their end, neither by it nor by an operation that came after it.
     pub owes: BTreeSet<AbsPath>,
+    /// The steps, where they stand or fall together.
+    pub rest: Option<Rest>,
+}
+
+impl Unfinished {
+    /// An operation of which not even the first line is there.
+    #[must_use]
+    pub fn nothing(operation: OperationId, at: i64) -> Self {
+        Self {
+            operation,
+            goal: None,
+            at,
+            mappings: Vec::new(),
+            steps: 0,
+            done: 0,
+            makes: Vec::new(),
+            owes: BTreeSet::new(),
+            rest: None,
+        }
+    }
+}
+
+/// What an operation left that moved data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
+    /// The boot of the machine in which it ran, if that is known.
+    pub boot: Option<Id>,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// How many of them may have begun.
+    pub begun: usize,
 }
 
 /// Why a journal cannot be used.
@@ -281,13 +322,27 @@ pub fn first_line(begin: &Begin, mappings: &[Subject], steps: &[Step]) -> String
         at: i64,
         uid: u32,
         host: &'a Option<HostName>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        boot: &'a Option<Id>,
         goal: &'a Goal,
         plan: &'a PlanId,
         mappings: &'a [Subject],
         steps: &'a [Step],
     }
-    let Begin { version, operation, program, at, uid, host, goal, plan, .. } = begin;
-    written(&Line { version: *version, operation, program, at: *at, uid: *uid, host, goal, plan, mappings, steps })
+    let Begin { version, operation, program, at, uid, host, boot, goal, plan, .. } = begin;
+    written(&Line {
+        version: *version,
+        operation,
+        program,
+        at: *at,
+        uid: *uid,
+        host,
+        boot,
+        goal,
+        plan,
+        mappings,
+        steps,
+    })
 }
 
 /// One line, put together in one buffer.
@@ -363,6 +418,7 @@ mod tests {
             at: 1,
             uid: 0,
             host: None,
+            boot: None,
             goal: Goal::Apply(Apps::default()),
             plan: PlanId::of(b"x"),
             mappings: vec![],

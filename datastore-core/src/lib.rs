@@ -14,6 +14,7 @@
 //! the machine.
 
 pub mod alarm;
+pub mod amount;
 pub mod config;
 pub mod diag;
 pub mod doctor;
@@ -31,6 +32,7 @@ pub mod mapping;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod mountinfo;
+pub mod moving;
 pub mod names;
 pub mod nesting;
 pub mod observed;

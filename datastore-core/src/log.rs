@@ -327,6 +327,7 @@ mod tests {
             at: 7,
             uid: 1000,
             host: None,
+            boot: None,
             goal: Goal::Stop(Apps::named(vec![app(0), app(9999)])),
             plan: PlanId::of(b"x"),
             mappings: (0..150).map(subject).collect(),

@@ -83,7 +83,7 @@ impl Probe {
 }
 
 /// The facts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Observed {
     /// Whether everything could be seen and may be changed.
     pub privileged: bool,
@@ -91,6 +91,8 @@ pub struct Observed {
     pub systemd: bool,
     /// Seconds since 1970.
     pub now: i64,
+    /// The boot of the machine, if it is known.
+    pub boot: Option<Id>,
     /// The kernel's mount table, below the root given.
     pub mounts: MountTable,
     /// `/etc/fstab`.

@@ -5,6 +5,7 @@
 mod hooks;
 pub mod lines;
 mod mappings;
+pub mod moving;
 pub mod volume;
 
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,22 @@ pub struct Plan {
     pub notes: Vec<Row>,
     /// Things worth knowing that belong to no mapping.
     pub remarks: Vec<Remark>,
+    /// How much is to be moved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<Load>,
+}
+
+/// How much is to be moved of one mapping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// The mount point.
+    pub mount_point: AbsPath,
+    /// How many files, directories and other things.
+    pub entries: u64,
+    /// How many bytes files hold.
+    pub bytes: u64,
+    /// About how many seconds a copy takes; 0 where nothing is copied.
+    pub seconds: u64,
 }
 
 /// Something worth knowing about a plan.
@@ -172,6 +189,13 @@ impl std::io::Write for Digester {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// The directories above a path that are missing, from the top.
+fn missing_above(path: &AbsPath, missing: &AbsPath) -> Vec<AbsPath> {
+    let mut above: Vec<AbsPath> = path.ancestors().take_while(|a| a.is_within(missing)).collect();
+    above.reverse();
+    above
 }
 
 /// Makes the plan for a goal about mappings. `files` are changes of configuration that the goal implies and that `view`

@@ -3,7 +3,7 @@
 //! Every goal converges: planning it again from what is now gives the steps that are missing. So recovery decides nothing
 //! new; it says which goal to plan again, and which temporary files may still lie about.
 
-use crate::goal::{Apps, Goal, VolumeRequest};
+use crate::goal::{Apps, Goal, Import, Move, VolumeRequest};
 use crate::journal::{OperationId, Unfinished};
 
 /// How one operation is finished.
@@ -21,13 +21,17 @@ pub fn recover(unfinished: &[Unfinished]) -> Vec<Recovery> {
     let mut all: Vec<&Unfinished> = unfinished.iter().collect();
     all.sort_by(|a, b| a.operation.cmp(&b.operation));
     all.into_iter()
-        .map(|u| Recovery { operation: u.operation.clone(), goal: u.goal.as_ref().and_then(again) })
+        .map(|u| Recovery { operation: u.operation.clone(), goal: u.goal.as_ref().and_then(|goal| again(u, goal)) })
         .collect()
 }
 
 /// The goal that finishes a goal.
-fn again(goal: &Goal) -> Option<Goal> {
+fn again(unfinished: &Unfinished, goal: &Goal) -> Option<Goal> {
     Some(match goal {
+        // Copying goes on only when somebody asks. What is needed now is that the app has all of its data in one place.
+        Goal::Import(Import { apps, .. }) | Goal::Move(Move { apps, .. }) => {
+            Goal::Settle { apps: apps.clone(), operation: unfinished.operation.clone() }
+        }
         // Half of it was `stop`, and what is left is `start`.
         Goal::Restart(apps) => Goal::Start(apps.clone()),
         // It said "take the stores as they are" of the stores as they were then; that does not hold for later ones.
@@ -63,7 +67,8 @@ mod tests {
             options: None,
             host: None,
         };
-        let add = |format, force| again(&Goal::VolumeAdd(request(format, force)));
+        let nothing = Unfinished::nothing(OperationId::new("2026-11-23T10:00:01.000Z", [0; 4]).unwrap(), 0);
+        let add = |format, force| again(&nothing, &Goal::VolumeAdd(request(format, force)));
         assert_eq!(add(Some("ext4"), false), Some(Goal::VolumeAdd(request(None, false))));
         assert_eq!(add(Some("ext4"), true), None);
         assert_eq!(add(None, false), Some(Goal::VolumeAdd(request(None, false))));
@@ -81,6 +86,7 @@ mod tests {
             done: 0,
             makes: vec![],
             owes: std::collections::BTreeSet::new(),
+            rest: None,
         };
         let all = [
             unfinished("2026-11-23T10:00:01.000Z", Goal::Stop(apps.clone())),

@@ -5,10 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amount::count;
 use crate::fstab;
 use crate::hook::{HookBind, HookRun};
 use crate::manifest;
 use crate::mapping::BindOptions;
+use crate::moving::{Receipt, Running, TreeCopy, Verify};
 use crate::path::AbsPath;
 use crate::value::{AppName, Attrs, Id};
 
@@ -185,6 +187,97 @@ pub enum Action {
         /// Options for mount(8).
         options: String,
     },
+    /// Copies trees while whoever uses them goes on, in passes, until little is left. What is there of an earlier copy is used. There is
+    /// no way back: a copy that nothing came of stays until it is used or removed by `--abort`.
+    Copy {
+        /// The trees.
+        trees: Vec<TreeCopy>,
+        /// How the copies are held against the trees.
+        verify: Verify,
+        /// How many seconds the last pass may take, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_downtime: Option<u32>,
+    },
+    /// Copies what has changed since, now that nobody may write any more, holds the copies against the trees, and brings them to the
+    /// disk. It fails if somebody still writes.
+    FinishCopy {
+        /// The trees.
+        trees: Vec<TreeCopy>,
+        /// How the copies are held against the trees.
+        verify: Verify,
+    },
+    /// Fails if somebody has a file in a directory open for writing.
+    DemandQuiet {
+        /// The directories.
+        paths: Vec<AbsPath>,
+    },
+    /// Stops the services that use an app's data, and keeps the app from starting until `StartServices`.
+    StopServices {
+        /// The app.
+        app: AppName,
+        /// The services.
+        running: Running,
+    },
+    /// Lets an app start again, and starts its services.
+    StartServices {
+        /// The app.
+        app: AppName,
+        /// The services that ran.
+        running: Running,
+    },
+    /// Gives a directory another name on the same file system, where nothing may be. Its mode, owner and identity are changed first, if
+    /// they are to be.
+    MoveDir {
+        /// What it is called.
+        from: AbsPath,
+        /// What it will be called.
+        to: AbsPath,
+        /// What it has now, where that is to be changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        had: Option<Top>,
+        /// What it will have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gets: Option<Top>,
+    },
+    /// Shows another store at a mount point that is in use, without an instant in which nothing is there (move_mount(2) beneath the
+    /// mount that is there, then umount(2); before Linux 6.5 the one after the other).
+    Swap {
+        /// The mount point.
+        mount_point: AbsPath,
+        /// What is bound.
+        from: Bound,
+        /// What will be bound.
+        to: Bound,
+        /// How.
+        options: BindOptions,
+    },
+    /// Removes a tree that was put aside, or a copy that nothing came of.
+    RemoveTree {
+        /// The tree.
+        path: AbsPath,
+    },
+    /// Keeps a receipt of what was moved; it tells `--undo` and `reclaim` where everything is.
+    WriteReceipt(Box<Receipt>),
+}
+
+/// What the top of a store directory has beside its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Top {
+    /// Mode, owner and group.
+    pub attrs: Attrs,
+    /// The identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Id>,
+}
+
+/// A store as a bind shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// The store directory.
+    pub store: AbsPath,
+    /// The identity that it must carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Id>,
 }
 
 /// A change of fstab and the mapping that it serves.
@@ -243,7 +336,19 @@ impl Action {
             Self::Mount { source, path, fstype, options } => Self::Unmount { source, path, fstype, options },
             Self::Unmount { source, path, fstype, options } => Self::Mount { source, path, fstype, options },
             Self::ReloadSystemd => Self::ReloadSystemd,
-            Self::Flush { .. } | Self::MakeFilesystem { .. } | Self::RunHook(_) => return None,
+            Self::StopServices { app, running } => Self::StartServices { app, running },
+            Self::MoveDir { from, to, had, gets } => Self::MoveDir { from: to, to: from, had: gets, gets: had },
+            Self::Swap { mount_point, from, to, options } => Self::Swap { mount_point, from: to, to: from, options },
+            // What a service has done by the time that something else fails is not taken back by stopping it.
+            Self::StartServices { .. }
+            | Self::Flush { .. }
+            | Self::MakeFilesystem { .. }
+            | Self::RunHook(_)
+            | Self::Copy { .. }
+            | Self::FinishCopy { .. }
+            | Self::DemandQuiet { .. }
+            | Self::RemoveTree { .. }
+            | Self::WriteReceipt(_) => return None,
         })
     }
 
@@ -264,6 +369,7 @@ impl Action {
     pub fn app(&self) -> Option<&AppName> {
         match self {
             Self::RunHook(run) => Some(&run.app),
+            Self::StopServices { app, .. } | Self::StartServices { app, .. } => Some(app),
             _ => None,
         }
     }
@@ -290,6 +396,15 @@ impl Action {
             Self::MakeFilesystem { .. } => "make-filesystem",
             Self::Mount { .. } => "mount",
             Self::Unmount { .. } => "unmount",
+            Self::Copy { .. } => "copy",
+            Self::FinishCopy { .. } => "finish-copy",
+            Self::DemandQuiet { .. } => "demand-quiet",
+            Self::StopServices { .. } => "stop-services",
+            Self::StartServices { .. } => "start-services",
+            Self::MoveDir { .. } => "move-dir",
+            Self::Swap { .. } => "swap",
+            Self::RemoveTree { .. } => "remove-tree",
+            Self::WriteReceipt(_) => "write-receipt",
         }
     }
 
@@ -313,6 +428,15 @@ impl Action {
         "make-filesystem",
         "mount",
         "unmount",
+        "copy",
+        "finish-copy",
+        "demand-quiet",
+        "stop-services",
+        "start-services",
+        "move-dir",
+        "swap",
+        "remove-tree",
+        "write-receipt",
     ];
 }
 
@@ -335,12 +459,9 @@ impl std::fmt::Display for Action {
             }
             Self::Fstab { edits } => write!(f, "write /etc/fstab ({})", count(edits.len(), "line")),
             Self::ReloadSystemd => write!(f, "tell systemd that fstab has changed"),
-            Self::Manifest { home, edits } => write!(
-                f,
-                "write the manifest in {home}/{} ({})",
-                manifest::DIRECTORY,
-                if edits.len() == 1 { "1 entry".into() } else { format!("{} entries", edits.len()) }
-            ),
+            Self::Manifest { home, edits } => {
+                write!(f, "write the manifest in {home}/{} ({})", manifest::DIRECTORY, count(edits.len(), "entry"))
+            }
             Self::Flush { path } => write!(f, "bring {path} to the disk"),
             Self::RunHook(run) => write!(f, "run {run} (at most {} s)", run.seconds),
             Self::WriteFile { path, to: Some(_), .. } => write!(f, "write {path}"),
@@ -350,11 +471,26 @@ impl std::fmt::Display for Action {
             }
             Self::Mount { source, path, .. } => write!(f, "mount {source} on {path}"),
             Self::Unmount { path, .. } => write!(f, "unmount {path}"),
+            Self::Copy { trees, .. } => write!(f, "copy {} while in use", list(trees.iter().map(|t| &t.from))),
+            Self::FinishCopy { trees, verify } => {
+                write!(f, "copy what has changed of {}, and compare {verify}", list(trees.iter().map(|t| &t.from)))
+            }
+            Self::DemandQuiet { paths } => write!(f, "make sure that nobody writes to {}", list(paths.iter())),
+            Self::StopServices { app, running } if running.is_empty() => write!(f, "keep `{app}` from starting"),
+            Self::StopServices { running, .. } => write!(f, "stop {}", list(running.down())),
+            Self::StartServices { app, running } if running.is_empty() => write!(f, "let `{app}` start again"),
+            Self::StartServices { running, .. } => write!(f, "start {}", list(running.up())),
+            Self::MoveDir { from, to, .. } => write!(f, "rename {from} to {to}"),
+            Self::Swap { mount_point, to, .. } => {
+                write!(f, "bind {} on {mount_point} in place of what is there", to.store)
+            }
+            Self::RemoveTree { path } => write!(f, "remove {path} with all that is in it"),
+            Self::WriteReceipt(_) => write!(f, "keep a receipt"),
         }
     }
 }
 
-/// "1 line", "2 lines".
-fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+/// "a, b, c".
+fn list(items: impl Iterator<Item: ToString>) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }

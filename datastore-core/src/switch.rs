@@ -3,19 +3,19 @@
 use crate::config::{CONFIGLETS, Content, Input, Role};
 use crate::edit;
 use crate::error::{Error, ErrorKind, Result};
-use crate::goal::Goal;
+use crate::goal::{Goal, Import};
 use crate::path::AbsPath;
 use crate::resolve::{Incumbents, resolve};
 use crate::step::{Action, Step};
 use crate::value::{AppName, Mode};
 
-/// `enable` and `disable` switch apps in their overrides.
+/// `enable` and `disable` switch apps in their overrides; what is imported is asked for from then on.
 ///
 /// # Errors
 /// An override cannot be changed: it is not UTF-8, not TOML, or could not be read safely.
 pub fn switch(goal: &Goal, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
     let (apps, on) = match goal {
-        Goal::Enable(apps) => (apps, true),
+        Goal::Enable(apps) | Goal::Import(Import { apps, .. }) => (apps, true),
         Goal::Disable(apps) => (apps, false),
         _ => return Ok(Vec::new()),
     };

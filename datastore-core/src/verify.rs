@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind};
 use crate::fstab::{self, Stand};
+use crate::goal::Goal;
 use crate::hook::{HookRun, MOST_SECONDS, Scope, When};
+use crate::moving::{self, TreeCopy};
 use crate::nesting::Nesting;
 use crate::observed::{Observed, Place};
 use crate::path::AbsPath;
@@ -54,6 +56,7 @@ pub fn check(plan: Plan, wanted: &Wanted, observed: &Observed) -> Result<Checked
         return Err(Error::new(ErrorKind::Refused, format!("{error}; nothing has been changed")).hint(hint));
     }
     let mut checker = Checker::new(wanted, observed);
+    checker.settles = matches!(plan.goal, Goal::Settle { .. });
     checker.coming = plan.steps.iter().filter_map(|s| bind_of(&s.action)).collect();
     for (i, step) in plan.steps.iter().enumerate() {
         let outside = step.mapping.into_iter().chain(step.action.serves()).any(|m| m as usize >= plan.mappings.len());
@@ -121,6 +124,12 @@ struct Checker<'a> {
     off: HashSet<AbsPath>,
     binds_began: bool,
     last_bound: Option<AbsPath>,
+    /// Whether the plan settles what another one began.
+    settles: bool,
+    /// Whether the app is kept from starting.
+    closed: bool,
+    /// Copies that are whole, and trees that nobody writes to.
+    copied: HashSet<AbsPath>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +173,9 @@ impl<'a> Checker<'a> {
             off: HashSet::new(),
             binds_began: false,
             last_bound: None,
+            settles: false,
+            closed: false,
+            copied: HashSet::new(),
         }
     }
 
@@ -197,7 +209,8 @@ impl<'a> Checker<'a> {
                 self.known.insert(path.clone(), Known::Empty);
             }
             Action::RemoveDir { path, .. } => {
-                rule(self.made.contains(path), "removes a directory that the plan did not make")?;
+                let may = self.made.contains(path) || self.may_stand(path) || moving::is_room(path);
+                rule(may, "removes a directory that the plan did not make")?;
             }
             Action::SetAttrs { path, .. } | Action::SetId { path, .. } => {
                 rule(self.is_store(path), "changes a directory that is no store directory")?;
@@ -292,6 +305,73 @@ impl<'a> Checker<'a> {
                 rule(matches!(fstype.as_str(), "ext4" | "xfs" | "btrfs"), "makes a file system of an unknown kind")?;
             }
             Action::Flush { .. } | Action::ReloadSystemd => {}
+            Action::Copy { .. }
+            | Action::FinishCopy { .. }
+            | Action::DemandQuiet { .. }
+            | Action::StopServices { .. }
+            | Action::StartServices { .. }
+            | Action::MoveDir { .. }
+            | Action::Swap { .. }
+            | Action::RemoveTree { .. }
+            | Action::WriteReceipt(_) => self.moving(action)?,
+        }
+        Ok(())
+    }
+
+    /// Whether a directory of data may stand there: a store, a mount point, or one of the places for trees on their way.
+    fn may_stand(&self, path: &AbsPath) -> bool {
+        self.is_store(path) || moving::is_ours(path) || self.known.contains_key(path)
+    }
+
+    /// The steps that move data.
+    fn moving(&mut self, action: &Action) -> Rule {
+        match action {
+            Action::Copy { trees, .. } | Action::FinishCopy { trees, .. } => {
+                rule(!trees.is_empty(), "copies nothing")?;
+                for TreeCopy { from, to } in trees {
+                    rule(self.may_stand(from), "copies what is neither a store nor a mount point")?;
+                    rule(moving::is_ours(to), "copies to a place that is not closed to others")?;
+                    rule(!to.is_within(from) && !from.is_within(to), "copies a tree into itself")?;
+                }
+                if matches!(action, Action::FinishCopy { .. }) {
+                    rule(self.closed, "ends a copy while the app may still write")?;
+                    self.copied.extend(trees.iter().map(|t| t.to.clone()));
+                }
+            }
+            Action::DemandQuiet { paths } => {
+                rule(paths.iter().all(|path| self.may_stand(path)), "looks for writers where no data is")?;
+                self.copied.extend(paths.iter().cloned());
+            }
+            Action::StopServices { app, running } | Action::StartServices { app, running } => {
+                let names_some = self.wanted.app(app).is_some_and(|app| !app.services.is_empty());
+                rule(running.is_empty() || names_some || self.settles, "stops services of an app that names none")?;
+                self.closed = matches!(action, Action::StopServices { .. });
+            }
+            Action::MoveDir { from, to, gets, .. } => {
+                rule(
+                    self.may_stand(from) && self.may_stand(to),
+                    "moves a directory that is neither store nor mount point",
+                )?;
+                rule(!self.volumes.contains(from) && !self.volumes.contains(to), "moves a volume")?;
+                rule(self.closed, "moves a directory while the app may still write")?;
+                rule(!matches!(self.known.get(to), Some(Known::Filled)), "gives a directory the name of another one")?;
+                // What becomes a store is what was copied whole, or what nobody writes to.
+                let becomes_store = self.is_store(to) && !moving::is_ours(to) && gets.is_some();
+                rule(
+                    !becomes_store || self.settles || self.copied.contains(from),
+                    "makes a store of an unfinished copy",
+                )?;
+                self.known.remove(from);
+                self.made.remove(from);
+            }
+            Action::Swap { mount_point, to, .. } => {
+                rule(self.is_mounted(mount_point), "swaps a bind where nothing is mounted")?;
+                rule(self.is_store(&to.store), "binds a directory that lies on no volume")?;
+                rule(self.closed, "swaps a bind while the app may still write")?;
+                self.bound.insert(mount_point.clone(), to.store.clone());
+            }
+            Action::RemoveTree { path } => rule(moving::is_ours(path), "removes a tree that was not put aside")?,
+            _ => {}
         }
         Ok(())
     }

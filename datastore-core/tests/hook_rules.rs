@@ -39,6 +39,7 @@ fn observed() -> Observed {
         privileged: true,
         systemd: false,
         now: 0,
+        boot: None,
         mounts: MountTable::parse(Vec::new()).unwrap(),
         fstab: Fstab::parse(b""),
         fstab_fixed: None,
@@ -110,6 +111,7 @@ fn check(steps: Vec<Step>) -> Result<(), String> {
         steps,
         notes: vec![],
         remarks: vec![],
+        loads: Vec::new(),
     };
     verify::check(plan, &wanted(SHOP), &observed()).map(drop).map_err(|error| error.chain())
 }

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use datastore_core::goal::Goal;
 use datastore_core::plan::Plan;
 use datastore_core::step::{Action, Step};
 
-use crate::event::{Event, Listener};
+use crate::event::Event;
 use crate::journal_file::Journal;
 use crate::steps::{self, Failure, Hands};
 
@@ -30,7 +31,7 @@ pub(crate) struct Carried {
 }
 
 /// Carries out the steps of a plan.
-pub(crate) fn carry_out(hands: &Hands<'_>, plan: &Plan, journal: &mut Journal, listener: &mut dyn Listener) -> Carried {
+pub(crate) fn carry_out(hands: &Hands<'_>, plan: &Plan, journal: &mut Journal) -> Carried {
     let mut run = Run {
         hands,
         plan,
@@ -40,14 +41,14 @@ pub(crate) fn carry_out(hands: &Hands<'_>, plan: &Plan, journal: &mut Journal, l
         out: HashSet::new(),
         failed_at: HashMap::new(),
     };
-    run.go(listener);
+    run.go();
     run.settle();
     run.carried.done = run.done.iter().filter(|d| **d).count();
     run.carried
 }
 
-struct Run<'a> {
-    hands: &'a Hands<'a>,
+struct Run<'a, 'h> {
+    hands: &'a Hands<'h>,
     plan: &'a Plan,
     journal: &'a mut Journal,
     carried: Carried,
@@ -59,14 +60,14 @@ struct Run<'a> {
     failed_at: HashMap<u32, usize>,
 }
 
-impl Run<'_> {
-    fn go(&mut self, listener: &mut dyn Listener) {
+impl Run<'_, '_> {
+    fn go(&mut self) {
         let steps = &self.plan.steps;
         let mut first = 0;
         while first < steps.len() {
-            let last = batch_end(steps, first) - 1;
+            let last = if self.plan.goal.is_single() { first } else { batch_end(steps, first) - 1 };
             if let Err(error) = self.journal.intent(first, last) {
-                self.abort(error.into(), listener);
+                self.abort(error.into());
                 return;
             }
             let mut begun = first;
@@ -85,7 +86,7 @@ impl Run<'_> {
                         self.record_done(begun, i);
                         begun = i + 1;
                         let _ = self.journal.failed(i, &failure.error.chain());
-                        if !self.fail(i, failure, listener) {
+                        if !self.fail(i, failure) {
                             return;
                         }
                     }
@@ -93,7 +94,7 @@ impl Run<'_> {
             }
             clock.enter(false, &mut self.carried.binding);
             self.record_done(begun, last + 1);
-            listener.event(&Event::Done { steps: last + 1, of: steps.len(), what: &steps[last].action.to_string() });
+            self.hands.event(&Event::Done { steps: last + 1, of: steps.len(), what: &steps[last].action.to_string() });
             first = last + 1;
         }
     }
@@ -107,8 +108,25 @@ impl Run<'_> {
     }
 
     /// A step failed. Says whether the others go on.
-    fn fail(&mut self, at: usize, failure: Failure, listener: &mut dyn Listener) -> bool {
+    fn fail(&mut self, at: usize, failure: Failure) -> bool {
         let step = &self.plan.steps[at];
+        // The data is whole, in one place or the other, and what does not start of itself a person must look at.
+        if matches!(step.action, Action::StartServices { .. }) {
+            self.carried.stuck.push(failure.error.chain());
+            return true;
+        }
+        match self.plan.goal {
+            Goal::Import(_) | Goal::Move(_) => {
+                self.abort(failure);
+                return false;
+            }
+            // As much as can be mended is.
+            Goal::Settle { .. } => {
+                self.carried.stuck.push(failure.error.chain());
+                return true;
+            }
+            _ => {}
+        }
         let mut served: Vec<u32> = step.mapping.into_iter().chain(step.action.serves()).collect();
         served.retain(|m| !self.out.contains(m));
         served.sort_unstable();
@@ -118,7 +136,7 @@ impl Run<'_> {
             return true;
         }
         if served.is_empty() {
-            self.abort(failure, listener);
+            self.abort(failure);
             return false;
         }
         // What was bound before is not bound again without its hooks: the app must not start.
@@ -132,15 +150,15 @@ impl Run<'_> {
             if let Some(hint) = &hint {
                 copy = copy.hint(hint.clone());
             }
-            self.out(mapping, Failure { reason, error: copy }, stays_off, listener);
+            self.out(mapping, Failure { reason, error: copy }, stays_off);
         }
         true
     }
 
     /// Takes a mapping's own steps back, the last one first. One that is to stay off is not bound again.
-    fn out(&mut self, mapping: u32, failure: Failure, stays_off: bool, listener: &mut dyn Listener) {
+    fn out(&mut self, mapping: u32, failure: Failure, stays_off: bool) {
         let subject = &self.plan.mappings[mapping as usize];
-        listener.event(&Event::Failed {
+        self.hands.event(&Event::Failed {
             app: subject.app.as_str(),
             mount_point: &subject.mount_point.to_string(),
             why: &failure.error.chain(),
@@ -157,8 +175,8 @@ impl Run<'_> {
     }
 
     /// Takes everything back.
-    fn abort(&mut self, failure: Failure, listener: &mut dyn Listener) {
-        listener.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
+    fn abort(&mut self, failure: Failure) {
+        self.hands.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
         for i in (0..self.plan.steps.len()).rev() {
             if self.done[i] {
                 self.undo(i);

@@ -34,7 +34,7 @@ use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{examine, guard, journal_file, log, peek, recovery, saved, site};
+use crate::{examine, guard, journal_file, log, moving, peek, recovery, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -202,6 +202,7 @@ impl Engine {
     pub(crate) fn plan_with(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
         match goal {
             Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => self.plan_volume(goal, request, seed),
+            Goal::Import(_) | Goal::Move(_) | Goal::Settle { .. } => self.plan_moving(goal, seed),
             _ => self.plan_mappings(goal, seed),
         }
     }
@@ -228,6 +229,25 @@ impl Engine {
         let prepared = self.finish(plan, &wanted, &observed, [begun, loaded, seen]);
         release((wanted, observed));
         prepared
+    }
+
+    fn plan_moving(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
+        let begun = Instant::now();
+        let (wanted, basis, files) = self.read(|inputs| {
+            demand_globals(inputs)?;
+            switch(goal, inputs)
+        })?;
+        let loaded = Instant::now();
+        let all = Apps::default();
+        goal.apps().unwrap_or(&all).demand_known(&wanted, &basis.fstab)?;
+        let probe = Probe::of(nesting(&wanted, &basis), |i| goal.concerns(&wanted.mappings[i]));
+        let care = Care { beneath: goal.uncovers() };
+        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
+        let view = View::new(&wanted, &observed);
+        let facts = moving::look(&self.root, &plan::moving::probe(goal, &view, seed))?;
+        let seen = Instant::now();
+        let plan = plan::moving::make(goal, &wanted, &observed, &facts, files, seed)?;
+        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
     }
 
     fn plan_volume(&self, goal: &Goal, request: &VolumeRequest, seed: Id) -> Result<Prepared> {

@@ -37,6 +37,17 @@ pub enum Event<'a> {
         /// The last one, as a sentence.
         what: &'a str,
     },
+    /// A tree is being walked, within one step.
+    Walking {
+        /// What is done: "copying", "comparing".
+        what: &'a str,
+        /// The tree.
+        tree: &'a str,
+        /// How many files, directories and other things so far.
+        entries: u64,
+        /// How many bytes of files so far.
+        bytes: u64,
+    },
     /// A mapping, or the whole operation, failed and was taken back.
     Failed {
         /// The app; empty for the whole operation.

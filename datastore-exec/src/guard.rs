@@ -173,6 +173,7 @@ fn glance(engine: &Engine, app: &AppName, wanted: &Wanted, probe: &Probe, mounts
         privileged: rustix::process::geteuid().is_root(),
         systemd: false,
         now: 0,
+        boot: None,
         mounts,
         fstab: Fstab::parse(b""),
         fstab_fixed: None,

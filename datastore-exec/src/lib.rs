@@ -14,6 +14,7 @@ pub mod journal_file;
 mod load;
 pub mod lock;
 mod log;
+mod moving;
 mod observe;
 mod operation;
 pub mod peek;

@@ -95,6 +95,7 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
         privileged: rustix::process::geteuid().is_root(),
         systemd: root.is_machine() && std::path::Path::new("/run/systemd/system").is_dir(),
         now: clock::now(),
+        boot: clock::boot(),
         fstab_fixed: fixed(root, &mounts),
         mounts,
         fstab,

@@ -1,6 +1,5 @@
 //! One operation: locks, journal, the steps, and what it came to.
 
-use std::cell::RefCell;
 use std::time::{Duration, Instant, SystemTime};
 
 use datastore_core::goal::{Apps, Goal};
@@ -19,6 +18,7 @@ use crate::lock::{self, Attempt, Held, Lock, Share};
 use crate::report::Report;
 use crate::run_files::{self, Progress, ProgressFile};
 use crate::steps::{Failure, Hands};
+use crate::sys::clock;
 
 /// How long a second caller waits for the first one before it is told who that is.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -188,6 +188,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         at,
         uid: rustix::process::getuid().as_raw(),
         host: plan.host.clone(),
+        boot: clock::boot(),
         goal: plan.goal.clone(),
         plan: plan.id(),
         mappings: Vec::new(),
@@ -195,10 +196,11 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     };
     let mut journal = Journal::begin_with(engine.root(), &begin, &plan.mappings, &plan.steps)?;
     listener.event(&Event::Begin { operation: operation.as_str(), plan });
-    let hands = Hands { root: engine.root(), ids: engine.ids()?, tag: operation.tag(), remarks: RefCell::default() };
     let mut shown = Shown { inner: listener, file: ProgressFile::new(engine.root()), operation: &operation, plan, at };
     shown.tell("running", 0, "", false);
-    let carried = carry_out(&hands, plan, &mut journal, &mut shown);
+    let hands = Hands::new(engine.root(), engine.ids()?, operation.tag(), &mut shown);
+    let carried = carry_out(&hands, plan, &mut journal);
+    let mut remarks = hands.finish();
     let outcome = match (&carried.aborted, carried.failed.is_empty()) {
         (Some(_), _) => Outcome::Failed,
         (None, false) => Outcome::Partly,
@@ -212,7 +214,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         Outcome::Failed | Outcome::Recovered => "failed",
     };
     shown.tell(word, carried.done, "", true);
-    listener.event(&Event::End { operation: operation.as_str() });
+    shown.inner.event(&Event::End { operation: operation.as_str() });
     let line = format!(
         "{time} {operation} {word} uid={} {} ({} of {} steps, {} failed)",
         rustix::process::getuid().as_raw(),
@@ -221,7 +223,6 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         plan.steps.len(),
         failed
     );
-    let mut remarks = hands.remarks.into_inner();
     for volume in &prepared.volumes {
         if let Err(error) = run_files::log(engine.root(), volume, &line) {
             remarks.push(Remark {

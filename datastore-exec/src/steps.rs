@@ -6,19 +6,27 @@ pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod hook;
 pub(crate) mod system;
+pub(crate) mod tree;
 pub(crate) mod volume;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use datastore_core::plan::Remark;
 use datastore_core::state::Reason;
 use datastore_core::step::Action;
 use datastore_core::{Error, ErrorKind};
 
+use crate::event::{Event, Listener};
 use crate::root::{Miss, Root};
 use crate::sys::SysError;
 use crate::sys::ids::Ids;
+use crate::tree::{self as trees, Control, Tally, TreeError};
+
+/// How often a long step tells how far it is.
+const EVERY: Duration = Duration::from_millis(200);
 
 /// What every step is given.
 pub(crate) struct Hands<'a> {
@@ -28,8 +36,53 @@ pub(crate) struct Hands<'a> {
     pub(crate) ids: &'a Ids,
     /// The operation's name, for temporary files and locks.
     pub(crate) tag: &'a str,
-    /// What is worth telling although it fails nothing.
-    pub(crate) remarks: RefCell<Vec<Remark>>,
+    remarks: RefCell<Vec<Remark>>,
+    listener: RefCell<&'a mut dyn Listener>,
+}
+
+impl<'a> Hands<'a> {
+    /// For one operation.
+    pub(crate) fn new(root: &'a Root, ids: &'a Ids, tag: &'a str, listener: &'a mut dyn Listener) -> Self {
+        Self { root, ids, tag, remarks: RefCell::default(), listener: RefCell::new(listener) }
+    }
+
+    /// Tells something that fails nothing.
+    pub(crate) fn remark(&self, detail: impl Into<String>, hint: impl Into<String>) {
+        self.remarks.borrow_mut().push(Remark { detail: detail.into(), hint: hint.into() });
+    }
+
+    /// Tells what happens.
+    pub(crate) fn event(&self, event: &Event<'_>) {
+        self.listener.borrow_mut().event(event);
+    }
+
+    /// Walks a tree, in threads of its own, and tells now and then how far that is.
+    pub(crate) fn while_walking<T: Send, E: Send>(
+        &self,
+        what: &str,
+        label: &str,
+        walk: impl FnOnce(&Control<'_>) -> Result<T, E> + Send,
+    ) -> Result<T, E> {
+        let (stop, tally) = (AtomicBool::new(false), Tally::default());
+        let control = Control { label, stop: &stop, tally: &tally, watch: &(), threads: trees::THREADS };
+        std::thread::scope(|scope| {
+            let (done, ended) = std::sync::mpsc::channel::<()>();
+            let walker = scope.spawn(|| {
+                let _done = done;
+                walk(&control)
+            });
+            while ended.recv_timeout(EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let bytes = tally.bytes.load(Ordering::Relaxed);
+                self.event(&Event::Walking { what, tree: label, entries: tally.entries(), bytes });
+            }
+            walker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// What is worth telling although it failed nothing.
+    pub(crate) fn finish(self) -> Vec<Remark> {
+        self.remarks.into_inner()
+    }
 }
 
 /// Why a step failed, with the reason code for its mapping.
@@ -57,6 +110,12 @@ impl From<Error> for Failure {
 
 impl From<SysError> for Failure {
     fn from(error: SysError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<TreeError> for Failure {
+    fn from(error: TreeError) -> Self {
         Error::from(error).into()
     }
 }
@@ -92,6 +151,10 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::WriteFile { path, from, to, mode } => file::write(hands, path, from.as_deref(), to.as_deref(), *mode),
         Action::Flush { path } => system::flush(root, path),
         Action::ReloadSystemd => system::reload(),
+        Action::Swap { mount_point, from, to, options } => bind::swap(root, mount_point, from, to, *options),
+        Action::MoveDir { from, to, gets, .. } => tree::move_dir(root, from, to, *gets),
+        Action::DemandQuiet { paths } => tree::demand_quiet(hands, paths),
+        Action::RemoveTree { path } => tree::remove(hands, path),
         Action::RunHook(run) => hook::act(hands, run, without),
         Action::MakeFilesystem { device, fstype, label, uuid, force } => {
             Ok(volume::make_filesystem(root, device, fstype, label, *uuid, *force)?)

@@ -93,6 +93,7 @@ impl Machine {
             privileged: true,
             systemd: self.systemd,
             now: i64::from(self.operations),
+            boot: None,
             fstab_fixed: None,
             volumes: probe.volumes.iter().map(|path| self.volume(path)).collect(),
             mappings,

@@ -167,6 +167,7 @@ impl Machine {
             done: 0,
             makes: Vec::new(),
             owes: BTreeSet::new(),
+            rest: None,
         });
         let carried = carry_out(self, plan, pulse)?;
         self.unfinished.retain(|u| u.operation != operation);

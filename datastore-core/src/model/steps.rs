@@ -135,6 +135,15 @@ impl Hands<'_, '_, '_> {
             Action::MakeFilesystem { .. } | Action::Mount { .. } | Action::Unmount { .. } => {
                 Err(changed(Reason::MountFailed, "volumes are mounted by mount(8), which is not modelled"))
             }
+            Action::Copy { .. }
+            | Action::FinishCopy { .. }
+            | Action::DemandQuiet { .. }
+            | Action::StopServices { .. }
+            | Action::StartServices { .. }
+            | Action::MoveDir { .. }
+            | Action::Swap { .. }
+            | Action::RemoveTree { .. }
+            | Action::WriteReceipt(_) => Err(changed(Reason::MountFailed, "data that moves is not modelled")),
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) fn plan(goal: &Goal, view: &View<'_>, files: Vec<Step>, seed: Id) -> 
     let mut builder = Builder::new(view, seed, apps.accept);
     let by_name = !apps.names.is_empty();
     let (aim, new_store) = match goal {
-        Goal::Start(_) => (Aim::Up, true),
+        Goal::Start(_) | Goal::Import(_) => (Aim::Up, true),
         Goal::Stop(_) => (Aim::Down, true),
         Goal::Restart(_) => (Aim::Around, true),
         Goal::Remap(_) => (Aim::Remapped, true),
@@ -327,9 +327,7 @@ impl<'v, 'a> Builder<'v, 'a> {
 
     /// Directories above `path` that are missing, from the top.
     fn parents(&mut self, subject: u32, path: &AbsPath, missing: &AbsPath, attrs: Attrs) {
-        let mut above: Vec<AbsPath> = path.ancestors().take_while(|a| a.is_within(missing)).collect();
-        above.reverse();
-        for dir in above {
+        for dir in super::missing_above(path, missing) {
             if self.made.insert(dir.clone()) {
                 // Others may need it too, so it stays when this mapping fails.
                 let action = Action::MakeDir { path: dir, attrs, id: None, shared: true };

@@ -1,6 +1,5 @@
 //! Which operations have not ended.
 
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use datastore_core::journal::{self, JournalError, OperationId, Told, Unfinished};
@@ -81,7 +80,7 @@ pub fn look(root: &Root) -> Result<(Scan, Vec<Untold>), Error> {
         let found = match read(&path_of(JOURNAL, &operation), &operation, &file) {
             Ok(Some(told)) if told.outcome().is_some() => continue,
             Ok(Some(told)) => unfinished(operation, &told),
-            Ok(None) => nothing(operation, &file),
+            Ok(None) => Unfinished::nothing(operation, written(&file)),
             Err(error) if error.kind() == ErrorKind::Invalid => {
                 untold.push(Untold { operation, at: written(&file), error });
                 continue;
@@ -126,25 +125,12 @@ fn unfinished(operation: OperationId, told: &Told) -> Unfinished {
         done: told.done(),
         makes: told.makes(),
         owes: told.owes(),
+        rest: told.rest(),
     }
 }
 
 fn written(file: &OwnedFd) -> i64 {
     rustix::fs::fstat(file).map_or(0, |s| s.st_mtime)
-}
-
-/// An operation of which not even the first line is there.
-fn nothing(operation: OperationId, file: &OwnedFd) -> Unfinished {
-    Unfinished {
-        operation,
-        goal: None,
-        at: written(file),
-        mappings: Vec::new(),
-        steps: 0,
-        done: 0,
-        makes: Vec::new(),
-        owes: BTreeSet::new(),
-    }
 }
 
 /// What a journal tells; `None` if its first line did not reach the disk.

@@ -23,6 +23,7 @@ fn first(n: u8) -> Begin {
         at: 1_795_000_000 + i64::from(n),
         uid: 0,
         host: None,
+        boot: None,
         goal: Goal::Apply(Apps::default()),
         plan: PlanId::of(b"x"),
         mappings: vec![Subject {

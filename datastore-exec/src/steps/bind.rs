@@ -1,8 +1,11 @@
-//! Binds: put on, taken off, their options changed.
+//! Binds: put on, taken off, exchanged, their options changed.
+
+use std::os::fd::OwnedFd;
 
 use datastore_core::mapping::BindOptions;
 use datastore_core::observed::Identity;
 use datastore_core::state::Reason;
+use datastore_core::step::Bound;
 use datastore_core::value::Id;
 use datastore_core::{AbsPath, Error, ErrorKind};
 use rustix::fs::OFlags;
@@ -24,21 +27,7 @@ pub(super) fn bind(
     id: Option<Id>,
     options: BindOptions,
 ) -> Result<(), Failure> {
-    let source_place = root.place(store)?;
-    let source = fd::open(source_place.entry(), O_PATH_DIR, 0)
-        .map_err(|e| e.because(format!("the store directory {store} cannot be opened")))?;
-    if let Some(id) = id {
-        match xattr::identity(Entry::itself(&source))? {
-            Identity::Is(found) if found == id => {}
-            Identity::Is(found) => {
-                return Err(Failure::changed(
-                    Reason::WrongStore,
-                    format!("{store} carries the identity {found} now, not {id}"),
-                ));
-            }
-            _ => return Err(Failure::changed(Reason::WrongStore, format!("{store} does not carry the identity {id}"))),
-        }
-    }
+    let source = open_store(root, store, id)?;
     let place = root.place(mount_point)?;
     let on = fd::open(place.entry(), O_PATH_DIR, 0)
         .map_err(|e| e.because(format!("the mount point {mount_point} cannot be opened")))?;
@@ -66,6 +55,74 @@ pub(super) fn bind(
         return Err(Failure::changed(
             Reason::MountFailed,
             format!("{mount_point} does not show {store} after the bind"),
+        ));
+    }
+    Ok(())
+}
+
+/// Opens a store directory, which must carry this identity.
+fn open_store(root: &Root, store: &AbsPath, id: Option<Id>) -> Result<OwnedFd, Failure> {
+    let source_place = root.place(store)?;
+    let source = fd::open(source_place.entry(), O_PATH_DIR, 0)
+        .map_err(|e| e.because(format!("the store directory {store} cannot be opened")))?;
+    if let Some(id) = id {
+        match xattr::identity(Entry::itself(&source))? {
+            Identity::Is(found) if found == id => {}
+            Identity::Is(found) => {
+                return Err(Failure::changed(
+                    Reason::WrongStore,
+                    format!("{store} carries the identity {found} now, not {id}"),
+                ));
+            }
+            _ => return Err(Failure::changed(Reason::WrongStore, format!("{store} does not carry the identity {id}"))),
+        }
+    }
+    Ok(source)
+}
+
+/// Shows another store at a mount point. Where it is shown already, nothing is left to do.
+pub(super) fn swap(
+    root: &Root,
+    mount_point: &AbsPath,
+    from: &Bound,
+    to: &Bound,
+    options: BindOptions,
+) -> Result<(), Failure> {
+    root.forget_within(mount_point);
+    let source = open_store(root, &to.store, to.id)?;
+    let wanted = stat::facts(Entry::itself(&source))?;
+    let place = root.place(mount_point)?;
+    let seen = stat::facts(place.entry())?;
+    let shows = |facts: &stat::Facts| (seen.dev, seen.ino) == (facts.dev, facts.ino);
+    if seen.mount_root && shows(&wanted) {
+        return Ok(());
+    }
+    if !seen.mount_root || !shows(&root.stat(&from.store)?) {
+        return Err(Failure::changed(
+            Reason::ForeignMount,
+            format!("{mount_point} shows something else than {} now", from.store),
+        ));
+    }
+    root.forget_within(mount_point);
+    if let Err(error) = mount::swap(&source, place.entry(), options) {
+        root.forget_within(mount_point);
+        let holds = if stat::facts(place.entry()).is_ok_and(|facts| facts.mount_root) {
+            "stays bound"
+        } else if bind(root, &from.store, mount_point, from.id, options).is_ok() {
+            "is bound again"
+        } else {
+            "could not be bound again"
+        };
+        let message = format!("{} cannot be bound on {mount_point}; {} {holds}", to.store, from.store);
+        let errno = error.cause.errno().raw_os_error();
+        return Err(Error::new(ErrorKind::System, message).with_errno(errno).caused_by(error).into());
+    }
+    root.forget_within(mount_point);
+    let seen = stat::facts(place.entry())?;
+    if (seen.dev, seen.ino) != (wanted.dev, wanted.ino) {
+        return Err(Failure::changed(
+            Reason::MountFailed,
+            format!("{mount_point} does not show {} after the bind", to.store),
         ));
     }
     Ok(())

@@ -3,6 +3,7 @@
 use datastore_core::AbsPath;
 use datastore_core::observed::Identity;
 use datastore_core::state::Reason;
+use datastore_core::step::Top;
 use datastore_core::value::{Attrs, Id, Mode};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -94,6 +95,17 @@ pub(super) fn set_attrs(root: &Root, path: &AbsPath, from: Attrs, to: Attrs) -> 
         return Err(Failure::changed(Reason::MountFailed, format!("{path} has {now} now, not {from}")));
     }
     give(&dir, path, now, to)
+}
+
+/// Gives mode, owner and identity, whatever was there before.
+pub(super) fn set_top(root: &Root, path: &AbsPath, top: Top) -> Result<(), Failure> {
+    let (dir, facts) = open(root, path)?;
+    let kept = match top.id {
+        Some(id) => xattr::set_identity(Entry::itself(&dir), id).map(drop),
+        None => xattr::remove_identity(Entry::itself(&dir)),
+    };
+    kept.map_err(|e| e.because(format!("the identity of {path} cannot be changed")))?;
+    give(&dir, path, attrs(&facts), top.attrs)
 }
 
 /// Gives or takes an identity.

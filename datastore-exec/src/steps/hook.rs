@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use datastore_core::hook::HookRun;
 use datastore_core::observed::HookFacts;
-use datastore_core::plan::Remark;
 use datastore_core::state::Reason;
 use datastore_core::{AbsPath, Error, ErrorKind};
 use rustix::fs::OFlags;
@@ -106,6 +105,6 @@ fn write_down(hands: &Hands<'_>, lines: &[String]) {
     if let Err(error) = log::add(hands.root, hands.tag, lines) {
         let detail =
             format!("the output of hooks could not be written down in {}: {}", log::path(hands.tag), error.chain());
-        hands.remarks.borrow_mut().push(Remark { detail, hint: String::new() });
+        hands.remark(detail, "");
     }
 }

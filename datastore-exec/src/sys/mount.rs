@@ -3,6 +3,7 @@
 //! | call | since Linux | instead of it |
 //! | --- | --- | --- |
 //! | open_tree, move_mount | 5.2 | mount(2) with `MS_BIND` between two `/proc/self/fd/N` |
+//! | move_mount with `MOVE_MOUNT_BENEATH` | 6.5 | umount2 and then the bind; the mount point is bare in between |
 //! | mount_setattr | 5.12 | mount(2) with `MS_REMOUNT|MS_BIND` once the bind is attached |
 //!
 //! With the first column a bind appears with all of its options at once. With the last, there is an instant in which it
@@ -12,6 +13,7 @@
 //! [`Root::forget_within`](crate::Root::forget_within)) before [`unmount`].
 
 mod seal;
+mod swap;
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,6 +27,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use super::error::{Call, FdName, SysError};
 use super::fd::{self, Entry};
 pub use seal::{Seal, seal_writes, unseal_writes};
+pub use swap::swap;
 
 /// MOUNT_ATTR_* of linux/mount.h, and the flags of mount(2), for each option of a bind. Each is set or cleared; the others, such
 /// as `noatime`, stay as the source's mount has them.

@@ -143,6 +143,7 @@ pub(in crate::view) fn plan_of(mappings: usize) -> Plan {
         steps,
         notes: vec![row("mail", State::Refused, Some(Reason::MountPointNotEmpty)), row("db", State::Waiting, None)],
         remarks: vec![Remark { detail: "fstab has a line of nobody".into(), hint: "look at /etc/fstab".into() }],
+        loads: Vec::new(),
     }
 }
 

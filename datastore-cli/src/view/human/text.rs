@@ -2,31 +2,7 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-/// "1 step", "2 steps".
-pub(super) fn count(n: usize, what: &str) -> String {
-    let plural = match what.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None => format!("{what}s"),
-    };
-    format!("{n} {}", if n == 1 { what } else { &plural })
-}
-
-/// Bytes in the largest unit of 1024 that keeps a digit before the point.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // Rounding must not show "1024 MiB".
-    while value >= 1023.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
-}
+pub(super) use datastore_core::amount::{count, size};
 
 /// A duration in milliseconds.
 pub(super) fn duration(ms: f64) -> String {
@@ -91,22 +67,6 @@ pub(super) fn wrap(text: &str, columns: Option<usize>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (10 * 1024, "10 KiB"),
-            (1024 * 1024 - 1, "1.0 MiB"),
-            (1_500_000_000, "1.4 GiB"),
-            (2_000_000_000_000, "1.8 TiB"),
-            (u64::MAX, "16 EiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
 
     #[test]
     fn durations_and_counts() {

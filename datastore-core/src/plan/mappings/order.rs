@@ -71,6 +71,7 @@ impl Builder<'_, '_> {
             steps,
             notes: self.notes,
             remarks: self.remarks,
+            loads: Vec::new(),
         }
     }
 }

@@ -67,6 +67,7 @@ pub fn add(goal: &Goal, view: &View<'_>, site: &Site, seed: Id) -> Result<Plan> 
         steps: adder.steps,
         notes: Vec::new(),
         remarks: adder.remarks,
+        loads: Vec::new(),
     })
 }
 

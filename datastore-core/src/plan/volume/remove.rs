@@ -71,6 +71,7 @@ pub fn remove(name: &VolumeName, view: &View<'_>, config: Option<&str>, seed: Id
         steps,
         notes: Vec::new(),
         remarks: vec![remark],
+        loads: Vec::new(),
     })
 }
 

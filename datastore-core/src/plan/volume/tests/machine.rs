@@ -155,6 +155,7 @@ impl Machine {
             privileged: self.privileged,
             systemd: self.systemd,
             now: 0,
+            boot: None,
             mounts: MountTable::parse(self.mounts.as_bytes()).unwrap(),
             fstab: Fstab::parse(self.fstab.as_bytes()),
             fstab_fixed: None,

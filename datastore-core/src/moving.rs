@@ -1,0 +1,280 @@
+//! Moving data: the words for it, where everything is put meanwhile, and what must be known of the machine beforehand.
+//!
+//! A tree that changes place is called by four names in turn. It stands where it always stood (`from`); a copy of it comes into
+//! being beside its new place (`staging`); once the copy is whole it gets its name (`to`); and what stood in the old place is put aside
+//! (`parked`). The copy is made in `<home>/.datastore/incoming`, on the file system of the store and closed to everybody but root. The
+//! tree is put aside on its own file system: in `<home>/.datastore/parked` where it was a store, else in a closed directory beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::DIRECTORY;
+use crate::observed::Place;
+use crate::path::AbsPath;
+use crate::plan::Remark;
+use crate::state::{Reason, words};
+use crate::value::{AppName, Id, VolumeName};
+
+words! {
+    /// How a copy is held against its original. Names, kinds, modes, owners, times, attributes and sizes of everything always are.
+    Verify {
+        /// The contents of some files too.
+        Sample = "sample",
+        /// The contents of all files too, read from the disk.
+        Content = "content",
+    }
+}
+
+impl Verify {
+    /// Up to so many bytes contents are compared unless something else was asked for.
+    pub const ALL_BELOW: u64 = 1 << 30;
+
+    /// What was asked for, or what is done with so many bytes.
+    #[must_use]
+    pub fn of(asked: Option<Self>, bytes: u64) -> Self {
+        asked.unwrap_or(if bytes < Self::ALL_BELOW { Self::Content } else { Self::Sample })
+    }
+}
+
+words! {
+    /// Which of two trees counts, where both have changed.
+    Side {
+        /// The one that was put aside.
+        Old = "old",
+        /// The one that is in use.
+        New = "new",
+    }
+}
+
+/// A tree and where its copy comes into being.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeCopy {
+    /// The tree.
+    pub from: AbsPath,
+    /// The copy: a directory that is there.
+    pub to: AbsPath,
+}
+
+/// What was moved, and where everything is: kept until all that was put aside has been removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// [`Receipt::VERSION`].
+    pub version: u32,
+    /// `import` or `move`.
+    pub verb: String,
+    /// The app.
+    pub app: AppName,
+    /// Its trees.
+    pub trees: Vec<Moved>,
+}
+
+impl Receipt {
+    /// The version that is written.
+    pub const VERSION: u32 = 1;
+}
+
+/// One tree that was moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The mount point.
+    pub mount_point: AbsPath,
+    /// Where it was.
+    pub from: AbsPath,
+    /// The volume on which it was; `None` for what was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_volume: Option<VolumeName>,
+    /// Where it is.
+    pub to: AbsPath,
+    /// The volume on which it is.
+    pub to_volume: VolumeName,
+    /// Where the old tree was put aside; `None` if it was renamed, so that there is no old one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<AbsPath>,
+}
+
+/// What must be known before data is moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// The trees, with where each is to come.
+    pub trees: Vec<TreeProbe>,
+    /// Places at which something may stand.
+    pub places: BTreeSet<AbsPath>,
+    /// Services whose state matters.
+    pub services: Vec<String>,
+}
+
+/// What must be known of one tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeProbe {
+    /// The tree.
+    pub from: AbsPath,
+    /// The name that it is to get.
+    pub to: AbsPath,
+    /// Where a copy would come into being.
+    pub staging: AbsPath,
+}
+
+/// The answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// For each tree, in the order of the probe.
+    pub trees: Vec<TreeFacts>,
+    /// What stands at the places.
+    pub places: BTreeMap<AbsPath, Place>,
+    /// Of the services, those that run.
+    pub running: Running,
+    /// What is worth saying of the others.
+    pub remarks: Vec<Remark>,
+}
+
+/// What is known of one tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeFacts {
+    /// How many files, directories and other things are in it.
+    pub entries: u64,
+    /// How many bytes its files hold.
+    pub bytes: u64,
+    /// Whether it can be renamed to its new place, because that lies on the same mount.
+    pub renames: bool,
+    /// Whether a copy needs no room, because the file system lets files share their contents.
+    pub shares: bool,
+    /// What the target cannot hold.
+    pub unfit: Vec<Unfit>,
+    /// Where something is mounted in it. That is not moved along.
+    pub mounts: Vec<AbsPath>,
+}
+
+/// Something that the target cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// The word for it.
+    pub reason: Reason,
+    /// What: a sentence without a full stop.
+    pub detail: String,
+    /// What can be done.
+    pub hint: String,
+}
+
+/// The services that run and use the data: stopped before the last pass, and started again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// What would start a service while it is down: sockets, timers, paths. Down first, and up first: a socket is not opened
+    /// while its service runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<String>,
+    /// The services in the order in which they are started; they are stopped the other way round. Those that go down together
+    /// with one that was asked for, and so have to be started after it, are among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+}
+
+impl Running {
+    /// Whether there is nothing to stop.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.triggers.is_empty() && self.services.is_empty()
+    }
+    /// All of them in the order in which they are stopped.
+    pub fn down(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().chain(self.services.iter().rev()).map(String::as_str)
+    }
+    /// All of them in the order in which they are started.
+    pub fn up(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().chain(&self.services).map(String::as_str)
+    }
+}
+
+/// Where the copy of a tree comes into being: named after the key of its store, so that another run finds it again.
+#[must_use]
+pub fn staging(home: &AbsPath, key: &str) -> AbsPath {
+    incoming(home).child(&escaped(key))
+}
+
+/// The directory that holds copies which are not whole yet.
+#[must_use]
+pub fn incoming(home: &AbsPath) -> AbsPath {
+    home.child(DIRECTORY).child("incoming")
+}
+
+/// Where an old store is put aside.
+#[must_use]
+pub fn parked_store(home: &AbsPath, key: &str, mark: Id) -> AbsPath {
+    home.child(DIRECTORY).child("parked").child(&short(mark)).child(&escaped(key))
+}
+
+/// Where a plain directory is put aside: in a closed directory beside it. `None` for the root directory.
+#[must_use]
+pub fn parked_beside(path: &AbsPath, mark: Id) -> Option<AbsPath> {
+    path.parent()?.child(&format!("{BESIDE}{}", short(mark))).join(path.file_name()).ok()
+}
+
+/// How the name begins of a directory that holds trees which were put aside.
+pub const BESIDE: &str = ".datastore-parked-";
+
+/// Whether a path is a place where copies come into being or trees are put aside.
+#[must_use]
+pub fn is_ours(path: &AbsPath) -> bool {
+    let Some(parent) = path.parent() else { return false };
+    let is = |dir: Option<AbsPath>, name: &str| {
+        dir.is_some_and(|dir| {
+            dir.file_name() == name.as_bytes() && dir.parent().is_some_and(|up| up.file_name() == DIRECTORY.as_bytes())
+        })
+    };
+    parent.file_name().starts_with(BESIDE.as_bytes())
+        || is(Some(parent.clone()), "incoming")
+        || is(parent.parent(), "parked")
+}
+
+/// Whether a directory is there to hold copies, or trees that were put aside.
+#[must_use]
+pub fn is_room(path: &AbsPath) -> bool {
+    let up = |path: &AbsPath| path.parent().map(|parent| parent.file_name().to_vec());
+    let above = path.parent().as_ref().and_then(up);
+    path.file_name().starts_with(BESIDE.as_bytes())
+        || path.file_name() == DIRECTORY.as_bytes()
+        || up(path).as_deref() == Some(DIRECTORY.as_bytes())
+        || (up(path).as_deref() == Some(b"parked") && above.as_deref() == Some(DIRECTORY.as_bytes()))
+}
+
+fn short(mark: Id) -> String {
+    mark.to_string().chars().filter(char::is_ascii_hexdigit).take(8).collect()
+}
+
+/// A key as one name: no two keys have the same.
+fn escaped(key: &str) -> String {
+    let name = key.replace('%', "%25").replace('/', "%2F");
+    if name.len() <= 200 {
+        return name;
+    }
+    format!("%{}", crate::plan::PlanId::of(key.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_stores_share_a_place() {
+        let home = AbsPath::literal("/store/data0/live/server1");
+        let names = ["a/b", "a-b", "a%2Fb", "a%b", &"x/".repeat(150), &"x/".repeat(151)].map(|key| staging(&home, key));
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        assert_eq!(names[0].to_string(), "/store/data0/live/server1/.datastore/incoming/a%2Fb");
+        assert!(names.iter().all(|name| name.parent() == Some(incoming(&home)) && name.file_name().len() <= 255));
+    }
+
+    #[test]
+    fn places_of_ours_are_known() {
+        let home = AbsPath::literal("/store/data0/live/server1");
+        let mark = Id::from_random([7; 16]);
+        let beside = parked_beside(&AbsPath::literal("/var/lib/mysql"), mark).unwrap();
+        assert_eq!(beside.to_string(), format!("/var/lib/.datastore-parked-{}/mysql", short(mark)));
+        for ours in [staging(&home, "a/b"), parked_store(&home, "mysql", mark), beside] {
+            assert!(is_ours(&ours), "{ours}");
+        }
+        for other in ["/", "/var", "/var/lib/mysql", "/store/data0/live/server1/incoming/x", "/home/.datastore/x/y/z"] {
+            assert!(!is_ours(&AbsPath::literal(other)), "{other}");
+        }
+        assert_eq!(parked_beside(&AbsPath::root(), mark), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! Plans what becomes of an operation that moved data and stopped half-way: it is finished if all of its trees have left their places
+//! already, else taken back. Nothing is copied.
+
+use super::Steps;
+use crate::fstab::Stand;
+use crate::goal::Goal;
+use crate::journal::{OperationId, Rest, Unfinished};
+use crate::manifest::Edit;
+use crate::moving::{Facts, Moved, Probe, Running};
+use crate::observed::{FileFacts, Observed, Place};
+use crate::path::AbsPath;
+use crate::plan::{Plan, Remark};
+use crate::standing::View;
+use crate::step::{Action, Bound, FstabEdit, ManifestEdit};
+use crate::value::Id;
+use crate::wanted::Wanted;
+
+/// The operation, with what it left.
+fn find<'o>(observed: &'o Observed, operation: &OperationId) -> Option<(&'o Unfinished, &'o Rest)> {
+    let unfinished = observed.unfinished.iter().find(|u| u.operation == *operation)?;
+    Some((unfinished, unfinished.rest.as_ref()?))
+}
+
+pub(super) fn probe(view: &View<'_>, operation: &OperationId) -> Probe {
+    let mut probe = Probe::default();
+    let Some((_, rest)) = find(view.observed, operation) else { return probe };
+    for step in &rest.steps {
+        match &step.action {
+            Action::MoveDir { from, to, .. } => probe.places.extend([from.clone(), to.clone()]),
+            Action::MakeDir { path, .. } => {
+                probe.places.insert(path.clone());
+            }
+            Action::Copy { trees, .. } => probe.places.extend(trees.iter().map(|tree| tree.to.clone())),
+            _ => {}
+        }
+    }
+    probe
+}
+
+pub(super) fn plan(
+    goal: &Goal,
+    operation: &OperationId,
+    wanted: &Wanted,
+    observed: &Observed,
+    facts: &Facts,
+    seed: Id,
+) -> Plan {
+    let mut plan = Plan {
+        goal: goal.clone(),
+        host: wanted.host.clone(),
+        seed,
+        mappings: Vec::new(),
+        steps: Vec::new(),
+        notes: Vec::new(),
+        remarks: Vec::new(),
+        loads: Vec::new(),
+    };
+    let Some((unfinished, rest)) = find(observed, operation) else { return plan };
+    plan.mappings.clone_from(&unfinished.mappings);
+    let settler = Settler { view: View::new(wanted, observed), facts, rest };
+    let mut steps = Steps::default();
+    if let Some(first) = settler.counts() {
+        for step in &rest.steps[first..] {
+            settler.again(&step.action).into_iter().for_each(|action| steps.push(action));
+        }
+    } else {
+        for step in rest.steps[..rest.begun.min(rest.steps.len())].iter().rev() {
+            settler.back(&step.action).into_iter().for_each(|action| steps.push(action));
+        }
+        plan.remarks.extend(settler.left());
+    }
+    plan.steps = steps.steps;
+    plan
+}
+
+struct Settler<'v> {
+    view: View<'v>,
+    facts: &'v Facts,
+    rest: &'v Rest,
+}
+
+impl Settler<'_> {
+    /// The step with which to go on, if the new places count: every tree has left its old one.
+    fn counts(&self) -> Option<usize> {
+        let receipt = |step: &crate::step::Step| matches!(step.action, Action::WriteReceipt(_));
+        let at = self.rest.steps.iter().position(receipt)?;
+        let Action::WriteReceipt(receipt) = &self.rest.steps[at].action else { return None };
+        (at < self.rest.begun && receipt.trees.iter().all(|tree| self.has_left(tree))).then_some(at + 1)
+    }
+
+    fn has_left(&self, tree: &Moved) -> bool {
+        match (&tree.parked, &tree.from_volume) {
+            // Imported: what stood at the mount point stands aside, or is the store by now.
+            (parked, None) => self.is_dir(parked.as_ref().unwrap_or(&tree.to)),
+            // Moved: what the next boot would bind.
+            (_, Some(_)) => {
+                let line = self.view.observed.fstab.ours(&tree.mount_point);
+                line.is_some_and(|row| row.entry.spec == tree.to.as_bytes())
+            }
+        }
+    }
+
+    fn place(&self, path: &AbsPath) -> Option<&Place> {
+        self.facts.places.get(path)
+    }
+
+    fn is_dir(&self, path: &AbsPath) -> bool {
+        matches!(self.place(path), Some(Place::Dir(_)))
+    }
+
+    /// Whether a store, or anything if none is named, is bound at a mount point.
+    fn is_bound(&self, mount_point: &AbsPath, store: Option<&AbsPath>) -> bool {
+        let Some(mount) = self.view.observed.mounts.at(mount_point) else { return false };
+        store.is_none_or(|store| self.view.landscape.source_of(&mount).as_ref() == Some(store))
+    }
+
+    /// A step that is still to be done.
+    fn again(&self, action: &Action) -> Option<Action> {
+        let needed = match action {
+            Action::MakeDir { path, .. } => !self.is_dir(path),
+            Action::MoveDir { from, .. } => self.is_dir(from),
+            Action::Seal { path, .. } => !self.is_bound(path, None),
+            Action::Bind { mount_point, .. } => !self.is_bound(mount_point, None),
+            Action::Swap { mount_point, to, .. } => !self.is_bound(mount_point, Some(&to.store)),
+            Action::Fstab { edits } => return self.fstab(edits, |edit| edit.to.clone()),
+            Action::Manifest { home, edits } => return self.manifest(home, edits, |edit| edit.to.clone()),
+            Action::StartServices { .. } => return Some(self.start(action.clone())),
+            Action::StopServices { .. }
+            | Action::Copy { .. }
+            | Action::FinishCopy { .. }
+            | Action::DemandQuiet { .. } => false,
+            _ => true,
+        };
+        needed.then(|| action.clone())
+    }
+
+    /// The way back of a step that may have been done.
+    fn back(&self, action: &Action) -> Option<Action> {
+        match action {
+            Action::Fstab { edits } => return self.fstab(edits, |edit| edit.from.clone()),
+            Action::Manifest { home, edits } => return self.manifest(home, edits, |edit| edit.from.clone()),
+            _ => {}
+        }
+        let back = action.inverse()?;
+        let needed = match &back {
+            Action::RemoveDir { path, .. } => self.is_dir(path),
+            Action::MakeDir { path, .. } => !self.is_dir(path),
+            Action::MoveDir { from, .. } => self.is_dir(from),
+            Action::Unbind { mount_point, store, .. } => self.is_bound(mount_point, Some(store)),
+            Action::Bind { mount_point, .. } => !self.is_bound(mount_point, None),
+            Action::Swap { mount_point, from: Bound { store, .. }, .. } => self.is_bound(mount_point, Some(store)),
+            Action::Unseal { path, .. } => self.is_dir(path) && !self.is_bound(path, None),
+            Action::StartServices { .. } => return Some(self.start(back)),
+            _ => true,
+        };
+        needed.then_some(back)
+    }
+
+    /// The services are started again, unless the machine has: a new boot starts what is to run.
+    fn start(&self, action: Action) -> Action {
+        match action {
+            Action::StartServices { app, .. } if self.rest.boot != self.view.observed.boot => {
+                Action::StartServices { app, running: Running::default() }
+            }
+            other => other,
+        }
+    }
+
+    /// Lines of fstab as they are to be, from what they are.
+    fn fstab(&self, edits: &[FstabEdit], to: impl Fn(&crate::fstab::Edit) -> Stand) -> Option<Action> {
+        let fstab = &self.view.observed.fstab;
+        let edits: Vec<FstabEdit> = edits
+            .iter()
+            .filter_map(|FstabEdit { mapping, edit }| {
+                let now = fstab.ours(&edit.mount_point).map(|row| row.entry);
+                let edit = match to(edit) {
+                    Stand::Ours(entry) if now == Some(&entry) => return None,
+                    Stand::Ours(entry) => fstab.change(&edit.mount_point, Some(entry)),
+                    Stand::Absent if now.is_none() => return None,
+                    Stand::Absent => fstab.change(&edit.mount_point, None),
+                    Stand::Foreign { .. } if now.is_none() => return None,
+                    Stand::Foreign { .. } => edit.inverse(),
+                };
+                Some(FstabEdit { mapping: *mapping, edit })
+            })
+            .collect();
+        (!edits.is_empty()).then_some(Action::Fstab { edits })
+    }
+
+    /// Entries of a manifest as they are to be, from what they are.
+    fn manifest(
+        &self,
+        home: &AbsPath,
+        edits: &[ManifestEdit],
+        to: impl Fn(&Edit) -> Option<crate::manifest::Entry>,
+    ) -> Option<Action> {
+        let manifest = self.view.observed.manifests.get(home).and_then(FileFacts::said);
+        let edits: Vec<ManifestEdit> = edits
+            .iter()
+            .filter_map(|ManifestEdit { mapping, edit }| {
+                let from = manifest.and_then(|m| m.get(&edit.store)).cloned();
+                let to = to(edit);
+                let edit = Edit { store: edit.store.clone(), from, to };
+                (edit.from != edit.to).then_some(ManifestEdit { mapping: *mapping, edit })
+            })
+            .collect();
+        (!edits.is_empty()).then(|| Action::Manifest { home: home.clone(), edits })
+    }
+
+    /// What is left of copies that nothing came of.
+    fn left(&self) -> Vec<Remark> {
+        let copies = self.rest.steps.iter().filter_map(|step| match &step.action {
+            Action::Copy { trees, .. } => Some(trees),
+            _ => None,
+        });
+        let stays = |to: &&AbsPath| self.is_dir(to);
+        copies
+            .flatten()
+            .map(|tree| &tree.to)
+            .filter(stays)
+            .map(|to| Remark {
+                detail: format!("what had been copied stays in {to}; another run goes on from it"),
+                hint: "run the command again".into(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! Answers what core asks before data is moved: how much there is of it, whether the target holds it, what stands in the way.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+
+use datastore_core::moving::{Facts, Probe, TreeFacts, TreeProbe, Unfit};
+use datastore_core::path::printable;
+use datastore_core::state::Reason;
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
+use rustix::fs::OFlags;
+
+use crate::place::{Want, look as look_at};
+use crate::root::{Root, if_there};
+use crate::sys::Entry;
+use crate::sys::stat;
+use crate::tree::{self, Control, Survey, Tally, limits};
+
+/// Looks at everything that the probe asks for. A tree is walked as a whole.
+pub(crate) fn look(root: &Root, probe: &Probe) -> Result<Facts> {
+    let places = probe.places.iter().map(|path| (path.clone(), look_at(root, path, Want { empty: true, id: true })));
+    let places = places.collect();
+    let trees = probe.trees.iter().map(|tree| tree_facts(root, tree)).collect::<Result<_>>()?;
+    Ok(Facts { trees, places, ..Facts::default() })
+}
+
+/// Opens a directory for reading.
+pub(crate) fn open(root: &Root, path: &AbsPath) -> Result<OwnedFd> {
+    Ok(root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?)
+}
+
+/// What there is of a tree.
+pub(crate) fn survey(top: &OwnedFd, path: &AbsPath) -> Result<Survey> {
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    let label = path.to_string();
+    let control = Control { label: &label, stop: &stop, tally: &tally, watch: &(), threads: tree::THREADS };
+    Ok(tree::survey(top, &control)?)
+}
+
+fn tree_facts(root: &Root, probe: &TreeProbe) -> Result<TreeFacts> {
+    let from = open(root, &probe.from)?;
+    let mut found = survey(&from, &probe.from)?;
+    let above = |path: &AbsPath| nearest(root, path);
+    let mounts =
+        found.mounted.iter().map(|path| probe.from.join(path).unwrap_or_else(|_| probe.from.clone())).collect();
+    let (entries, bytes) = (found.entries, found.bytes);
+    if same_mount(&above(&probe.from)?.1, &above(&probe.to)?.1)? {
+        return Ok(TreeFacts { entries, bytes, renames: true, shares: false, unfit: Vec::new(), mounts });
+    }
+    // What an earlier run has copied takes room already.
+    if let Some(staging) = if_there(root.open_file(&probe.staging, OFlags::RDONLY | OFlags::DIRECTORY, 0))? {
+        found.allocated = found.allocated.saturating_sub(survey(&staging, &probe.staging)?.allocated);
+    }
+    let (to, dir) = above(&probe.staging)?;
+    let fitting = limits::fit(&found, &from, &dir).map_err(|error| {
+        let full = matches!(error.errno(), rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT);
+        let hint = if full { "make room there, or choose another volume" } else { "look after its disk" };
+        error.because(format!("whether {to} can hold {} cannot be tried out", probe.from)).hint(hint)
+    })?;
+    let full = fitting.needed > fitting.free || fitting.free_inodes.is_some_and(|free| free < found.inodes);
+    let reason = if full { Reason::NoSpace } else { Reason::WrongVolume };
+    let unfit = |misfit: limits::Misfit| Unfit {
+        reason,
+        detail: format!("{} cannot be copied to {to}: {}", probe.from, misfit.message),
+        hint: misfit.hint,
+    };
+    let mut unfit: Vec<Unfit> = fitting.misfits.into_iter().map(unfit).collect();
+    if !fitting.lost_flags.is_empty() {
+        unfit.push(Unfit {
+            reason: Reason::WrongVolume,
+            detail: format!("{to} cannot hold the inode flags {} of files in {}", fitting.lost_flags, probe.from),
+            hint: format!("take them off: chattr -R -{} {}; or choose another volume", fitting.lost_flags, probe.from),
+        });
+    }
+    Ok(TreeFacts { entries, bytes, renames: false, shares: fitting.shares, unfit, mounts })
+}
+
+/// The nearest directory above a path that is there, open for reading.
+fn nearest(root: &Root, path: &AbsPath) -> Result<(AbsPath, OwnedFd)> {
+    for above in path.ancestors() {
+        if let Some(dir) = if_there(root.open_file(&above, OFlags::RDONLY | OFlags::DIRECTORY, 0))? {
+            return Ok((above, dir));
+        }
+    }
+    Err(Error::new(ErrorKind::Usage, format!("{} has no directory above it", printable(path.as_bytes()))))
+}
+
+/// Whether something can be renamed from one directory to the other.
+fn same_mount(a: &OwnedFd, b: &OwnedFd) -> Result<bool> {
+    let (a, b) = (stat::facts(Entry::itself(a))?, stat::facts(Entry::itself(b))?);
+    Ok(a.dev == b.dev && a.mnt_id.is_some() && a.mnt_id == b.mnt_id)
+}

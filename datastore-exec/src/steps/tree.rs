@@ -1,0 +1,95 @@
+//! Directories and whole trees that change place.
+
+use datastore_core::state::Reason;
+use datastore_core::step::Top;
+use datastore_core::{AbsPath, Error, ErrorKind, moving};
+use rustix::fs::{OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::{Failure, Hands, dir};
+use crate::root::{Root, if_there};
+use crate::sys::error::Call;
+use crate::sys::stat::Kind;
+use crate::sys::{Entry, SysError, fd};
+use crate::{holders, tree};
+
+/// Gives a directory another name, on the same file system, where nothing may be. What is to change of it changes first. Where it
+/// has that name already, nothing is left to do.
+pub(super) fn move_dir(root: &Root, from: &AbsPath, to: &AbsPath, gets: Option<Top>) -> Result<(), Failure> {
+    root.forget_within(from);
+    root.forget_within(to);
+    let (here, there) = (is_dir(root, from)?, is_dir(root, to)?);
+    let now = match (here, there) {
+        (true, false) => from,
+        (false, true) => to,
+        (true, true) => return Err(Failure::changed(Reason::Busy, format!("{to} is there now, beside {from}"))),
+        (false, false) => return Err(Failure::changed(Reason::Busy, format!("{from} is gone"))),
+    };
+    if let Some(top) = gets {
+        dir::set_top(root, now, top)?;
+    }
+    if there {
+        return Ok(());
+    }
+    let (old, new) = (root.place(from)?, root.place(to)?);
+    rename(old.entry(), new.entry()).map_err(|e| e.because(format!("{from} cannot be renamed to {to}")))?;
+    root.forget_within(from);
+    Ok(())
+}
+
+fn is_dir(root: &Root, path: &AbsPath) -> Result<bool, Failure> {
+    match if_there(root.stat(path))? {
+        None => Ok(false),
+        Some(facts) if facts.kind == Kind::Dir => Ok(true),
+        Some(_) => Err(Failure::changed(Reason::Busy, format!("{path} is no directory"))),
+    }
+}
+
+/// renameat2(2) that replaces nothing; before Linux 3.15 a look has to do, in directories that only root can write to.
+fn rename(old: Entry<'_>, new: Entry<'_>) -> Result<(), SysError> {
+    let renamed = rustix::fs::renameat_with(old.dir(), old.name(), new.dir(), new.name(), RenameFlags::NOREPLACE);
+    let renamed = match renamed {
+        Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(old.dir(), old.name(), new.dir(), new.name()),
+        other => other,
+    };
+    renamed.map_err(|errno| {
+        let (dir, old) = old.shown();
+        SysError::new(Call::Renameat { dir, old, new: datastore_core::path::printable(new.name()) }, errno)
+    })
+}
+
+/// Removes a tree with all that is in it, and the directory that held it if that is empty then.
+pub(super) fn remove(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Failure> {
+    let root = hands.root;
+    root.forget_within(path);
+    let Some(top) = if_there(root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { return Ok(()) };
+    let label = path.to_string();
+    hands.while_walking("removing", &label, |control| tree::remove(&top, control))?;
+    drop(top);
+    root.forget_within(path);
+    fd::remove_dir(root.place(path)?.entry())?;
+    if let Some(room) = path.parent()
+        && moving::is_room(&room)
+    {
+        dir::remove(root, &room)?;
+    }
+    Ok(())
+}
+
+/// Fails if somebody could still change something in a directory.
+pub(super) fn demand_quiet(hands: &Hands<'_>, paths: &[AbsPath]) -> Result<(), Failure> {
+    for path in paths {
+        let found = holders::tree::users(hands.ids, hands.root, path)?;
+        let writers: Vec<String> = found.processes.iter().filter(|p| p.writes()).map(ToString::to_string).collect();
+        if writers.is_empty() {
+            continue;
+        }
+        let more = if writers.len() > 5 { format!(" and {} more", writers.len() - 5) } else { String::new() };
+        let who = writers.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let error = Error::new(ErrorKind::Refused, format!("{path} is still written to: {who}{more}")).hint(
+            "name the service that it belongs to in `services` of the app, or stop it; then run the command again",
+        );
+        return Err(Failure { reason: Reason::Busy, error });
+    }
+    Ok(())
+}
