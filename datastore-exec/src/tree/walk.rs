@@ -4,9 +4,9 @@
 //! directory on the way down the names of the subdirectories that are still to be entered, and pieces of a few names of those
 //! that are being read. A directory is left (its attributes are set, or it is removed) when everything in it is done.
 //!
-//! Only the directories that were opened last keep their descriptors ([`OPEN`]). On the way back the others are opened by `..`
-//! of the one below, or from the next one above that is open; in both cases it must be the same inode as before. So depth is
-//! bounded neither by the number of descriptors nor by the length of a path.
+//! Only the directories that were opened last keep their descriptors ([`OPEN`]). The others are opened again by `..` of the one
+//! below, by their handles, or from the next one above that is open; it must be the same inode as before. So depth is bounded
+//! neither by the number of descriptors nor by the length of a path.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::error::{Fail, TreeError};
 use super::{Control, Counter};
 use crate::sys::error::{Call, FdName};
+use crate::sys::handle::{self, Handle};
 use crate::sys::{Entry, SysError, attr, fd, name};
 
 /// So many directories keep their descriptors, of the source and of the target. Fewer where the process may open few files.
@@ -71,19 +72,34 @@ pub enum Entered<S> {
 /// A descriptor that may be closed meanwhile, and the inode that it must lead to.
 struct Kept {
     fd: Mutex<Option<Arc<OwnedFd>>>,
+    /// Taken when it is closed, so that it is found again at once where handles may be opened.
+    handle: Mutex<Option<Handle>>,
     id: (u64, u64),
 }
 
 impl Kept {
     fn new(fd: OwnedFd) -> Result<Self, SysError> {
         let id = id(&fd)?;
-        Ok(Self { fd: Mutex::new(Some(Arc::new(fd))), id })
+        Ok(Self { fd: Mutex::new(Some(Arc::new(fd))), handle: Mutex::default(), id })
     }
     fn get(&self) -> Option<Arc<OwnedFd>> {
         self.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     fn put(&self, fd: Option<Arc<OwnedFd>>) {
         *self.fd.lock().unwrap_or_else(PoisonError::into_inner) = fd;
+    }
+    fn close(&self) {
+        let closed = self.fd.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut kept = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(fd), None) = (closed, &*kept) {
+            *kept = handle::read(Entry::itself(&*fd)).ok().map(|(handle, _)| handle);
+        }
+    }
+    /// Opens it by its handle, on the file system of the top.
+    fn reopen(&self, top: &OwnedFd) -> Option<Arc<OwnedFd>> {
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let fd = handle::open(top, &handle, OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
+        (id(&fd).ok()? == self.id).then(|| Arc::new(fd))
     }
     /// Opens a name below `dir`, if it is this inode.
     fn open(&self, dir: &OwnedFd, name: &[u8]) -> Result<Arc<OwnedFd>, SysError> {
@@ -111,6 +127,8 @@ enum Side {
 struct Shelf<S> {
     open: Mutex<VecDeque<Weak<Dir<S>>>>,
     most: usize,
+    /// Held by the one that opens directories from above: who waits for it finds its own open, most of the time.
+    climbing: Mutex<()>,
 }
 
 impl<S> Shelf<S> {
@@ -118,12 +136,18 @@ impl<S> Shelf<S> {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         // Two for each directory; every thread has a few files open, and the rest of the program too.
         let left = limit.saturating_sub(64).saturating_sub(6 * threads as u64) / 3;
-        Arc::new(Self { open: Mutex::default(), most: usize::try_from(left.clamp(4, OPEN)).unwrap_or(4) })
+        Arc::new(Self {
+            open: Mutex::default(),
+            climbing: Mutex::default(),
+            most: usize::try_from(left.clamp(4, OPEN)).unwrap_or(4),
+        })
     }
 
     /// Puts a directory that was just opened on it, and closes one in exchange. The top is never put here.
     fn put(&self, dir: Weak<Dir<S>>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // An older entry of the same directory would close it too early.
+        open.retain(|other| !Weak::ptr_eq(other, &dir));
         open.push_back(dir);
         let first = if open.len() > self.most { open.pop_front() } else { None };
         drop(open);
@@ -206,6 +230,16 @@ impl<S> Dir<S> {
         if let Some(fd) = self.side(side).get() {
             return Ok(fd);
         }
+        let top = std::iter::successors(Some(self), |dir| dir.above()).last().and_then(|top| top.side(side).get());
+        if let Some(fd) = top.and_then(|top| self.side(side).reopen(&top)) {
+            self.side(side).put(Some(fd.clone()));
+            self.shelf.put(self.own.clone());
+            return Ok(fd);
+        }
+        let _climbing = self.shelf.climbing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fd) = self.side(side).get() {
+            return Ok(fd);
+        }
         // Down from the next one above that is open. The top always is.
         let mut way = vec![self];
         let mut fd = None;
@@ -217,18 +251,21 @@ impl<S> Dir<S> {
             SysError::new(Call::Openat2 { dir: FdName::gone(), path: String::new(), flags: OFlags::PATH }, Errno::BADF)
         })?;
         way.pop();
-        for dir in way.into_iter().rev() {
+        for (left, dir) in way.into_iter().enumerate().rev() {
             fd = dir.side(side).open(&fd, &dir.name)?;
+            // The way back leads through those above: without this every level would be reached from the top anew.
+            if left < self.shelf.most / 2 {
+                dir.side(side).put(Some(fd.clone()));
+                dir.shelf.put(dir.own.clone());
+            }
         }
-        self.side(side).put(Some(fd.clone()));
-        self.shelf.put(self.own.clone());
         Ok(fd)
     }
 
     fn close(&self) {
-        self.source.put(None);
+        self.source.close();
         if let Some(target) = &self.target {
-            target.put(None);
+            target.close();
         }
     }
 
