@@ -7,6 +7,7 @@ pub mod attr;
 pub mod clock;
 pub mod data;
 pub mod error;
+pub mod fanotify;
 pub mod fd;
 pub mod flags;
 pub mod handle;

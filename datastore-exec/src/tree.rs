@@ -5,16 +5,19 @@
 
 pub mod copy;
 pub mod data;
+pub mod dirty;
 pub mod error;
 pub mod limits;
 pub mod links;
 pub mod map;
 pub mod meta;
 pub mod remove;
+pub mod resolver;
 pub mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod walk;
+pub mod watch;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
