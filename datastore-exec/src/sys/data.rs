@@ -79,15 +79,6 @@ pub fn set_length(file: impl AsFd, length: u64) -> Result<(), SysError> {
         .map_err(|errno| SysError::new(Call::Ftruncate { fd: FdName::of(&file), length }, errno))
 }
 
-/// Lets the disk begin with what was written (sync_file_range(2)). Only a push: nothing depends on it.
-#[allow(unsafe_code, reason = "rustix does not have sync_file_range")]
-pub fn push(file: impl AsFd, at: u64, length: u64) {
-    use std::os::fd::AsRawFd;
-    let (Ok(at), Ok(length)) = (i64::try_from(at), i64::try_from(length)) else { return };
-    // SAFETY: the call takes numbers alone, and the descriptor is open.
-    unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), at, length, libc::SYNC_FILE_RANGE_WRITE) };
-}
-
 /// Brings everything on the file system of `fd` to the disk (syncfs(2)). An error is final: a second call may succeed
 /// with the data lost.
 pub fn sync_all(fd: impl AsFd) -> Result<(), SysError> {

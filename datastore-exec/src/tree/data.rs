@@ -15,8 +15,8 @@ const BLOCK: usize = 256 << 10;
 const SMALL: u64 = 64 << 10;
 /// The least hole that is looked for in them.
 const HOLE: usize = 4096;
-/// After so much was written, the disk is told to begin.
-const PUSH: u64 = 8 << 20;
+/// How much is asked for in one call of copy_file_range(2).
+const RANGE: u64 = 8 << 20;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -95,9 +95,8 @@ impl Ways {
 
     /// Copies from `at` to `end`, where there is no hole; says where it came to.
     fn run(&self, from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64) -> Result<u64, Fail> {
-        let mut pushed = at;
         while at < end && self.range.load(Ordering::Relaxed) {
-            match data::copy_range(from, to, at, (end - at).min(PUSH)) {
+            match data::copy_range(from, to, at, (end - at).min(RANGE)) {
                 // The end; or a file system that answers so when it means that it cannot.
                 Ok(0) => break,
                 Ok(done) => at += done,
@@ -110,7 +109,6 @@ impl Ways {
                     break;
                 }
             }
-            push(to, &mut pushed, at);
         }
         BUFFER.with_borrow_mut(|buffer| {
             while at < end {
@@ -118,7 +116,6 @@ impl Ways {
                 let got = data::read_at(from, &mut block(buffer)[..length], at).map_err(Fail::source)?;
                 data::write_at(to, &buffer[..got], at).map_err(Fail::target)?;
                 at += got as u64;
-                push(to, &mut pushed, at);
                 if got < length {
                     break;
                 }
@@ -140,13 +137,6 @@ fn small(from: &OwnedFd, to: &OwnedFd, size: u64) -> Result<Option<Contents>, Fa
         data::write_at(to, bytes, 0).map_err(Fail::target)?;
         Ok(Some(Contents { written: got as u64, shared: 0 }))
     })
-}
-
-fn push(to: &OwnedFd, pushed: &mut u64, at: u64) {
-    if at - *pushed >= PUSH {
-        data::push(to, *pushed, at - *pushed);
-        *pushed = at;
-    }
 }
 
 fn block(buffer: &mut Vec<u8>) -> &mut [u8] {
