@@ -24,6 +24,7 @@ pub mod report;
 pub mod root;
 mod run_files;
 mod saved;
+pub mod service;
 mod site;
 mod steps;
 pub mod sys;

@@ -20,6 +20,15 @@ pub fn nosys() -> PathBuf {
     expect(&profile_dir(), "nosys", "datastore-tests")
 }
 
+/// The `services` helper of this build (`tests/src/bin/services.rs`).
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn services() -> PathBuf {
+    expect(&profile_dir(), "services", "datastore-tests")
+}
+
 /// A program of `examples/` of this build.
 ///
 /// # Panics

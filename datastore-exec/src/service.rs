@@ -1,0 +1,270 @@
+//! Services: what runs, down in order, and up again.
+//!
+//! [`Manager::of`] chooses by what runs: systemd where it is the machine's first process, init scripts elsewhere. Below any other root
+//! than the machine itself (an image, a disk in a rescue system) no service belongs to the data, and none is touched.
+//!
+//! What is to be stopped is found first ([`Manager::running`]) and is data, to be written down before anything is stopped: after a
+//! crash it says what has to run again. Only what ran is started again. All functions converge: what is down already is not stopped,
+//! what is up already is not started.
+
+mod systemd;
+mod sysv;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use datastore_core::plan::Remark;
+use datastore_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::root::Root;
+
+/// What a service is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It runs, or is on its way up or down, or waits to be started once more after it failed.
+    Running,
+    /// It is down.
+    Stopped,
+    /// It is down and did not end well.
+    Failed,
+    /// It is down, and must not be started by anybody (`systemctl mask`).
+    Masked,
+    /// There is no such service.
+    NotInstalled,
+    /// Its init script does not say.
+    Unknown,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::Masked => "masked",
+            Self::NotInstalled => "not installed",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// How a service went down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Down {
+    /// It was down already.
+    Already,
+    /// It ended when it was asked to.
+    Ended,
+    /// It did not end in its time, or not well, and is down all the same: killed, for example.
+    Badly,
+}
+
+/// What runs, and has to run again after the data was moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// What would start a service while it is down: sockets, timers, paths. Down first, and up first: a socket is not opened
+    /// while its service runs.
+    pub triggers: Vec<String>,
+    /// The services in the order in which they are started; they are stopped the other way round. Those that go down together
+    /// with one that was asked for, and so have to be started after it, are among them.
+    pub services: Vec<String>,
+}
+
+impl Running {
+    /// Whether there is nothing to stop.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.triggers.is_empty() && self.services.is_empty()
+    }
+
+    /// All of them in the order in which they are stopped.
+    pub fn down(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().chain(self.services.iter().rev()).map(String::as_str)
+    }
+
+    /// All of them in the order in which they are started.
+    pub fn up(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().chain(&self.services).map(String::as_str)
+    }
+}
+
+/// Who starts and stops services here.
+#[derive(Debug)]
+pub enum Manager {
+    /// systemd, by D-Bus.
+    Systemd(systemd::Bus),
+    /// Init scripts, by service(8).
+    Sysv(sysv::Scripts),
+    /// Nobody: the root is not the machine itself.
+    None,
+}
+
+impl Manager {
+    /// Finds out who starts and stops the services of this root.
+    ///
+    /// # Errors
+    /// If systemd runs and does not answer. Nothing must be stopped then: it could not be started again.
+    pub fn of(root: &Root) -> Result<Self> {
+        if !root.is_machine() || in_changed_root() {
+            return Ok(Self::None);
+        }
+        // As sd_booted(3) looks.
+        if rustix::fs::lstat("/run/systemd/system").is_ok_and(|s| is_dir(&s)) {
+            return Ok(Self::Systemd(systemd::Bus::connect()?));
+        }
+        Ok(Self::Sysv(sysv::Scripts::new()))
+    }
+
+    /// What a service is doing. The name is that of a unit, `.service` may be left out, or that of an init script.
+    ///
+    /// # Errors
+    /// If the service manager does not answer.
+    pub fn state(&self, name: &str) -> Result<State> {
+        match self {
+            Self::Systemd(bus) => bus.state(name),
+            Self::Sysv(scripts) => scripts.state(name),
+            Self::None => Ok(State::NotInstalled),
+        }
+    }
+
+    /// Which of these services run, with everything that goes down with them and would start them. What cannot run is passed over
+    /// with a remark.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if one runs that could not be stopped and started again by hand. If the service manager does not answer.
+    pub fn running<S: AsRef<str>>(&self, names: &[S]) -> Result<(Running, Vec<Remark>)> {
+        match self {
+            Self::Systemd(bus) => bus.running(names),
+            Self::Sysv(scripts) => scripts.running(names),
+            Self::None => Ok(Default::default()),
+        }
+    }
+
+    /// Stops a service and returns when it is down.
+    ///
+    /// # Errors
+    /// If it is not down within the limit, or cannot be stopped at all. It may go down later.
+    pub fn stop(&self, name: &str, limit: Duration) -> Result<Down> {
+        match self {
+            Self::Systemd(bus) => bus.stop(name, limit),
+            Self::Sysv(scripts) => scripts.stop(name, limit),
+            Self::None => Ok(Down::Already),
+        }
+    }
+
+    /// Starts a service and returns when it is up: when its start has ended, and it is still there.
+    ///
+    /// # Errors
+    /// If it is not up within the limit, or its start failed. The message has what the service manager says.
+    pub fn start(&self, name: &str, limit: Duration) -> Result<()> {
+        match self {
+            Self::Systemd(bus) => bus.start(name, limit),
+            Self::Sysv(scripts) => scripts.start(name, limit),
+            Self::None => Ok(()),
+        }
+    }
+
+    /// Stops all of these in order; at the first that does not go down, those that did are started again. What had to be killed is
+    /// told in remarks.
+    ///
+    /// # Errors
+    /// The first failure, with what could not be started again.
+    pub fn stop_all(&self, what: &Running, limit: Duration) -> Result<Vec<Remark>, Box<NotStopped>> {
+        let mut remarks = Vec::new();
+        for name in what.down() {
+            match self.stop(name, limit) {
+                Ok(Down::Already | Down::Ended) => {}
+                Ok(Down::Badly) => remarks.push(Remark {
+                    detail: format!("{name} did not end well when it was stopped; it is down"),
+                    hint: self.look_at(name),
+                }),
+                // Also the one that failed: its stop may be still under way.
+                Err(error) => return Err(Box::new(NotStopped { error, still_down: self.start_all(what, limit) })),
+            }
+        }
+        Ok(remarks)
+    }
+
+    /// Starts all of these in order and returns what failed; the others are started all the same.
+    #[must_use]
+    pub fn start_all(&self, what: &Running, limit: Duration) -> Vec<Error> {
+        what.up().filter_map(|name| self.start(name, limit).err()).collect()
+    }
+
+    /// The command that shows what happened to a service.
+    fn look_at(&self, name: &str) -> String {
+        match self {
+            Self::Systemd(_) => systemd::look_at(name),
+            Self::Sysv(_) | Self::None => sysv::look_at(name),
+        }
+    }
+}
+
+/// Why services could not be stopped, and what that left.
+#[derive(Debug)]
+pub struct NotStopped {
+    /// The service that did not go down.
+    pub error: Error,
+    /// What was stopped before it and could not be started again.
+    pub still_down: Vec<Error>,
+}
+
+/// Whether this process has another root directory than the machine's first one, as in the making of an image. Who may not know
+/// that is not root.
+fn in_changed_root() -> bool {
+    let (Ok(ours), Ok(first)) = (rustix::fs::stat("/"), rustix::fs::stat("/proc/1/root")) else { return false };
+    (ours.st_dev, ours.st_ino) != (first.st_dev, first.st_ino)
+}
+
+fn is_dir(stat: &rustix::fs::Stat) -> bool {
+    rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
+}
+
+/// Whether a program of the machine is there.
+fn is_program(path: impl AsRef<Path>) -> bool {
+    rustix::fs::access(path.as_ref(), rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// A failure of the service itself.
+fn failed(message: String, hint: String) -> Error {
+    Error::new(ErrorKind::System, message).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sandbox;
+
+    #[test]
+    fn order() {
+        let words = |list: &[&str]| list.iter().map(|&w| w.to_owned()).collect::<Vec<_>>();
+        let what = Running { triggers: words(&["a.socket"]), services: words(&["a.service", "b.service"]) };
+        assert_eq!(what.down().collect::<Vec<_>>(), ["a.socket", "b.service", "a.service"]);
+        assert_eq!(what.up().collect::<Vec<_>>(), ["a.socket", "a.service", "b.service"]);
+    }
+
+    #[test]
+    fn below_another_root_no_service_is_touched() {
+        Sandbox::run(|sandbox| {
+            sandbox.dirs(&["run/systemd/system", "etc/init.d"]);
+            let manager = Manager::of(&sandbox.root()).unwrap();
+            assert!(matches!(manager, Manager::None), "{manager:?}");
+            assert_eq!(manager.state("cron").unwrap(), State::NotInstalled);
+            assert!(manager.running(&["cron"]).unwrap().0.is_empty());
+            // The same in a changed root directory: its `/` is not the machine's. No other thread is affected.
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    sandbox.dirs(&["proc"]);
+                    rustix::mount::mount_bind("/proc", sandbox.dir().join("proc")).unwrap();
+                    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+                    rustix::process::chroot(sandbox.dir()).unwrap();
+                    assert!(in_changed_root());
+                });
+            });
+            assert!(!in_changed_root());
+        });
+    }
+}
