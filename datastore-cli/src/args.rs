@@ -9,10 +9,11 @@ mod since;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use datastore_core::goal::{Apps, Goal};
+use datastore_core::goal::{self, Apps, Destination, Goal};
 use datastore_core::journal::OperationId;
+use datastore_core::moving::Verify;
 use datastore_core::plan::PlanId;
 use datastore_core::value::{AppName, HostName, VolumeName};
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
@@ -140,9 +141,25 @@ pub(crate) enum Verb {
         datastore config show httpd --origin")]
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Move the data that an app has at its mount points into the store (not in this version)
-    #[command(after_help = "Examples:\n  datastore import home        says what to do by hand meanwhile")]
-    Import(OneApp),
+    /// Bring the data that stands at an app's mount points into the store; what was there is put aside
+    #[command(after_help = "Examples:\n  \
+        datastore plan import home            how much there is, and what would be done\n  \
+        datastore import home                 copied while in use; only the end needs the services stopped\n  \
+        datastore mysqld import --yes --verify content")]
+    Import(Import),
+    /// Move the data of an app to another volume or directory; what was there is put aside
+    #[command(after_help = "Examples:\n  \
+        datastore move mysqld --to data1      copied while in use; only the end needs the services stopped\n  \
+        datastore move home --to data1 --max-downtime 5\n  \
+        datastore mysqld move --to /store/data1/live/db/mysql --yes\n  \
+        datastore move home --abort           remove the copy that a move left which failed")]
+    Move(Move),
+    /// Remove trees that `import` and `move` have put aside; lists them and asks
+    #[command(after_help = "Examples:\n  \
+        datastore plan reclaim                what there is, and how much\n  \
+        datastore reclaim mysqld\n  \
+        datastore reclaim --yes               all of them")]
+    Reclaim(Names),
     /// Look under the live binds of an app: what lies there that nobody can see
     #[command(after_help = "Examples:\n  \
         datastore peek home                   without touching the bind\n  \
@@ -291,7 +308,7 @@ pub(crate) struct Source {
 /// `plan`
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// A verb (apply, start, stop, restart, enable, disable, remap; apply unless given), then apps
+    /// A verb (apply, start, stop, restart, enable, disable, remap, import, reclaim; apply unless given), then apps
     #[arg(value_name = "VERB|APP")]
     words: Vec<String>,
     /// Keep the plan, to be applied later by its id
@@ -325,6 +342,38 @@ pub(crate) struct Start {
     /// Take store directories as they are, also with another identity or none
     #[arg(long)]
     pub(crate) accept_store: bool,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: AppName,
+    /// How the copy is held against what was there: by all contents (the default below 1 GiB), or by those of a sample.
+    /// Names, owners, modes, times, attributes and sizes always are
+    #[arg(long, value_name = "HOW", value_parser = verify())]
+    pub(crate) verify: Option<Verify>,
+}
+
+/// `move`
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: AppName,
+    /// Where to: the name of a volume, or a directory on one
+    #[arg(long, value_name = "VOLUME|DIR", value_parser = destination, required_unless_present = "abort")]
+    pub(crate) to: Option<Destination>,
+    /// Remove the copy that an import or a move of the app left when it failed or stopped half-way
+    #[arg(long, conflicts_with_all = ["to", "max_downtime", "verify"])]
+    pub(crate) abort: bool,
+    /// Go on copying until the services need not be stopped for longer than so many seconds; give up if that cannot be
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_downtime: Option<u32>,
+    /// As for `import`
+    #[arg(long, value_name = "HOW", value_parser = verify())]
+    pub(crate) verify: Option<Verify>,
 }
 
 /// `peek`
@@ -436,6 +485,21 @@ pub(crate) struct MaybeApp {
     pub(crate) app: Option<AppName>,
 }
 
+/// The words for how a copy is verified.
+fn verify() -> impl TypedValueParser<Value = Verify> {
+    let words = PossibleValuesParser::new(Verify::ALL.iter().map(|how| how.as_str()));
+    words.map(|word| Verify::ALL.iter().copied().find(|how| how.as_str() == word).unwrap_or(Verify::Content))
+}
+
+/// A path begins with `/`, the name of a volume does not.
+fn destination(text: &str) -> std::result::Result<Destination, String> {
+    if text.starts_with('/') {
+        AbsPath::parse(text).map(Destination::Directory).map_err(|e| e.to_string())
+    } else {
+        VolumeName::parse(text).map(Destination::Volume).map_err(|e| e.to_string())
+    }
+}
+
 fn abs_path(text: &str) -> std::result::Result<AbsPath, datastore_core::path::PathError> {
     AbsPath::parse(text)
 }
@@ -462,6 +526,8 @@ pub(crate) const PLANNED: &[(&str, OfApps)] = &[
     ("enable", Goal::Enable),
     ("disable", Goal::Disable),
     ("remap", Goal::Remap),
+    ("reclaim", Goal::Reclaim),
+    ("import", |apps| Goal::Import(goal::Import { apps, verify: None })),
 ];
 
 /// These apps, each once.
@@ -496,7 +562,7 @@ impl Plan {
                 .map_err(|why| Error::new(ErrorKind::Usage, why.to_string()).hint("datastore plan --help"))
         });
         let names = names.collect::<Result<Vec<_>>>()?;
-        if names.is_empty() && name != "apply" {
+        if names.is_empty() && !matches!(name, "apply" | "reclaim") {
             return Err(Error::new(ErrorKind::Usage, format!("`plan {name}` needs the name of an app"))
                 .hint(format!("datastore plan {name} APP")));
         }

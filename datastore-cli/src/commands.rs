@@ -74,7 +74,9 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Log(args) => log::log(session, args)?.into(),
         Verb::Completions(args) => completions::completions(session, &args)?.into(),
         Verb::Man(args) => man::man(session, &args)?.into(),
-        Verb::Import(args) => return apps::import(session, &args.app).map(Into::into),
+        Verb::Import(args) => apps::import(session, args)?.into(),
+        Verb::Move(args) => apps::move_to(session, args)?.into(),
+        Verb::Reclaim(args) => apps::reclaim(session, args)?.into(),
     })
 }
 

@@ -3,11 +3,15 @@
 use toml_edit::{DocumentMut, Item, Table, Value, value};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::path::AbsPath;
 use crate::value::{HostName, VolumeName};
 use crate::wanted::Volume;
 
 /// The `/etc/datastore.conf` that `init` writes where there is none: the default mappings, all disabled.
 pub const DEFAULT_CONFIG: &str = include_str!("../../packaging/defaults/datastore.conf");
+
+/// How a new override begins.
+const ABOUT: &str = "# What this machine changes about the app. Lies over its configlet or default mapping.\n";
 
 fn document(file: &str, text: &str) -> Result<DocumentMut> {
     text.parse().map_err(|e: toml_edit::TomlError| {
@@ -31,11 +35,45 @@ fn put(table: &mut Table, key: &str, mut new: Value) {
 /// The text of an override that says whether an app is asked for.
 pub fn enabled(file: &str, text: Option<&str>, on: bool) -> Result<String> {
     let Some(text) = text else {
-        let about = "# What this machine changes about the app. Lies over its configlet or default mapping.";
-        return Ok(format!("{about}\nenabled = {on}\n"));
+        return Ok(format!("{ABOUT}enabled = {on}\n"));
     };
     let mut document = document(file, text)?;
     put(document.as_table_mut(), "enabled", on.into());
+    Ok(document.to_string())
+}
+
+/// Where a mapping is to be from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The mapping's mount point.
+    pub mount_point: AbsPath,
+    /// Its volume.
+    pub volume: VolumeName,
+    /// Its store directory, where the one that is written elsewhere would not lie on that volume.
+    pub target: Option<AbsPath>,
+}
+
+/// The text of an override that says where mappings are.
+pub fn placed(file: &str, text: Option<&str>, mappings: &[Placed]) -> Result<String> {
+    let mut document = document(file, text.unwrap_or(ABOUT))?;
+    let all = document.entry("mapping").or_insert_with(|| {
+        let mut table = Table::new();
+        table.set_implicit(true);
+        Item::Table(table)
+    });
+    let wrong = || {
+        Error::new(ErrorKind::Invalid, format!("{file} cannot be edited: `mapping` is no table"))
+            .hint("datastore config check")
+    };
+    let all = all.as_table_like_mut().ok_or_else(wrong)?;
+    for Placed { mount_point, volume, target } in mappings {
+        let one = all.entry(&mount_point.to_string()).or_insert_with(|| Item::Table(Table::new()));
+        let one = one.as_table_like_mut().ok_or_else(wrong)?;
+        one.insert("volume", value(volume.as_str()));
+        if let Some(target) = target {
+            one.insert("target", value(target.to_string()));
+        }
+    }
     Ok(document.to_string())
 }
 
@@ -52,7 +90,7 @@ pub fn host(file: &str, text: &str, host: &HostName) -> Result<String> {
 }
 
 /// The text of `/etc/datastore.conf` with a volume.
-pub fn volume(file: &str, text: &str, volume: &Volume, path: Option<&crate::path::AbsPath>) -> Result<String> {
+pub fn volume(file: &str, text: &str, volume: &Volume, path: Option<&AbsPath>) -> Result<String> {
     let mut document = document(file, text)?;
     let mut table = Table::new();
     if let Some(id) = volume.id {
@@ -104,7 +142,7 @@ mod tests {
         assert_eq!(named, text.replace("\"old\"", "\"new\""));
         let disk = Volume {
             name: VolumeName::parse("data0").unwrap(),
-            path: crate::path::AbsPath::literal("/store/data0"),
+            path: AbsPath::literal("/store/data0"),
             declared: true,
             id: Some(Id::from_random([9; 16])),
             source: Some("LABEL=data0".into()),

@@ -48,7 +48,11 @@ pub enum Goal {
     Import(Import),
     /// The data of an app in other store directories.
     Move(Move),
-    /// An operation of the two above that stopped half-way: finished if the new places count already, else taken back.
+    /// Trees that were put aside are removed.
+    Reclaim(Apps),
+    /// Copies that nothing has come of are removed.
+    Abort(Apps),
+    /// An import or a move that stopped half-way: finished if the new places count already, else taken back.
     Settle {
         /// The app.
         apps: Apps,
@@ -194,6 +198,8 @@ impl Goal {
             Self::Init { .. } => "init",
             Self::Import(_) => "import",
             Self::Move(_) => "move",
+            Self::Reclaim(_) => "reclaim",
+            Self::Abort(_) => "move --abort",
             Self::Settle { .. } => "recover",
         }
     }
@@ -222,7 +228,7 @@ impl Goal {
     /// Whether each step has an intent of its own in the journal, which then tells how far it came.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        self.moves() || matches!(self, Self::Settle { .. })
+        self.moves() || matches!(self, Self::Settle { .. } | Self::Reclaim(_) | Self::Abort(_))
     }
 
     /// The apps that it names.
@@ -238,6 +244,8 @@ impl Goal {
             | Self::Remap(a)
             | Self::Import(Import { apps: a, .. })
             | Self::Move(Move { apps: a, .. })
+            | Self::Reclaim(a)
+            | Self::Abort(a)
             | Self::Settle { apps: a, .. } => Some(a),
             Self::VolumeAdd(_) | Self::VolumeRemove { .. } | Self::Init { .. } => None,
         }
@@ -246,6 +254,11 @@ impl Goal {
 
 impl std::fmt::Display for Goal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Self::Abort(apps) = self {
+            f.write_str("move")?;
+            apps.names.iter().try_for_each(|name| write!(f, " {name}"))?;
+            return f.write_str(" --abort");
+        }
         f.write_str(self.verb())?;
         match self {
             Self::VolumeAdd(request) | Self::Init { volume: request, .. } => write!(f, " {}", request.name),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::journal::OperationId;
 use crate::manifest::DIRECTORY;
 use crate::observed::Place;
 use crate::path::AbsPath;
@@ -102,6 +103,8 @@ pub struct Probe {
     pub places: BTreeSet<AbsPath>,
     /// Services whose state matters.
     pub services: Vec<String>,
+    /// Whose trees that were left somewhere matter: those of these apps, or of all if none is named.
+    pub left: Option<Vec<AppName>>,
 }
 
 /// What must be known of one tree.
@@ -126,6 +129,27 @@ pub struct Facts {
     pub running: Running,
     /// What is worth saying of the others.
     pub remarks: Vec<Remark>,
+    /// Trees that were left somewhere, oldest first.
+    pub left: Vec<Left>,
+}
+
+/// A tree that an operation left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The operation.
+    pub operation: OperationId,
+    /// The app.
+    pub app: AppName,
+    /// The mount point at which it was seen, or is to be.
+    pub mount_point: AbsPath,
+    /// Where it is.
+    pub path: AbsPath,
+    /// Whether it was put aside; else it is a copy that nothing has come of.
+    pub parked: bool,
+    /// How many files, directories and other things are in it.
+    pub entries: u64,
+    /// How many bytes its files hold.
+    pub bytes: u64,
 }
 
 /// What is known of one tree.
@@ -224,6 +248,14 @@ pub fn is_ours(path: &AbsPath) -> bool {
     parent.file_name().starts_with(BESIDE.as_bytes())
         || is(Some(parent.clone()), "incoming")
         || is(parent.parent(), "parked")
+}
+
+/// The name that a tree has while it is being removed: nobody takes it for a whole one.
+#[must_use]
+pub fn going(path: &AbsPath) -> AbsPath {
+    let name = [b".going-", path.file_name()].concat();
+    let name = if name.len() > 255 { name[..255].to_vec() } else { name };
+    path.parent().and_then(|parent| parent.join(&name).ok()).unwrap_or_else(|| path.clone())
 }
 
 /// Whether a directory is there to hold copies, or trees that were put aside.

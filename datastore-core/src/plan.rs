@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::goal::Goal;
 use crate::path::AbsPath;
 use crate::standing::View;
-use crate::state::{Reason, State};
+use crate::state::{Reason, State, words};
 use crate::status::Row;
 use crate::step::Step;
 use crate::value::{AppName, HostName, Id, ValueError, VolumeName};
@@ -118,16 +118,32 @@ pub struct Plan {
     pub loads: Vec<Load>,
 }
 
-/// How much is to be moved of one mapping.
+words! {
+    /// What becomes of a tree.
+    Fate {
+        /// It is copied to another file system.
+        Copied = "copied",
+        /// It gets another name.
+        Renamed = "renamed",
+        /// It is removed.
+        Removed = "removed",
+    }
+}
+
+/// How much is to be moved or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Where it is.
+    pub path: AbsPath,
     /// The mount point.
     pub mount_point: AbsPath,
     /// How many files, directories and other things.
     pub entries: u64,
     /// How many bytes files hold.
     pub bytes: u64,
-    /// About how many seconds a copy takes; 0 where nothing is copied.
+    /// About how many seconds that takes.
     pub seconds: u64,
 }
 

@@ -32,6 +32,8 @@ fn again(unfinished: &Unfinished, goal: &Goal) -> Option<Goal> {
         Goal::Import(Import { apps, .. }) | Goal::Move(Move { apps, .. }) => {
             Goal::Settle { apps: apps.clone(), operation: unfinished.operation.clone() }
         }
+        // What is half gone is of no use; what is not is still there to be asked for.
+        Goal::Reclaim(_) | Goal::Abort(_) => return None,
         // Half of it was `stop`, and what is left is `start`.
         Goal::Restart(apps) => Goal::Start(apps.clone()),
         // It said "take the stores as they are" of the stores as they were then; that does not hold for later ones.

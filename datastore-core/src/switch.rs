@@ -1,22 +1,25 @@
 //! The changes of configuration that a goal implies: made in the inputs before they are resolved, and planned as steps.
 
 use crate::config::{CONFIGLETS, Content, Input, Role};
-use crate::edit;
+use crate::edit::{self, Placed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::goal::{Goal, Import};
+use crate::goal::{Destination, Goal, Import, Move};
+use crate::mapping::Mapping;
 use crate::path::AbsPath;
 use crate::resolve::{Incumbents, resolve};
 use crate::step::{Action, Step};
-use crate::value::{AppName, Mode};
+use crate::value::{AppName, Mode, VolumeName};
+use crate::wanted::Wanted;
 
-/// `enable` and `disable` switch apps in their overrides; what is imported is asked for from then on.
+/// `enable` and `disable` switch apps in their overrides, what is imported is asked for from then on, and what is moved is elsewhere.
 ///
 /// # Errors
-/// An override cannot be changed: it is not UTF-8, not TOML, or could not be read safely.
+/// An override cannot be changed: it is not UTF-8, not TOML, or could not be read safely. Nothing can be moved to where it is to be.
 pub fn switch(goal: &Goal, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
     let (apps, on) = match goal {
         Goal::Enable(apps) | Goal::Import(Import { apps, .. }) => (apps, true),
         Goal::Disable(apps) => (apps, false),
+        Goal::Move(request) => return place(request, inputs),
         _ => return Ok(Vec::new()),
     };
     // An app of which only lines in fstab are left has nothing to switch, and an override would outlive it.
@@ -25,42 +28,67 @@ pub fn switch(goal: &Goal, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
     names.into_iter().map(|app| one(app, on, inputs)).filter_map(Result::transpose).collect()
 }
 
-fn one(app: &AppName, on: bool, inputs: &mut Vec<Input>) -> Result<Option<Step>> {
-    let path = format!("{CONFIGLETS}/{app}.local.conf");
-    let at = inputs.iter().position(|i| i.path == path);
-    let old = match at.map(|i| &inputs[i].content) {
-        None => None,
-        Some(Content::Bytes(bytes)) => Some(String::from_utf8(bytes.clone()).map_err(|_| {
-            Error::new(ErrorKind::Invalid, format!("{path} is not UTF-8, so it was not touched"))
-                .hint("datastore config check")
-        })?),
-        Some(Content::Unreadable(why) | Content::Unsafe(why)) => {
-            return Err(Error::new(ErrorKind::Refused, format!("{path} cannot be changed: {why}"))
-                .hint("datastore config check"));
+/// The override of an app.
+struct Override {
+    path: String,
+    /// Where it is among the inputs.
+    at: Option<usize>,
+    /// What it holds.
+    old: Option<String>,
+}
+
+impl Override {
+    fn of(app: &AppName, inputs: &[Input]) -> Result<Self> {
+        let path = format!("{CONFIGLETS}/{app}.local.conf");
+        let at = inputs.iter().position(|i| i.path == path);
+        let old = match at.map(|i| &inputs[i].content) {
+            None => None,
+            Some(Content::Bytes(bytes)) => Some(String::from_utf8(bytes.clone()).map_err(|_| {
+                Error::new(ErrorKind::Invalid, format!("{path} is not UTF-8, so it was not touched"))
+                    .hint("datastore config check")
+            })?),
+            Some(Content::Unreadable(why) | Content::Unsafe(why)) => {
+                return Err(Error::new(ErrorKind::Refused, format!("{path} cannot be changed: {why}"))
+                    .hint("datastore config check"));
+            }
+        };
+        Ok(Self { path, at, old })
+    }
+
+    /// Puts a new text among the inputs.
+    fn put(&mut self, app: &AppName, new: &str, inputs: &mut Vec<Input>) {
+        let content = Content::Bytes(new.as_bytes().to_vec());
+        let input = Input { path: self.path.clone(), role: Role::Local, app: app.to_string(), content };
+        match self.at {
+            Some(i) => inputs[i] = input,
+            None => {
+                self.at = Some(inputs.len());
+                inputs.push(input);
+            }
         }
-    };
+    }
+
+    /// The step that writes it; none if nothing changes.
+    fn step(self, new: String) -> Result<Option<Step>> {
+        if self.old.as_ref() == Some(&new) {
+            return Ok(None);
+        }
+        let path = AbsPath::parse(&self.path).map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
+        let action = Action::WriteFile { path, from: self.old, to: Some(new), mode: Mode::from_bits(0o644) };
+        Ok(Some(Step { mapping: None, action }))
+    }
+}
+
+fn one(app: &AppName, on: bool, inputs: &mut Vec<Input>) -> Result<Option<Step>> {
+    let mut over = Override::of(app, inputs)?;
     let declared = inputs.iter().any(|i| i.app == app.as_str() && i.role == Role::Configlet);
     // A configlet is asked for unless it says otherwise, so there is nothing to write for it.
-    if on && declared && old.is_none() && !says_no(inputs, app) {
+    if on && declared && over.old.is_none() && !says_no(inputs, app) {
         return Ok(None);
     }
-    let new = edit::enabled(&path, old.as_deref(), on)?;
-    if old.as_ref() == Some(&new) {
-        return Ok(None);
-    }
-    let input = Input {
-        path: path.clone(),
-        role: Role::Local,
-        app: app.to_string(),
-        content: Content::Bytes(new.clone().into_bytes()),
-    };
-    match at {
-        Some(i) => inputs[i] = input,
-        None => inputs.push(input),
-    }
-    let path = AbsPath::parse(&path).map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
-    let action = Action::WriteFile { path, from: old, to: Some(new), mode: Mode::from_bits(0o644) };
-    Ok(Some(Step { mapping: None, action }))
+    let new = edit::enabled(&over.path, over.old.as_deref(), on)?;
+    over.put(app, &new, inputs);
+    over.step(new)
 }
 
 /// Whether a configlet itself mentions `enabled`: then only resolving tells, and the override is written to be sure.
@@ -69,4 +97,71 @@ fn says_no(inputs: &[Input], app: &AppName) -> bool {
         Content::Bytes(bytes) => bytes.windows(7).any(|w| w == b"enabled"),
         _ => true,
     })
+}
+
+/// Says in the override of an app where its stores are to be.
+fn place(request: &Move, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
+    let known = resolve(inputs.clone(), &Incumbents::new());
+    let mut steps = Vec::new();
+    for app in &request.apps.names {
+        let mappings: Vec<&Mapping> = known.of_app(app).map(|(_, m)| m).collect();
+        if mappings.is_empty() {
+            continue;
+        }
+        let mut over = Override::of(app, inputs)?;
+        let wanted = mappings.iter().map(|m| aim(m, mappings.len(), request, &known)).collect::<Result<Vec<_>>>()?;
+        // The volume alone, if that is enough: `%{base}` follows it.
+        let bare: Vec<Placed> = wanted.iter().map(|p| Placed { target: None, ..p.clone() }).collect();
+        let mut new = edit::placed(&over.path, over.old.as_deref(), &bare)?;
+        over.put(app, &new, inputs);
+        let now = resolve(inputs.clone(), &Incumbents::new());
+        let is_there = |p: &Placed| {
+            now.of_app(app).any(|(_, m)| m.mount_point == p.mount_point && Some(&m.store) == p.target.as_ref())
+        };
+        if !wanted.iter().all(is_there) {
+            let placed: Vec<Placed> = wanted
+                .iter()
+                .map(|p| if is_there(p) { Placed { target: None, ..p.clone() } } else { p.clone() })
+                .collect();
+            new = edit::placed(&over.path, over.old.as_deref(), &placed)?;
+            over.put(app, &new, inputs);
+        }
+        steps.extend(over.step(new)?);
+    }
+    Ok(steps)
+}
+
+/// Where a mapping is to be; the target is always given.
+fn aim(mapping: &Mapping, mappings: usize, request: &Move, known: &Wanted) -> Result<Placed> {
+    let (volume, target) = match &request.to {
+        Destination::Volume(name) => {
+            let base = known.volume(name).filter(|v| v.declared).and_then(|volume| known.base(volume));
+            let Some(base) = base else { return Err(no_volume(name, known)) };
+            let key = mapping.store.below(&mapping.home).unwrap_or_else(|| mapping.store.clone());
+            (name.clone(), base.join(key.relative()))
+        }
+        Destination::Directory(dir) => {
+            let holds = known.volumes.iter().filter(|v| v.declared && dir.is_below(&v.path));
+            let Some(volume) = holds.max_by_key(|v| v.path.depth()) else {
+                return Err(Error::new(
+                    ErrorKind::Refused,
+                    format!("{dir} lies on no volume; nothing has been changed"),
+                )
+                .hint("datastore volume list; a directory elsewhere becomes a volume by `datastore volume add`"));
+            };
+            let target = if mappings == 1 { Ok(dir.clone()) } else { dir.join(mapping.store.file_name()) };
+            (volume.name.clone(), target)
+        }
+    };
+    let target = target.map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
+    Ok(Placed { mount_point: mapping.mount_point.clone(), volume, target: Some(target) })
+}
+
+fn no_volume(name: &VolumeName, known: &Wanted) -> Error {
+    let names: Vec<&str> = known.volumes.iter().filter(|v| v.declared).map(|v| v.name.as_str()).collect();
+    let hint = match crate::diag::nearest(name.as_str(), &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "datastore volume list; datastore volume add".into(),
+    };
+    Error::new(ErrorKind::Usage, format!("no volume is called `{name}`")).hint(hint)
 }

@@ -165,7 +165,7 @@ impl<'a> Checker<'a> {
             coming: HashMap::new(),
             ran: HashSet::new(),
             fstab_written: false,
-            homes: wanted.mappings.iter().map(|m| m.home.clone()).collect::<HashSet<_>>().into_iter().collect(),
+            homes: homes(wanted),
             volumes: wanted.volumes.iter().map(|v| &v.path).collect(),
             known,
             made: HashSet::new(),
@@ -320,7 +320,8 @@ impl<'a> Checker<'a> {
 
     /// Whether a directory of data may stand there: a store, a mount point, or one of the places for trees on their way.
     fn may_stand(&self, path: &AbsPath) -> bool {
-        self.is_store(path) || moving::is_ours(path) || self.known.contains_key(path)
+        let in_fstab = || self.observed.fstab.entries().any(|row| row.ours && row.entry.spec == path.as_bytes());
+        self.is_store(path) || moving::is_ours(path) || self.known.contains_key(path) || in_fstab()
     }
 
     /// The steps that move data.
@@ -412,6 +413,13 @@ impl Checker<'_> {
         }
         Ok(())
     }
+}
+
+/// The directories that hold stores: those of mappings, and those of volumes that none is on, for one may have been.
+fn homes(wanted: &Wanted) -> Vec<AbsPath> {
+    let of_mappings = wanted.mappings.iter().map(|m| m.home.clone());
+    let of_volumes = wanted.volumes.iter().filter_map(|volume| wanted.base(volume));
+    of_mappings.chain(of_volumes).collect::<HashSet<_>>().into_iter().collect()
 }
 
 /// What the checker looks at in an edit of fstab.

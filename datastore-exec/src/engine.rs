@@ -202,7 +202,9 @@ impl Engine {
     pub(crate) fn plan_with(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
         match goal {
             Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => self.plan_volume(goal, request, seed),
-            Goal::Import(_) | Goal::Move(_) | Goal::Settle { .. } => self.plan_moving(goal, seed),
+            Goal::Import(_) | Goal::Move(_) | Goal::Settle { .. } | Goal::Reclaim(_) | Goal::Abort(_) => {
+                self.plan_moving(goal, seed)
+            }
             _ => self.plan_mappings(goal, seed),
         }
     }
@@ -233,20 +235,25 @@ impl Engine {
 
     fn plan_moving(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
         let begun = Instant::now();
-        let (wanted, basis, files) = self.read(|inputs| {
+        let (wanted, basis, (files, inputs)) = self.read(|inputs| {
             demand_globals(inputs)?;
-            switch(goal, inputs)
+            let before = inputs.clone();
+            Ok((switch(goal, inputs)?, before))
         })?;
+        // Where data is now is told by the configuration as it was.
+        let before = matches!(goal, Goal::Move(_)).then(|| resolve(inputs, &incumbents(&basis.fstab)));
+        let before = before.as_ref().unwrap_or(&wanted);
         let loaded = Instant::now();
         let all = Apps::default();
-        goal.apps().unwrap_or(&all).demand_known(&wanted, &basis.fstab)?;
-        let probe = Probe::of(nesting(&wanted, &basis), |i| goal.concerns(&wanted.mappings[i]));
+        goal.apps().unwrap_or(&all).demand_known(before, &basis.fstab)?;
+        let probe = Probe::of(nesting(before, &basis), |i| goal.concerns(&before.mappings[i]));
         let care = Care { beneath: goal.uncovers() };
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
-        let view = View::new(&wanted, &observed);
-        let facts = moving::look(&self.root, &plan::moving::probe(goal, &view, seed))?;
+        let view = View::new(before, &observed);
+        let facts = moving::look(&self.root, &plan::moving::probe(goal, &view, &wanted, seed))?;
         let seen = Instant::now();
-        let plan = plan::moving::make(goal, &wanted, &observed, &facts, files, seed)?;
+        let scene = plan::moving::Scene { before, wanted: &wanted, observed: &observed, facts: &facts, files, seed };
+        let plan = plan::moving::make(goal, scene)?;
         self.finish(plan, &wanted, &observed, [begun, loaded, seen])
     }
 

@@ -19,6 +19,7 @@ mod observe;
 mod operation;
 pub mod peek;
 mod place;
+mod receipts;
 mod recovery;
 pub mod report;
 pub mod root;

@@ -3,13 +3,18 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 
-use datastore_core::moving::{Facts, Probe, TreeFacts, TreeProbe, Unfit};
+use datastore_core::journal::OperationId;
+use datastore_core::moving::{Facts, Left, Probe, TreeFacts, TreeProbe, Unfit, going};
 use datastore_core::path::printable;
 use datastore_core::state::Reason;
+use datastore_core::step::Action;
+use datastore_core::value::AppName;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::OFlags;
 
+use crate::journal_file::list::{Found, list};
 use crate::place::{Want, look as look_at};
+use crate::receipts;
 use crate::root::{Root, if_there};
 use crate::sys::Entry;
 use crate::sys::stat;
@@ -20,7 +25,45 @@ pub(crate) fn look(root: &Root, probe: &Probe) -> Result<Facts> {
     let places = probe.places.iter().map(|path| (path.clone(), look_at(root, path, Want { empty: true, id: true })));
     let places = places.collect();
     let trees = probe.trees.iter().map(|tree| tree_facts(root, tree)).collect::<Result<_>>()?;
-    Ok(Facts { trees, places, ..Facts::default() })
+    let left = probe.left.as_ref().map_or_else(|| Ok(Vec::new()), |apps| left(root, apps))?;
+    Ok(Facts { trees, places, left, ..Facts::default() })
+}
+
+/// What operations have left: of these apps, or of all if none is named.
+fn left(root: &Root, apps: &[AppName]) -> Result<Vec<Left>> {
+    let of = |app: &AppName| apps.is_empty() || apps.contains(app);
+    let mut found: Vec<Left> = Vec::new();
+    let mut add = |operation: &OperationId, app: &AppName, mount_point: &AbsPath, path: &AbsPath, parked: bool| {
+        for path in [path.clone(), going(path)] {
+            let known = found.iter().any(|left| left.path == path);
+            let Some(top) = (!known).then(|| open(root, &path).ok()).flatten() else { continue };
+            let there = survey(&top, &path)?;
+            let (operation, app, mount_point) = (operation.clone(), app.clone(), mount_point.clone());
+            let (entries, bytes) = (there.entries, there.bytes);
+            found.push(Left { operation, app, mount_point, path, parked, entries, bytes });
+        }
+        Ok::<_, Error>(())
+    };
+    for (operation, receipt) in receipts::all(root)? {
+        for tree in receipt.trees.iter().filter(|_| of(&receipt.app)) {
+            if let Some(parked) = &tree.parked {
+                add(&operation, &receipt.app, &tree.mount_point, parked, true)?;
+            }
+        }
+    }
+    for listed in list(root)? {
+        let Found::Told { told, running: false } = listed.open(root)? else { continue };
+        let Some(app) = told.begin.goal.apps().and_then(|apps| apps.names.first()).filter(|app| of(app)) else {
+            continue;
+        };
+        for step in &told.begin.steps {
+            let Action::Copy { trees, .. } = &step.action else { continue };
+            for tree in trees {
+                add(&listed.operation, app, &tree.from, &tree.to, false)?;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Opens a directory for reading.

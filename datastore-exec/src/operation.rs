@@ -15,6 +15,7 @@ use crate::engine::{Engine, Prepared, ms};
 use crate::event::{Event, Listener};
 use crate::journal_file::{self, Journal};
 use crate::lock::{self, Attempt, Held, Lock, Share};
+use crate::receipts;
 use crate::report::Report;
 use crate::run_files::{self, Progress, ProgressFile};
 use crate::steps::{Failure, Hands};
@@ -232,6 +233,13 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         }
     }
     ended?;
+    if carried.aborted.is_some() && plan.goal.moves() {
+        // Nothing was moved, so there is nothing to tell of it.
+        receipts::settle(engine.root(), &operation)?;
+    }
+    if let Goal::Reclaim(_) = plan.goal {
+        receipts::prune(engine.root())?;
+    }
     if let Some(Failure { error, .. }) = carried.aborted {
         let holds = if carried.stuck.is_empty() {
             "everything that was done before has been taken back".to_owned()

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::event::{Event, Listener};
 use crate::operation::{self, Terms};
 use crate::report::Report;
-use crate::{durable, journal_file, load, observe, run_files};
+use crate::{durable, journal_file, load, observe, receipts, run_files};
 
 /// How long a disk may stay busy after the run that used it has died.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,6 +57,9 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if told.is_some_and(|u| u.rest.is_some()) {
+            receipts::settle(engine.root(), &recovery.operation)?;
         }
         // A volume that was not mounted before is now.
         clean(engine, &recovery.operation, goal)?;

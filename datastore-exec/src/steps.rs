@@ -2,6 +2,7 @@
 //! core; a step looks once more, on the descriptor that it then acts on, and acts.
 
 pub(crate) mod bind;
+pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod hook;
@@ -20,6 +21,7 @@ use datastore_core::step::Action;
 use datastore_core::{Error, ErrorKind};
 
 use crate::event::{Event, Listener};
+use crate::receipts;
 use crate::root::{Miss, Root};
 use crate::sys::SysError;
 use crate::sys::ids::Ids;
@@ -38,12 +40,21 @@ pub(crate) struct Hands<'a> {
     pub(crate) tag: &'a str,
     remarks: RefCell<Vec<Remark>>,
     listener: RefCell<&'a mut dyn Listener>,
+    /// Copies that were begun and are not whole yet.
+    pub(crate) copies: RefCell<Vec<copy::Copying>>,
 }
 
 impl<'a> Hands<'a> {
     /// For one operation.
     pub(crate) fn new(root: &'a Root, ids: &'a Ids, tag: &'a str, listener: &'a mut dyn Listener) -> Self {
-        Self { root, ids, tag, remarks: RefCell::default(), listener: RefCell::new(listener) }
+        Self {
+            root,
+            ids,
+            tag,
+            remarks: RefCell::default(),
+            listener: RefCell::new(listener),
+            copies: RefCell::default(),
+        }
     }
 
     /// Tells something that fails nothing.
@@ -153,7 +164,10 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::ReloadSystemd => system::reload(),
         Action::Swap { mount_point, from, to, options } => bind::swap(root, mount_point, from, to, *options),
         Action::MoveDir { from, to, gets, .. } => tree::move_dir(root, from, to, *gets),
+        Action::Copy { trees, verify, max_downtime } => copy::copy(hands, trees, *verify, *max_downtime),
+        Action::FinishCopy { trees, .. } => copy::finish(hands, trees),
         Action::DemandQuiet { paths } => tree::demand_quiet(hands, paths),
+        Action::WriteReceipt(receipt) => Ok(receipts::write(root, hands.tag, receipt)?),
         Action::RemoveTree { path } => tree::remove(hands, path),
         Action::RunHook(run) => hook::act(hands, run, without),
         Action::MakeFilesystem { device, fstype, label, uuid, force } => {

@@ -16,6 +16,7 @@ pub mod resolver;
 pub mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod verify;
 pub mod walk;
 pub mod watch;
 

@@ -30,7 +30,7 @@ const END: &str = "# datastore: end";
 /// If something in it cannot be read.
 #[must_use]
 pub fn of(root: &Path) -> String {
-    number_identities(&exact(root))
+    number_marks(&number_identities(&exact(root)))
 }
 
 /// The same with the identities themselves: for one root at two moments.
@@ -114,6 +114,23 @@ fn number_identities(text: &str) -> String {
             }
         }
     }
+    out
+}
+
+/// Puts `#` for the marks in the names of places where trees are put aside.
+fn number_marks(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) =
+        ["datastore-parked-", ".datastore/parked/"].iter().filter_map(|m| Some(rest.find(m)? + m.len())).min()
+    {
+        let (head, tail) = rest.split_at(at);
+        let mark = tail.bytes().take(8).take_while(u8::is_ascii_hexdigit).count();
+        out.push_str(head);
+        out.push_str(if mark == 8 { "#" } else { "" });
+        rest = &tail[if mark == 8 { 8 } else { 0 }..];
+    }
+    out.push_str(rest);
     out
 }
 

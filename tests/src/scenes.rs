@@ -80,6 +80,42 @@ fn two_volumes(sandbox: &Sandbox) {
     sandbox.datastore(&["volume", "add", "data1", "--directory", "/srv/big", "--yes"]).ok();
 }
 
+/// What an app has before it is imported, among it what a plain copy loses.
+pub fn data(sandbox: &Sandbox, at: &str) {
+    let path = |name: &str| sandbox.path(at).join(name);
+    for dir in ["", "cur", "cur/deep", "empty"] {
+        std::fs::create_dir_all(path(dir)).expect("make a directory");
+    }
+    for (name, size) in [("cur/1", 10), ("cur/2", 5000), ("cur/deep/3", 70_000)] {
+        std::fs::write(path(name), vec![b'x'; size]).expect("write a file");
+    }
+    std::fs::hard_link(path("cur/1"), path("empty/same")).expect("make a hard link");
+    std::os::unix::fs::symlink("/etc/passwd", path("link")).expect("make a link");
+    std::os::unix::fs::chown(path("cur/2"), Some(1234), Some(2345)).expect("set an owner");
+}
+
+/// A mail spool that is full, and a volume on another file system.
+fn full(sandbox: &Sandbox) {
+    sandbox.tmpfs("/srv/disk", 32 << 20);
+    sandbox.datastore(&["init", "--host", "server1", "--directory", "/srv/disk", "--yes"]).ok();
+    sandbox.configlet("web", WEB);
+    sandbox.configlet("mail", MAIL);
+    data(sandbox, "/var/spool/mail");
+}
+
+/// The same with the volume on the file system of the mail spool.
+fn full_beside(sandbox: &Sandbox) {
+    declared(sandbox);
+    data(sandbox, "/var/spool/mail");
+}
+
+fn filled(sandbox: &Sandbox) {
+    applied(sandbox);
+    data(sandbox, "/var/spool/mail");
+    sandbox.tmpfs("/srv/disk", 32 << 20);
+    sandbox.datastore(&["volume", "add", "data1", "--directory", "/srv/disk", "--yes"]).ok();
+}
+
 /// Every verb that changes something.
 pub const SCENES: &[Scene] = &[
     Scene { name: "init", before: nothing, command: &["init", "--host", "server1", "--yes"] },
@@ -100,6 +136,14 @@ pub const SCENES: &[Scene] = &[
         name: "volume add (format)",
         before: imaged,
         command: &["volume", "add", "data1", "--device", "/images/disk.img", "--format", "ext4", "--yes"],
+    },
+    Scene { name: "import", before: full, command: &["import", "mail", "--yes"] },
+    Scene { name: "import (rename)", before: full_beside, command: &["import", "mail", "--yes"] },
+    Scene { name: "move", before: filled, command: &["move", "mail", "--to", "data1", "--yes"] },
+    Scene {
+        name: "move (rename)",
+        before: filled,
+        command: &["move", "mail", "--to", "/store/data0/live/server1/post", "--yes"],
     },
     Scene { name: "volume remove", before: two_volumes, command: &["volume", "remove", "data1", "--yes"] },
 ];

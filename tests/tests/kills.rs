@@ -129,6 +129,26 @@ fn remap() {
 }
 
 #[test]
+fn import() {
+    killed_everywhere("import");
+}
+
+#[test]
+fn import_by_rename() {
+    killed_everywhere("import (rename)");
+}
+
+#[test]
+fn a_move() {
+    killed_everywhere("move");
+}
+
+#[test]
+fn a_move_by_rename() {
+    killed_everywhere("move (rename)");
+}
+
+#[test]
 fn a_directory_becomes_a_volume() {
     killed_everywhere("volume add (directory)");
 }

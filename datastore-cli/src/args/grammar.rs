@@ -22,6 +22,8 @@ pub(super) const VERBS: &[&str] = &[
     "alarm",
     "config",
     "import",
+    "move",
+    "reclaim",
     "peek",
     "log",
     "completions",

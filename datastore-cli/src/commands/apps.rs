@@ -1,14 +1,13 @@
 //! The verbs about apps that change something.
 
-use datastore_core::goal::Goal;
-use datastore_core::value::AppName;
-use datastore_core::{Error, ErrorKind, Result};
+use datastore_core::Result;
+use datastore_core::goal::{self, Goal};
 use datastore_exec::engine::Engine;
 use datastore_exec::report::Report;
 
+use super::Session;
 use super::change::{self, Change};
-use super::{Session, no_such_app};
-use crate::args::{self, Apply, SomeApps, Start};
+use crate::args::{self, Apply, Import, Move, Names, SomeApps, Start};
 use crate::exit::Exit;
 use crate::view::{self, progress::Progress};
 
@@ -56,30 +55,24 @@ pub(crate) fn recover(session: &Session) -> Result<Exit> {
     Ok(reports.iter().map(Exit::of_report).fold(Exit::Done, Exit::or))
 }
 
-/// Says that this version cannot do it, and what can be done by hand.
-pub(crate) fn import(session: &Session, app: &AppName) -> Result<Exit> {
-    let wanted = session.engine()?.config()?;
-    if wanted.app(app).is_none() {
-        return Err(no_such_app(app, wanted.nearest_app(app.as_str())));
-    }
-    let steps = wanted
-        .of_app(app)
-        .map(|(_, m)| &m.mount_point)
-        .map(|at| format!("rename {at} to {at}.old; datastore enable {app}; cp -a --sparse=always {at}.old/. {at}/"));
-    let steps: Vec<String> = steps.collect();
-    let by_hand = if steps.is_empty() {
-        format!("datastore config check {app}")
-    } else {
-        format!(
-            "by hand: stop its services; {}; start them, and keep the .old tree until all is well",
-            steps.join("; ")
-        )
+pub(crate) fn import(session: &Session, args: Import) -> Result<Exit> {
+    let goal = Goal::Import(goal::Import { apps: args::apps(vec![args.app], false), verify: args.verify });
+    with_question(session, &session.engine()?, &goal)
+}
+
+pub(crate) fn move_to(session: &Session, args: Move) -> Result<Exit> {
+    let Move { app, to, abort: _, max_downtime, verify } = args;
+    let apps = args::apps(vec![app], false);
+    // The parser sees to it that one of them is given.
+    let goal = match to {
+        Some(to) => Goal::Move(goal::Move { apps, to, max_downtime, verify }),
+        None => Goal::Abort(apps),
     };
-    Err(Error::new(
-        ErrorKind::Refused,
-        format!("this version cannot move the existing data of `{app}` into the store; nothing has been changed"),
-    )
-    .hint(by_hand))
+    with_question(session, &session.engine()?, &goal)
+}
+
+pub(crate) fn reclaim(session: &Session, args: Names) -> Result<Exit> {
+    with_question(session, &session.engine()?, &Goal::Reclaim(args::apps(args.apps, false)))
 }
 
 fn without_question(session: &Session, goal: &Goal) -> Result<Exit> {

@@ -4,7 +4,7 @@
 use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
 use datastore_core::log::LogRow;
-use datastore_core::plan::{Plan, Remark};
+use datastore_core::plan::{Load, Plan, Remark};
 use datastore_core::status::{Row, VolumeRow};
 use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind, Result};
@@ -68,6 +68,7 @@ struct PlanView<'a> {
     notes: &'a [Row],
     remarks: &'a [Remark],
     refused: usize,
+    loads: &'a [Load],
 }
 
 #[derive(Serialize)]
@@ -101,6 +102,7 @@ impl<'a> PlanView<'a> {
             notes: &plan.notes,
             remarks: &plan.remarks,
             refused: plan.refused(),
+            loads: &plan.loads,
         }
     }
 }

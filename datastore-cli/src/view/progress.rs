@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use datastore_core::amount::{count, size};
 use datastore_exec::event::{Event, Listener};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -55,6 +56,10 @@ impl Listener for Progress {
             Mode::Bar(bar) => draw(bar, event),
             Mode::Lines(pace) => match event {
                 Event::Begin { .. } => *pace = Pace::new(Instant::now()),
+                Event::Walking { what, tree, entries, bytes } if pace.is_slow(Instant::now()) => {
+                    let so_far = walked(*entries, *bytes);
+                    tell(&format!("{what} {}: {so_far}\n", clean(tree)));
+                }
                 Event::Done { steps, of, what } if pace.is_due(*steps, *of, Instant::now()) => {
                     tell(&format!("{steps}/{of} {}\n", clean(what)));
                 }
@@ -78,6 +83,11 @@ fn draw(bar: &mut Option<ProgressBar>, event: &Event<'_>) {
                 bar.set_message(cut(&clean(what), 40));
             }
         }
+        Event::Walking { what, entries, bytes, .. } => {
+            if let Some(bar) = bar {
+                bar.set_message(cut(&format!("{what} {}", walked(*entries, *bytes)), 40));
+            }
+        }
         Event::End { .. } => {
             // The report says the rest.
             if let Some(bar) = bar.take() {
@@ -86,6 +96,11 @@ fn draw(bar: &mut Option<ProgressBar>, event: &Event<'_>) {
         }
         _ => {}
     }
+}
+
+/// How far a walk has come.
+fn walked(entries: u64, bytes: u64) -> String {
+    format!("{}, {}", count(usize::try_from(entries).unwrap_or(usize::MAX), "entry"), size(bytes))
 }
 
 /// When a plain line is due.
@@ -98,6 +113,15 @@ struct Pace {
 impl Pace {
     fn new(now: Instant) -> Self {
         Self { last: now, tenth: 0 }
+    }
+
+    /// Within a long step: every few seconds.
+    fn is_slow(&mut self, now: Instant) -> bool {
+        let due = now.duration_since(self.last) >= 5 * PAUSE;
+        if due {
+            self.last = now;
+        }
+        due
     }
 
     fn is_due(&mut self, steps: usize, of: usize, now: Instant) -> bool {

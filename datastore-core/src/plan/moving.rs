@@ -4,11 +4,13 @@
 //! move has been made already.
 
 mod import;
+mod leftovers;
 mod settle;
+mod stores;
 
 use std::collections::BTreeSet;
 
-use super::{Load, Plan, missing_above};
+use super::{Fate, Load, Plan, missing_above};
 use crate::amount::{count, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::goal::Goal;
@@ -21,30 +23,45 @@ use crate::step::{Action, Step};
 use crate::value::{Attrs, Id};
 use crate::wanted::Wanted;
 
-/// What must be known to plan for a goal that moves data, or settles such a one.
-pub fn probe(goal: &Goal, view: &View<'_>, seed: Id) -> Probe {
+/// What a plan that moves data is made from.
+pub struct Scene<'a> {
+    /// What the configuration asked for before the goal changed it.
+    pub before: &'a Wanted,
+    /// What it asks for now.
+    pub wanted: &'a Wanted,
+    /// The machine.
+    pub observed: &'a Observed,
+    /// What was asked for by [`probe`].
+    pub facts: &'a Facts,
+    /// The changes of configuration, which `wanted` already takes as made.
+    pub files: Vec<Step>,
+    /// Decides new identities, and the names of trees that are put aside.
+    pub seed: Id,
+}
+
+/// What must be known to plan for a goal that moves data, or settles such a one. `view` is of what was wanted before the goal changed
+/// it, `wanted` what is wanted now.
+pub fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> Probe {
     match goal {
         Goal::Import(_) => import::probe(goal, view, seed),
+        Goal::Move(_) => stores::probe(goal, view, wanted, seed),
         Goal::Settle { operation, .. } => settle::probe(view, operation),
+        Goal::Reclaim(apps) | Goal::Abort(apps) => Probe { left: Some(apps.names.clone()), ..Probe::default() },
         _ => Probe::default(),
     }
 }
 
-/// Makes the plan. `files` are changes of configuration that the goal implies and that `wanted` already takes as made.
+/// Makes the plan.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for a goal that moves nothing.
-pub fn make(
-    goal: &Goal,
-    wanted: &Wanted,
-    observed: &Observed,
-    facts: &Facts,
-    files: Vec<Step>,
-    seed: Id,
-) -> Result<Plan> {
+pub fn make(goal: &Goal, scene: Scene<'_>) -> Result<Plan> {
     match goal {
-        Goal::Import(request) => Ok(import::plan(goal, request, wanted, observed, facts, files, seed)),
-        Goal::Settle { operation, .. } => Ok(settle::plan(goal, operation, wanted, observed, facts, seed)),
+        Goal::Import(request) => Ok(import::plan(goal, request, scene)),
+        Goal::Move(request) => Ok(stores::plan(goal, request, scene)),
+        Goal::Settle { operation, .. } => Ok(settle::plan(goal, operation, &scene)),
+        Goal::Reclaim(_) => Ok(leftovers::plan(goal, &scene, |left| left.parked)),
+        Goal::Abort(_) => Ok(leftovers::plan(goal, &scene, |left| !left.parked)),
         _ => Err(Error::new(ErrorKind::Usage, format!("`{goal}` moves nothing"))),
     }
 }
@@ -70,6 +87,15 @@ impl Steps {
             }
         }
     }
+
+    /// The directory in which a copy comes into being. What an earlier run has copied is used.
+    fn room_for(&mut self, staging: &AbsPath, place: Option<&Place>) {
+        self.rooms_above(staging, place, true);
+        if let Some(Place::Absent { .. }) = place {
+            let attrs = Attrs::root(0o700);
+            self.push(Action::MakeDir { path: staging.clone(), attrs, id: None, shared: false });
+        }
+    }
 }
 
 /// Why a tree cannot be copied to where it is to come, if so.
@@ -92,19 +118,22 @@ fn unfit(tree: &TreeFacts, from: &AbsPath) -> Option<Refusal> {
 /// So many entries and bytes a slow disk copies in a second, for a guess.
 const SLOW: (u64, u64) = (10_000, 100 << 20);
 
-fn load(mount_point: &AbsPath, tree: &TreeFacts, is_copied: bool) -> Load {
-    let seconds = if is_copied { tree.entries / SLOW.0 + tree.bytes / SLOW.1 + 1 } else { 0 };
-    Load { mount_point: mount_point.clone(), entries: tree.entries, bytes: tree.bytes, seconds }
+/// How much there is of a tree that stands at `path`.
+fn load(mount_point: &AbsPath, path: &AbsPath, tree: &TreeFacts) -> Load {
+    let (fate, seconds) =
+        if tree.renames { (Fate::Renamed, 0) } else { (Fate::Copied, tree.entries / SLOW.0 + tree.bytes / SLOW.1 + 1) };
+    let (mount_point, path) = (mount_point.clone(), path.clone());
+    Load { fate, path, mount_point, entries: tree.entries, bytes: tree.bytes, seconds }
 }
 
 impl std::fmt::Display for Load {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let entries = count(usize::try_from(self.entries).unwrap_or(usize::MAX), "entry");
-        write!(f, "{}: {} in {entries}", self.mount_point, size(self.bytes))?;
-        match self.seconds {
-            0 => write!(f, ", to be renamed"),
-            n if n < 120 => write!(f, ", to be copied in about {n} s"),
-            n => write!(f, ", to be copied in about {} min", n / 60),
+        write!(f, "{}: {} in {entries}, to be {}", self.path, size(self.bytes), self.fate)?;
+        match (self.fate, self.seconds) {
+            (Fate::Copied, n) if n < 120 => write!(f, " in about {n} s"),
+            (Fate::Copied, n) => write!(f, " in about {} min", n / 60),
+            _ => Ok(()),
         }
     }
 }

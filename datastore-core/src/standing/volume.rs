@@ -7,7 +7,7 @@ use crate::state::{Reason, Refusal};
 use crate::wanted::Volume;
 
 impl View<'_> {
-    pub(super) fn judge_volume(&self, m: &Mapping) -> Result<(), Refusal> {
+    pub(crate) fn judge_volume(&self, m: &Mapping) -> Result<(), Refusal> {
         let (i, volume) = self.volume_of(m);
         self.judge_volume_itself(i, volume)
     }

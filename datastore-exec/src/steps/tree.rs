@@ -58,22 +58,33 @@ fn rename(old: Entry<'_>, new: Entry<'_>) -> Result<(), SysError> {
     })
 }
 
-/// Removes a tree with all that is in it, and the directory that held it if that is empty then.
+/// Removes a tree with all that is in it, and the directory that held it if that is empty then. It gets another name first.
 pub(super) fn remove(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Failure> {
     let root = hands.root;
+    let going = moving::going(path);
     root.forget_within(path);
-    let Some(top) = if_there(root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { return Ok(()) };
-    let label = path.to_string();
-    hands.while_walking("removing", &label, |control| tree::remove(&top, control))?;
-    drop(top);
-    root.forget_within(path);
-    fd::remove_dir(root.place(path)?.entry())?;
+    if if_there(root.stat(path))?.is_some() {
+        // What an earlier run left half gone must go first.
+        gone(hands, &going)?;
+        rename(root.place(path)?.entry(), root.place(&going)?.entry())?;
+    }
+    gone(hands, &going)?;
     if let Some(room) = path.parent()
         && moving::is_room(&room)
     {
         dir::remove(root, &room)?;
     }
     Ok(())
+}
+
+fn gone(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Failure> {
+    let root = hands.root;
+    root.forget_within(path);
+    let Some(top) = if_there(root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { return Ok(()) };
+    hands.while_walking("removing", &path.to_string(), |control| tree::remove(&top, control))?;
+    drop(top);
+    root.forget_within(path);
+    Ok(fd::remove_dir(root.place(path)?.entry())?)
 }
 
 /// Fails if somebody could still change something in a directory.

@@ -6,6 +6,7 @@ mod copies;
 pub(crate) mod forest;
 mod others;
 mod races;
+mod verify;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -20,6 +20,9 @@ pub(in crate::view) fn plan(plan: &Plan, limit: Option<usize>, look: Look) -> St
         out.push_str(&format!("`{}`: nothing to do\n", plan.goal));
     } else {
         out.push_str(&head(plan));
+        for load in &plan.loads {
+            out.push_str(&format!("  {}\n", clean(&load.to_string())));
+        }
         out.push_str(&steps(plan, limit, look));
     }
     out.push_str(&not_done(plan.notes.as_slice(), limit, look));

@@ -1,6 +1,6 @@
 //! Plans `import`: what stands at an app's mount points comes into the store, and is seen there through the bind.
 
-use super::{Load, Steps, load, unfit};
+use super::{Fate, Load, Scene, Steps, load, unfit};
 use crate::goal::{Goal, Import};
 use crate::mapping::Mapping;
 use crate::moving::{self, Facts, Moved, Probe, Receipt, TreeCopy, TreeFacts, TreeProbe, Verify};
@@ -11,8 +11,7 @@ use crate::standing::{Ask, Standing, View};
 use crate::state::{Reason, Refusal};
 use crate::status::Row;
 use crate::step::{Action, Step, Top};
-use crate::value::{Attrs, Id};
-use crate::wanted::Wanted;
+use crate::value::Id;
 
 const ASK: Ask = Ask { by_name: true, new_store: true, accept: false, comes_off: false };
 
@@ -69,15 +68,8 @@ pub(super) fn probe(goal: &Goal, view: &View<'_>, seed: Id) -> Probe {
     probe
 }
 
-pub(super) fn plan(
-    goal: &Goal,
-    request: &Import,
-    wanted: &Wanted,
-    observed: &Observed,
-    facts: &Facts,
-    files: Vec<Step>,
-    seed: Id,
-) -> Plan {
+pub(super) fn plan(goal: &Goal, request: &Import, scene: Scene<'_>) -> Plan {
+    let Scene { wanted, observed, facts, files, seed, .. } = scene;
     let view = View::new(wanted, observed);
     let trees = trees(goal, &view);
     let mut refused = Vec::new();
@@ -168,7 +160,7 @@ impl Importer<'_> {
         self.steps.steps = files;
         let copies: Vec<TreeCopy> =
             trees.iter().zip(&self.facts.trees).filter_map(|(t, k)| self.copy_of(t, k)).collect();
-        let bytes = self.loads.iter().filter(|load| load.seconds > 0).map(|load| load.bytes).sum();
+        let bytes = self.loads.iter().filter(|load| load.fate == Fate::Copied).map(|load| load.bytes).sum();
         let verify = Verify::of(request.verify, bytes);
         if !copies.is_empty() {
             self.steps.push(Action::Copy { trees: copies.clone(), verify, max_downtime: None });
@@ -200,19 +192,14 @@ impl Importer<'_> {
 
     /// The copy of a tree that must be copied, with the place for it.
     fn copy_of(&mut self, tree: &Tree<'_>, known: &TreeFacts) -> Option<TreeCopy> {
-        self.loads.push(load(&tree.mapping.mount_point, known, !known.renames));
+        self.loads.push(load(&tree.mapping.mount_point, &tree.from, known));
         let store = &tree.mapping.store;
         self.steps.rooms_above(store, self.facts.places.get(store), true);
         if known.renames {
             return None;
         }
         let staging = moving::staging(&tree.mapping.home, &tree.mapping.key());
-        self.steps.rooms_above(&staging, self.facts.places.get(&staging), true);
-        // What an earlier run has copied is used.
-        if let Some(Place::Absent { .. }) = self.facts.places.get(&staging) {
-            let attrs = Attrs::root(0o700);
-            self.steps.push(Action::MakeDir { path: staging.clone(), attrs, id: None, shared: false });
-        }
+        self.steps.room_for(&staging, self.facts.places.get(&staging));
         Some(TreeCopy { from: tree.from.clone(), to: staging })
     }
 

@@ -1,7 +1,7 @@
 //! Plans what becomes of an operation that moved data and stopped half-way: it is finished if all of its trees have left their places
 //! already, else taken back. Nothing is copied.
 
-use super::Steps;
+use super::{Scene, Steps};
 use crate::fstab::Stand;
 use crate::goal::Goal;
 use crate::journal::{OperationId, Rest, Unfinished};
@@ -12,8 +12,6 @@ use crate::path::AbsPath;
 use crate::plan::{Plan, Remark};
 use crate::standing::View;
 use crate::step::{Action, Bound, FstabEdit, ManifestEdit};
-use crate::value::Id;
-use crate::wanted::Wanted;
 
 /// The operation, with what it left.
 fn find<'o>(observed: &'o Observed, operation: &OperationId) -> Option<(&'o Unfinished, &'o Rest)> {
@@ -37,14 +35,8 @@ pub(super) fn probe(view: &View<'_>, operation: &OperationId) -> Probe {
     probe
 }
 
-pub(super) fn plan(
-    goal: &Goal,
-    operation: &OperationId,
-    wanted: &Wanted,
-    observed: &Observed,
-    facts: &Facts,
-    seed: Id,
-) -> Plan {
+pub(super) fn plan(goal: &Goal, operation: &OperationId, scene: &Scene<'_>) -> Plan {
+    let Scene { wanted, observed, facts, seed, .. } = *scene;
     let mut plan = Plan {
         goal: goal.clone(),
         host: wanted.host.clone(),

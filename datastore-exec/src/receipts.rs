@@ -1,0 +1,73 @@
+//! Receipts of what was moved: `/var/lib/datastore/receipts/<operation>.json`, one for each operation, as long as something that it
+//! put aside is there.
+
+use datastore_core::journal::OperationId;
+use datastore_core::moving::Receipt;
+use datastore_core::value::Attrs;
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
+use rustix::fs::OFlags;
+
+use crate::durable::{self, Expect};
+use crate::root::{Root, if_there};
+use crate::sys::fd;
+use crate::{observe, run_files};
+
+const DIR: &str = "/var/lib/datastore/receipts";
+
+fn path(operation: &str) -> AbsPath {
+    AbsPath::literal(DIR).child(&format!("{operation}.json"))
+}
+
+/// Writes the receipt of an operation, so that it survives a power cut.
+pub(crate) fn write(root: &Root, operation: &str, receipt: &Receipt) -> Result<()> {
+    run_files::make_dirs(root, DIR, 0o700)?;
+    let mut text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
+    text.push(b'\n');
+    let _ = durable::replace(root, &path(operation), &text, operation, Attrs::root(0o600), Expect::Anything)?;
+    Ok(())
+}
+
+/// The receipt of an operation; `None` if there is none.
+pub(crate) fn read(root: &Root, operation: &OperationId) -> Result<Option<Receipt>> {
+    let path = path(operation.as_str());
+    let Some(bytes) = observe::read(root, &path)? else { return Ok(None) };
+    let receipt = serde_json::from_slice::<Receipt>(&bytes).map_err(|e| {
+        Error::new(ErrorKind::Invalid, format!("the receipt {path} cannot be understood: {e}"))
+            .hint(format!("look at it, and move it away: less {path}"))
+    })?;
+    Ok(Some(receipt))
+}
+
+/// All receipts, the oldest first. One that cannot be understood is left where it is.
+pub(crate) fn all(root: &Root) -> Result<Vec<(OperationId, Receipt)>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let Some(dir) = if_there(root.open_file(&AbsPath::literal(DIR), flags, 0))? else { return Ok(Vec::new()) };
+    let mut operations = Vec::new();
+    fd::each_name(&dir, |name| {
+        let stem = name.strip_suffix(b".json").and_then(|stem| std::str::from_utf8(stem).ok());
+        operations.extend(stem.and_then(|stem| OperationId::parse(stem).ok()));
+        true
+    })?;
+    operations.sort();
+    let receipt = |operation: OperationId| Some((read(root, &operation).ok()??, operation));
+    Ok(operations.into_iter().filter_map(receipt).map(|(receipt, operation)| (operation, receipt)).collect())
+}
+
+/// Removes the receipts of which nothing is left.
+pub(crate) fn prune(root: &Root) -> Result<()> {
+    all(root)?.iter().try_for_each(|(operation, _)| settle(root, operation))
+}
+
+/// Removes the receipt of an operation that moved nothing in the end: what it tells of as put aside is in its place.
+pub(crate) fn settle(root: &Root, operation: &OperationId) -> Result<()> {
+    let Some(receipt) = read(root, operation)? else { return Ok(()) };
+    for tree in &receipt.trees {
+        // What was renamed is in its new place, or back in its old one.
+        let moved = tree.parked.as_ref().unwrap_or(&tree.to);
+        if if_there(root.stat(moved))?.is_some() {
+            return Ok(());
+        }
+    }
+    fd::remove_file(root.place(&path(operation.as_str()))?.entry())?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! `move`: an app's stores come to another volume or directory while the app goes on.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use datastore_tests::rows::text;
+use datastore_tests::{Sandbox, picture, scenes};
+
+const SHOP: &str =
+    "[mapping.\"/var/shop\"]\ntarget = \"%{base}/shop\"\n[mapping.\"/var/till\"]\ntarget = \"%{base}/till\"\n";
+const OLD: &str = "/store/data0/live/server1";
+const NEW: &str = "/store/data1/live/server1";
+
+/// Two volumes, and an app with data on the first one.
+fn machine(fstype: &str, mib: u64) -> Sandbox {
+    let sandbox = Sandbox::initialised();
+    sandbox.loop_image("disk.img", mib << 20, Some(fstype));
+    let image = sandbox.path("disk.img").display().to_string();
+    sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--yes"]).ok();
+    sandbox.configlet("shop", SHOP);
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    scenes::data(&sandbox, "/var/shop");
+    scenes::data(&sandbox, "/var/till");
+    sandbox
+}
+
+/// Where the old stores were put aside.
+fn parked(sandbox: &Sandbox) -> PathBuf {
+    let room = sandbox.path(OLD).join(".datastore/parked");
+    let mut entries: Vec<_> = fs::read_dir(&room).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    entries.remove(0)
+}
+
+#[track_caller]
+fn alike(sandbox: &Sandbox, a: PathBuf, b: PathBuf) {
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        let (from, to) = (format!("{}/", from.display()), format!("{}/", to.display()));
+        let run = sandbox.run(sandbox.command("rsync").args(["-naHAXi", "--delete", &from, &to])).ok();
+        assert_eq!(run.stdout, "", "{from} {to}");
+    }
+}
+
+#[test]
+fn stores_come_to_another_volume() {
+    for (fstype, mib) in [("ext4", 64), ("xfs", 320), ("btrfs", 128)] {
+        let sandbox = machine(fstype, mib);
+        let plan = sandbox.datastore(&["move", "shop", "--to", "data1", "--json"]).code(2);
+        drop(plan);
+        let report = sandbox.datastore(&["move", "shop", "--to", "data1", "--yes", "--json"]).ok().json();
+        assert_eq!(report["outcome"], "done", "{report:#}");
+        for (at, name) in [("/var/shop", "shop"), ("/var/till", "till")] {
+            let row = sandbox.row(at);
+            assert_eq!((&row["state"], &row["volume"]), (&"active".into(), &"data1".into()), "{row:#}");
+            assert_eq!(row["store"], format!("{NEW}/{name}"));
+            assert!(!sandbox.exists(format!("{OLD}/{name}")));
+            alike(&sandbox, parked(&sandbox).join(name), sandbox.path(NEW).join(name));
+            alike(&sandbox, sandbox.path(at), sandbox.path(NEW).join(name));
+        }
+        assert!(sandbox.our_lines().iter().all(|line| !line.contains("data0")), "{:#?}", sandbox.our_lines());
+        let local = sandbox.read("/etc/datastore.d/shop.local.conf");
+        assert!(local.contains("volume = \"data1\"") && !local.contains("target"), "{local}");
+        sandbox.datastore(&["guard", "shop"]).ok();
+        assert!(!sandbox.read(format!("{OLD}/.datastore/manifest.toml")).contains("shop"));
+        // Nothing is left to do.
+        let before = picture::exact(sandbox.root());
+        sandbox.datastore(&["move", "shop", "--to", "data1", "--yes"]).ok();
+        sandbox.datastore(&["apply", "--yes"]).ok();
+        assert_eq!(picture::exact(sandbox.root()), before);
+        // And back again.
+        sandbox.datastore(&["move", "shop", "--to", "data0", "--yes"]).ok();
+        sandbox.is("/var/shop", "active");
+        assert_eq!(sandbox.row("/var/shop")["store"], format!("{OLD}/shop"));
+    }
+}
+
+#[test]
+fn within_a_file_system_stores_are_renamed_under_their_binds() {
+    let sandbox = machine("ext4", 64);
+    let inode = fs::metadata(sandbox.path("/var/shop/cur/2")).unwrap().ino();
+    let to = "/store/data0/live/server1/new";
+    sandbox.datastore(&["move", "shop", "--to", to, "--yes"]).ok();
+    for (at, name) in [("/var/shop", "shop"), ("/var/till", "till")] {
+        sandbox.is(at, "active");
+        assert_eq!(sandbox.row(at)["store"], format!("{to}/{name}"));
+    }
+    assert_eq!(fs::metadata(sandbox.path("/var/shop/cur/2")).unwrap().ino(), inode);
+    assert!(
+        sandbox.read("/etc/datastore.d/shop.local.conf").contains("target = \"/store/data0/live/server1/new/shop\"")
+    );
+}
+
+#[test]
+fn an_app_that_is_stopped_moves_and_stays_stopped() {
+    let sandbox = machine("ext4", 64);
+    sandbox.datastore(&["stop", "shop"]).ok();
+    sandbox.datastore(&["move", "shop", "--to", "data1", "--yes"]).ok();
+    sandbox.is("/var/shop", "inactive");
+    sandbox.datastore(&["start", "shop"]).ok();
+    sandbox.is("/var/shop", "active");
+    assert_eq!(fs::read(sandbox.path("/var/shop/cur/2")).unwrap().len(), 5000);
+}
+
+#[test]
+fn a_reader_never_finds_the_mount_point_empty() {
+    let sandbox = machine("ext4", 64);
+    let (over, reads, missed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let file = sandbox.path("/var/shop/cur/2");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                missed.fetch_add(u64::from(fs::read(&file).is_err()), Ordering::Relaxed);
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for to in ["data1", "data0", "data1"] {
+            sandbox.datastore(&["move", "shop", "--to", to, "--yes"]).ok();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let (reads, missed) = (reads.into_inner(), missed.into_inner());
+    if Sandbox::lacks("move_mount") {
+        return;
+    }
+    assert_eq!(missed, 0, "of {reads}");
+}
+
+#[test]
+fn what_is_written_while_it_is_copied_comes_along() {
+    let sandbox = machine("ext4", 256);
+    for n in 0..2000 {
+        fs::write(sandbox.path("/var/shop/cur").join(format!("m{n}")), vec![b'm'; 20_000]).unwrap();
+    }
+    let mut command = sandbox.datastore_command(&["move", "shop", "--to", "data1", "--yes"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut written = Vec::new();
+    // As long as the copy comes into being; the last pass is not disturbed by somebody who opens and closes files only now and then.
+    let staging = sandbox.path(NEW).join(".datastore/incoming/shop");
+    for n in 0..200 {
+        let name = format!("late{n}");
+        if child.try_wait().unwrap().is_some() || (n > 20 && !staging.exists()) {
+            break;
+        }
+        if staging.exists() {
+            fs::write(sandbox.path("/var/shop/cur").join(&name), &name).unwrap();
+            fs::rename(sandbox.path("/var/shop/cur").join(&name), sandbox.path("/var/shop").join(&name)).unwrap();
+            written.push(name);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        if written.len() == 40 {
+            break;
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(sandbox.row("/var/shop")["volume"], "data1");
+    assert!(!written.is_empty());
+    for name in written {
+        assert_eq!(fs::read_to_string(sandbox.path("/var/shop").join(&name)).unwrap(), name);
+    }
+}
+
+#[test]
+fn refusals_change_nothing() {
+    let sandbox = machine("ext4", 64);
+    let before = picture::exact(sandbox.root());
+    let unknown = sandbox.datastore(&["move", "shop", "--to", "data9", "--yes"]).code(2);
+    assert!(unknown.stderr.contains("no volume is called `data9`"), "{}", unknown.stderr);
+    let nowhere = sandbox.datastore(&["move", "shop", "--to", "/srv/elsewhere", "--yes"]).code(3);
+    assert!(nowhere.stderr.contains("lies on no volume"), "{}", nowhere.stderr);
+    sandbox.datastore(&["move", "nobody", "--to", "data1", "--yes"]).code(2);
+    fs::create_dir_all(sandbox.path(NEW).join("shop/full")).unwrap();
+    let there = sandbox.datastore(&["move", "shop", "--to", "data1", "--yes", "--json"]).code(3).json();
+    assert_eq!(there["notes"][0]["reason"], "claimed-elsewhere", "{there:#}");
+    fs::remove_dir_all(sandbox.path(NEW).join("shop")).unwrap();
+    let writer = fs::File::options().append(true).open(sandbox.path("/var/shop/cur/2")).unwrap();
+    let busy = sandbox.datastore(&["move", "shop", "--to", "data1", "--yes"]).code(3);
+    assert!(busy.stderr.contains("is still written to"), "{}", busy.stderr);
+    drop(writer);
+    sandbox.datastore(&["guard", "shop"]).ok();
+    sandbox.is("/var/shop", "active");
+    assert!(text(&sandbox.row("/var/shop")["volume"]) == "data0");
+    fs::remove_dir_all(sandbox.path(NEW).join(".datastore/incoming")).unwrap();
+    let _ = before;
+}
