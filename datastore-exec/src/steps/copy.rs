@@ -36,15 +36,8 @@ pub(crate) struct Copying {
     map: Map,
     /// What follows the changes; none where the kernel cannot.
     watch: Option<Watch>,
-    /// How long the last pass took, and what it found.
-    last: Pass,
-}
-
-/// One pass.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pass {
+    /// How long the last pass took.
     took: Duration,
-    entries: u64,
 }
 
 /// Copies trees while they are in use, until a last pass would be short.
@@ -85,7 +78,7 @@ fn shrink(hands: &Hands<'_>, how: Verify, max_downtime: Option<u32>) -> Result<(
         for copying in copies.iter_mut() {
             copying.pass(hands)?;
         }
-        let took: Duration = copies.iter().map(|copying| copying.last.took).sum();
+        let took: Duration = copies.iter().map(|copying| copying.took).sum();
         let shrinks = took < before.mul_f64(0.8);
         if took <= fits || !shrinks {
             if !compared {
@@ -105,7 +98,7 @@ fn shrink(hands: &Hands<'_>, how: Verify, max_downtime: Option<u32>) -> Result<(
         before = took;
     }
     let Some(seconds) = max_downtime else { return Ok(()) };
-    let took: Duration = copies.iter().map(|copying| copying.last.took).sum();
+    let took: Duration = copies.iter().map(|copying| copying.took).sum();
     let message = format!(
         "the data changes faster than it can be copied in {seconds} s: the last pass took {:.1} s and does not get shorter; \
          nothing was stopped",
@@ -144,7 +137,7 @@ impl Copying {
         // Beside the copy: a file in it would be compared.
         let beside = tree.to.parent().unwrap_or_else(AbsPath::root);
         let map = Map::new(&open(hands.root, &beside)?)?;
-        Ok(Self { tree: tree.clone(), from, to, holds, map, watch, last: Pass::default() })
+        Ok(Self { tree: tree.clone(), from, to, holds, map, watch, took: Duration::ZERO })
     }
 
     fn walk<T: Send>(
@@ -173,7 +166,7 @@ impl Copying {
             self.walk(hands, "copying", |control| update(from, to, map, control))?;
         }
         tree::sync(to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.tree.to)))?;
-        self.last = Pass { took: begun.elapsed(), entries: u64::MAX };
+        self.took = begun.elapsed();
         Ok(())
     }
 
@@ -188,9 +181,8 @@ impl Copying {
         let touched = match dirty {
             Some(Dirty::Some(changes)) if self.map.is_whole() => {
                 let map = &self.map;
-                let (changed, touched) =
+                let (_, touched) =
                     self.walk(hands, "copying changes", |control| delta(from, to, &changes, map, control))?;
-                self.last.entries = changed.entries();
                 Some(touched)
             }
             other => {
@@ -198,13 +190,12 @@ impl Copying {
                     hands.remark(format!("{}: {why}; so everything was compared", self.tree.from), "");
                 }
                 let map = Some(&self.map);
-                let changed = self.walk(hands, "comparing", |control| update(from, to, map, control))?;
-                self.last.entries = changed.entries();
+                self.walk(hands, "comparing", |control| update(from, to, map, control))?;
                 None
             }
         };
         tree::sync(to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.tree.to)))?;
-        self.last.took = begun.elapsed();
+        self.took = begun.elapsed();
         Ok(touched)
     }
 
