@@ -309,8 +309,10 @@ impl Reader {
             self.inside.clear();
         }
         let Some((dir, name)) = &event.name else {
+            // Every unlink is told of its inode too: one that is gone with its last name is nothing to bring up to date.
             if let Some(inode) = &event.inode
                 && !event.is_directory()
+                && self.resolver.open(inode, OFlags::PATH)?.is_some_and(|opened| is_linked(&opened))
             {
                 self.add(|changes| changes.add_inode(inode.clone()));
             }
@@ -376,6 +378,11 @@ impl Reader {
             state.dirty = Dirty::Everything(why);
         }
     }
+}
+
+/// Whether an inode has a name. If that cannot be told, it counts as if it had.
+fn is_linked(inode: &OwnedFd) -> bool {
+    rustix::fs::fstat(inode).map_or(true, |s| s.st_nlink > 0)
 }
 
 #[cfg(test)]

@@ -318,6 +318,45 @@ fn what_replaces_a_directory_is_to_be_compared_whole() {
 }
 
 #[test]
+fn what_was_finished_before_is_in_the_set_while_others_write() {
+    everywhere(|tree, top| {
+        for dir in ["mine", "noise"] {
+            fs::create_dir(tree.join(dir)).unwrap();
+        }
+        let watch = watch(top);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0.. {
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    fs::write(tree.join(format!("noise/{}", n % 500)), "x").unwrap();
+                }
+            });
+            let mine = handle::of(Entry::itself(&open(&tree.join("mine")))).unwrap().0;
+            let missing = (0..100).find(|n| {
+                let name = format!("f{n}");
+                fs::write(tree.join("mine").join(&name), "x").unwrap();
+                !take(&watch).names.get(&mine).is_some_and(|names| names.contains_key(name.as_bytes()))
+            });
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(missing, None, "in {tree:?}");
+        });
+    });
+}
+
+#[test]
+fn a_removed_file_is_one_entry() {
+    everywhere(|tree, top| {
+        fs::write(tree.join("a"), "").unwrap();
+        let watch = watch(top);
+        fs::remove_file(tree.join("a")).unwrap();
+        assert_eq!(take(&watch).len(), 1);
+    });
+}
+
+#[test]
 fn too_much_is_everything_and_afterwards_it_begins_anew() {
     Sandbox::run(|sandbox| {
         let top = volume(sandbox, "ext4");
