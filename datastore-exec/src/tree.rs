@@ -17,6 +17,7 @@ pub mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod verify;
+pub mod update;
 pub mod walk;
 pub mod watch;
 

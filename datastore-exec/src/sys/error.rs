@@ -66,6 +66,7 @@ pub enum Call {
     Mkdirat { dir: FdName, name: String, mode: u32 },
     Unlinkat { dir: FdName, name: String },
     Renameat { dir: FdName, old: String, new: String },
+    Renameat2 { dir: FdName, name: String, new_dir: FdName, new_name: String },
     Readlink { path: String },
     Lgetxattr { dir: FdName, name: String, attribute: String },
     Lsetxattr { dir: FdName, name: String, attribute: String },
@@ -125,6 +126,9 @@ impl fmt::Display for Call {
             Self::Mkdirat { dir, name, mode } => write!(f, "mkdirat({dir}, {name:?}, {mode:#o})"),
             Self::Unlinkat { dir, name } => write!(f, "unlinkat({dir}, {name:?})"),
             Self::Renameat { dir, old, new } => write!(f, "renameat({dir}, {old:?}, {dir}, {new:?})"),
+            Self::Renameat2 { dir, name, new_dir, new_name } => {
+                write!(f, "renameat2({dir}, {name:?}, {new_dir}, {new_name:?}, RENAME_NOREPLACE)")
+            }
             Self::Readlink { path } => write!(f, "readlink({path:?})"),
             Self::Lgetxattr { dir, name, attribute } => write!(f, "lgetxattr({dir}/{name}, {attribute:?})"),
             Self::Lsetxattr { dir, name, attribute } => write!(f, "lsetxattr({dir}/{name}, {attribute:?})"),
@@ -192,6 +196,9 @@ impl Call {
             Self::Mkdirat { dir, name, .. } => format!("make the directory {}", at(dir, name)),
             Self::Unlinkat { dir, name } => format!("remove {}", at(dir, name)),
             Self::Renameat { dir, old, new } => format!("rename {} to `{new}`", at(dir, old)),
+            Self::Renameat2 { dir, name, new_dir, new_name } => {
+                format!("move {} to {}", at(dir, name), at(new_dir, new_name))
+            }
             Self::Readlink { path } => format!("read the link `{path}`"),
             Self::Lgetxattr { dir, name, attribute } => format!("read {attribute} of {}", at(dir, name)),
             Self::Lsetxattr { dir, name, attribute } => format!("set {attribute} on {}", at(dir, name)),

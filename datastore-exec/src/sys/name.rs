@@ -63,6 +63,25 @@ fn link(dir: BorrowedFd<'_>, name: &[u8], new: Entry<'_>, flags: AtFlags) -> Res
     })
 }
 
+/// Moves an entry to a name that is not taken, perhaps in another directory (renameat2(2) with `RENAME_NOREPLACE`). Before Linux
+/// 3.15, and on file systems that cannot do it, a look has to do: in directories that nobody else changes.
+pub fn rename(old: Entry<'_>, new: Entry<'_>) -> Result<(), SysError> {
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    let plain = || match rustix::fs::statat(new.dir(), new.name(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => rustix::fs::renameat(old.dir(), old.name(), new.dir(), new.name()),
+        Err(errno) => Err(errno),
+    };
+    let renamed = match rustix::fs::renameat_with(old.dir(), old.name(), new.dir(), new.name(), flags) {
+        Err(Errno::NOSYS | Errno::INVAL) => plain(),
+        other => other,
+    };
+    renamed.map_err(|errno| {
+        let ((dir, name), (new_dir, new_name)) = (old.shown(), new.shown());
+        SysError::new(Call::Renameat2 { dir, name, new_dir, new_name }, errno)
+    })
+}
+
 /// Sets the permission bits of an entry that is no symbolic link, by way of `/proc/self/fd` (fchmodat(2) cannot be kept
 /// from following a link before Linux 6.6). What was looked at is what is changed.
 pub fn set_mode(entry: Entry<'_>, mode: u32) -> Result<(), SysError> {
@@ -98,4 +117,32 @@ pub(crate) fn own_umask() {
 /// Whether what this thread makes has exactly the mode that is asked for.
 pub(crate) fn exact() -> bool {
     OWN_UMASK.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Sandbox, without};
+
+    #[test]
+    fn a_rename_replaces_nothing() {
+        Sandbox::run(|sandbox| {
+            sandbox.dirs(&["one", "two"]);
+            let open = |name: &str| std::fs::File::open(sandbox.dir().join(name)).unwrap();
+            let (one, two) = (open("one"), open("two"));
+            for missing in [&[][..], &[libc::SYS_renameat2]] {
+                without(missing, || {
+                    sandbox.file("one/a", "a");
+                    sandbox.file("two/b", "b");
+                    let (a, b) = (Entry::new(&one, b"a"), Entry::new(&two, b"b"));
+                    let error = rename(a, b).unwrap_err();
+                    assert_eq!(error.errno(), Errno::EXIST);
+                    assert!(error.to_string().starts_with("renameat2({"), "{error}");
+                    super::super::fd::remove_file(b).unwrap();
+                    rename(a, b).unwrap();
+                    assert_eq!(std::fs::read(sandbox.dir().join("two/b")).unwrap(), b"a");
+                });
+            }
+        });
+    }
 }

@@ -17,8 +17,8 @@ use super::{Control, Watch};
 use crate::sys::attr::{self, Attr, LOCKS};
 use crate::sys::{Entry, SysError, fd, name, xattrs};
 
-const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
-const READ_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+pub(super) const READ_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// Copies entries of one source to one target.
 pub struct Copier<'a> {
@@ -27,8 +27,8 @@ pub struct Copier<'a> {
     mount: Option<u64>,
     dev: u64,
     holds: Holds,
-    links: Links,
-    ways: Ways,
+    pub(super) links: Links,
+    pub(super) ways: Ways,
     map: Option<&'a Map>,
     /// Whether what is made may inherit something: it is looked at before it gets its attributes.
     settled: bool,
@@ -114,7 +114,7 @@ impl<'a> Copier<'a> {
         // Nobody else is to come in before owners and modes are right, and what is made inside is to inherit nothing.
         fd::set_mode(&target, 0o700).map_err(|e| here(Fail::target(e)))?;
         xattrs::remove(Entry::itself(&target), c"system.posix_acl_default").map_err(|e| here(Fail::target(e)))?;
-        self.noted(&attr, &target).map_err(here)?;
+        self.noted(&attr, Entry::itself(&target)).map_err(here)?;
         walk(self, (source, Some(target), meta), &self.control)?;
         self.links.lock(self.fit(false)).map_err(|e| here(Fail::target(e)))
     }
@@ -158,7 +158,7 @@ impl<'a> Copier<'a> {
             self.finish(&meta, &target)?;
             return Ok(Directory::Done);
         }
-        self.noted(&attr, &target)?;
+        self.noted(&attr, Entry::itself(&target))?;
         Ok(Directory::Begun(Box::new(Begun { source, target, meta })))
     }
 
@@ -176,25 +176,37 @@ impl<'a> Copier<'a> {
         if !attr.kind().is_file() {
             return Ok(Met::Is(attr.kind()));
         }
+        self.opened(&source, attr, to, path)?;
+        Ok(Met::Done)
+    }
+
+    /// Copies a file that is open for reading to a new name.
+    pub(super) fn opened(
+        &self,
+        source: &OwnedFd,
+        attr: Attr,
+        to: Entry<'_>,
+        path: impl Fn() -> Vec<u8>,
+    ) -> Result<(), Fail> {
         let foreign = self.foreign(&attr);
         let claim = match self.claim(&attr, foreign, to)? {
-            Claimed::Linked => return Ok(Met::Done),
+            Claimed::Linked => return Ok(()),
             Claimed::Mine(claim) => claim,
         };
-        let meta = Meta::read(Entry::itself(&source), attr, false).map_err(Fail::source)?;
+        let meta = Meta::read(Entry::itself(source), attr, false).map_err(Fail::source)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let bits = attr.bits() & 0o777;
         let target = match fd::open(to, flags, bits) {
             Ok(target) => target,
-            Err(error) if error.errno() == Errno::EXIST => return Ok(Met::Done),
+            Err(error) if error.errno() == Errno::EXIST => return Ok(()),
             Err(error) => return Err(Fail::target(error)),
         };
         let mut fit = self.fit(false);
-        meta.set_early(&target, fit).map_err(Fail::target)?;
+        meta.set_early(&target, fit, !self.settled).map_err(Fail::target)?;
         if foreign {
             self.mounted(&path());
         } else {
-            let contents = self.ways.copy(&source, &target, attr.size, attr.blocks)?;
+            let contents = self.ways.copy(source, &target, attr.size, attr.blocks)?;
             count(&self.control.tally.bytes, attr.size);
             count(&self.control.tally.shared, contents.shared);
         }
@@ -202,7 +214,7 @@ impl<'a> Copier<'a> {
         let locked = claim.is_some() && meta.flags & fit.flags & LOCKS != 0;
         fit.unlocked = locked;
         meta.set(Entry::itself(&target), now, fit).map_err(Fail::target)?;
-        self.noted(&attr, &target)?;
+        self.noted(&attr, Entry::itself(&target))?;
         if let Some(claim) = claim {
             let place = self.links.place(Entry::itself(&target), path);
             if locked {
@@ -211,7 +223,7 @@ impl<'a> Copier<'a> {
             claim.there(place);
         }
         count(&self.control.tally.files, 1);
-        Ok(Met::Done)
+        Ok(())
     }
 
     /// A symbolic link or a special file.
@@ -253,6 +265,7 @@ impl<'a> Copier<'a> {
         }
         let now = self.made(name::exact().then_some(bits));
         meta.set(to, now, self.fit(false)).map_err(Fail::target)?;
+        self.noted(&attr, to)?;
         if let Some(claim) = claim {
             claim.there(self.links.place(to, path));
         }
@@ -272,7 +285,7 @@ impl<'a> Copier<'a> {
         }
     }
 
-    fn link(&self, place: &Place, to: Entry<'_>) -> Result<(), Fail> {
+    pub(super) fn link(&self, place: &Place, to: Entry<'_>) -> Result<(), Fail> {
         match self.links.link(place, to) {
             Err(error) if error.errno() == Errno::EXIST => Ok(()),
             Err(error) => Err(Fail::target(error)),
@@ -284,20 +297,21 @@ impl<'a> Copier<'a> {
     }
 
     /// Whether something is on another mount than the top.
-    fn foreign(&self, attr: &Attr) -> bool {
+    pub(super) fn foreign(&self, attr: &Attr) -> bool {
         match (attr.mount, self.mount) {
             (Some(here), Some(top)) => here != top,
             _ => attr.dev != self.dev,
         }
     }
 
-    fn mounted(&self, path: &[u8]) {
+    pub(super) fn mounted(&self, path: &[u8]) {
         count(&self.control.tally.mounts, 1);
         self.control.watch.mount(path);
     }
 
-    fn noted(&self, source: &Attr, target: &OwnedFd) -> Result<(), Fail> {
-        self.map.map_or(Ok(()), |map| map.note(source, Entry::itself(target))).map_err(Fail::target)
+    /// Notes which inode of the target is that of this inode of the source.
+    pub(super) fn noted(&self, source: &Attr, target: Entry<'_>) -> Result<(), Fail> {
+        self.map.map_or(Ok(()), |map| map.note(source, target)).map_err(Fail::target)
     }
 }
 
@@ -339,10 +353,10 @@ enum Claimed<'a> {
 }
 
 /// A directory and its copy, open.
-type Pair = (Arc<OwnedFd>, Arc<OwnedFd>);
+pub(super) type Pair = (Arc<OwnedFd>, Arc<OwnedFd>);
 
 /// A directory and its copy; none if the directory has been moved or removed meanwhile.
-fn both<S>(dir: &Dir<S>) -> Result<Option<Pair>, Fail> {
+pub(super) fn both<S>(dir: &Dir<S>) -> Result<Option<Pair>, Fail> {
     let source = match dir.source() {
         Ok(source) => source,
         Err(error) if is_gone(&error) => return Ok(None),
@@ -379,7 +393,7 @@ pub(super) fn open(from: Entry<'_>, flags: OFlags) -> Result<Option<Opened>, Fai
 }
 
 /// What kind of file a name is now; none if it is gone.
-fn now(from: Entry<'_>) -> Result<Option<FileType>, Fail> {
+pub(super) fn now(from: Entry<'_>) -> Result<Option<FileType>, Fail> {
     match attr::attr(from) {
         Ok(attr) => Ok(Some(attr.kind())),
         Err(error) if error.errno() == Errno::NOENT => Ok(None),

@@ -78,6 +78,10 @@ impl TreeError {
     pub(crate) fn stopped(path: String) -> Self {
         Self { path, fault: Fault::Stopped, cause: None }
     }
+    /// What failed, without the path; nothing where somebody asked to stop.
+    pub(super) fn fail(self) -> Option<Fail> {
+        self.cause.map(|error| Fail { fault: self.fault, error })
+    }
     /// The path of the entry, as it is named in the source; safe to print.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use rustix::fs::OFlags;
 
 use super::meta::{Fit, Meta, Now};
-use crate::sys::attr::Attr;
+use crate::sys::attr::{self, Attr};
 use crate::sys::handle::{self, Handle};
 use crate::sys::{Entry, SysError, fd, name};
 
@@ -99,6 +99,18 @@ impl Links {
     pub fn place(&self, entry: Entry<'_>, path: impl FnOnce() -> Vec<u8>) -> Place {
         let by_handle = if self.handles { handle::read(entry).ok() } else { None };
         by_handle.map_or_else(|| Place::Path(path().into()), |(handle, _)| Place::Handle(handle))
+    }
+
+    /// Whether an entry of the target is this inode.
+    pub fn is(&self, place: &Place, entry: Entry<'_>) -> Result<bool, SysError> {
+        match place {
+            Place::Handle(handle) => Ok(handle::read(entry).is_ok_and(|(own, _)| own == *handle)),
+            Place::Path(path) => {
+                let (dir, last) = self.above(path)?;
+                let (one, two) = (attr::attr(Entry::new(&dir, last))?, attr::attr(entry)?);
+                Ok((one.dev, one.ino) == (two.dev, two.ino))
+            }
+        }
     }
 
     /// Gives an inode of the target one more name.

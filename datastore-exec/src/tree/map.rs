@@ -58,6 +58,13 @@ impl Map {
         }
     }
 
+    /// Forgets everything: for a pass that notes every inode anew.
+    pub fn clear(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        *pending = (Vec::new(), 0);
+        self.whole.store(true, Ordering::Relaxed);
+    }
+
     /// Notes a pair.
     pub fn put(&self, (dev, ino): Inode, target: &Handle) -> Result<(), SysError> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,6 +93,34 @@ impl Map {
     /// Finds some inodes, in one reading. Those that are not in the map are not in the answer.
     pub fn find(&self, wanted: &HashSet<Inode>) -> Result<HashMap<Inode, Handle>, SysError> {
         let mut found = HashMap::new();
+        self.each(|inode, kind, bytes| {
+            if wanted.contains(&inode)
+                && let Some(handle) = Handle::new(kind, bytes)
+            {
+                found.insert(inode, handle);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The same with everything that was ever noted of them, the first in front, each once.
+    pub fn find_all(&self, wanted: &HashSet<Inode>) -> Result<HashMap<Inode, Vec<Handle>>, SysError> {
+        let mut found: HashMap<Inode, Vec<Handle>> = HashMap::new();
+        self.each(|inode, kind, bytes| {
+            if wanted.contains(&inode)
+                && let Some(handle) = Handle::new(kind, bytes)
+            {
+                let all = found.entry(inode).or_default();
+                if !all.contains(&handle) {
+                    all.push(handle);
+                }
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Reads every record.
+    fn each(&self, mut each: impl FnMut(Inode, i32, &[u8])) -> Result<(), SysError> {
         let length = {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             self.flush(&mut pending)?;
@@ -103,16 +138,12 @@ impl Map {
             let mut start = 0;
             while let Some((inode, kind, bytes)) = record(&buffer[start..end]) {
                 start += HEAD + bytes.len();
-                if wanted.contains(&inode)
-                    && let Some(handle) = Handle::new(kind, bytes)
-                {
-                    found.insert(inode, handle);
-                }
+                each(inode, kind, bytes);
             }
             buffer.copy_within(start..end, 0);
             kept = end - start;
         }
-        Ok(found)
+        Ok(())
     }
 }
 

@@ -86,11 +86,11 @@ impl Meta {
     }
 
     /// What must be set while a file is empty: whether its contents are copied on write or compressed, and the length of its
-    /// extents.
-    pub fn set_early(&self, file: impl std::os::fd::AsFd, fit: Fit) -> Result<(), SysError> {
+    /// extents. `plain` says that the file has no settings yet.
+    pub fn set_early(&self, file: impl std::os::fd::AsFd, fit: Fit, plain: bool) -> Result<(), SysError> {
         const EARLY: u32 = attr::NOCOW | 0x4 | 0x400;
         let wanted = self.flags & fit.flags & EARLY;
-        if wanted != 0
+        if (wanted != 0 || !plain)
             && let Some(old) = attr::flags(&file)?
             && old & EARLY != wanted
         {

@@ -7,6 +7,7 @@ pub(crate) mod forest;
 mod others;
 mod races;
 mod verify;
+mod updates;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

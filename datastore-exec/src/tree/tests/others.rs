@@ -66,3 +66,10 @@ fn removal_stops_at_a_mount() {
         assert_eq!(std::fs::read_dir(&top).unwrap().count(), 0);
     });
 }
+
+/// Empties a directory.
+pub(super) fn remove_below(top: &Path) {
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    let control = Control { label: "/top", stop: &stop, tally: &tally, watch: &(), threads: 4 };
+    remove(&open(top), &control).unwrap();
+}
