@@ -296,6 +296,14 @@ mod tests {
     }
 
     #[test]
+    fn what_starts_a_service_goes_down_and_comes_up_before_it() {
+        let words = |list: &[&str]| list.iter().map(|&w| w.to_owned()).collect::<Vec<_>>();
+        let what = Running { triggers: words(&["a.socket"]), services: words(&["a.service", "b.service"]) };
+        assert_eq!(what.down().collect::<Vec<_>>(), ["a.socket", "b.service", "a.service"]);
+        assert_eq!(what.up().collect::<Vec<_>>(), ["a.socket", "a.service", "b.service"]);
+    }
+
+    #[test]
     fn places_of_ours_are_known() {
         let home = AbsPath::literal("/store/data0/live/server1");
         let mark = Id::from_random([7; 16]);

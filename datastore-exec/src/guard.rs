@@ -21,6 +21,7 @@ use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
 use crate::alarm;
+use crate::closed;
 use crate::engine::{Engine, demand_globals};
 use crate::journal_file;
 use crate::load;
@@ -78,6 +79,9 @@ fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
     };
     if let Some(problem) = &declared.problem {
         return Err(refusal(app, "", &problem.detail, &problem.hint).into());
+    }
+    if let Some((detail, hint)) = closed::why(root, app)? {
+        return Err(refusal(app, "", &detail, &hint).into());
     }
     let paths = wanted.of_app(app).map(|(_, m)| m.mount_point.clone());
     let paths: Vec<AbsPath> = paths.chain(wanted.volumes.iter().map(|v| v.path.clone())).collect();

@@ -3,6 +3,7 @@
 pub mod alarm;
 mod apply;
 mod beneath;
+mod closed;
 pub mod durable;
 pub mod engine;
 pub mod event;

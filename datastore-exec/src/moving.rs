@@ -16,6 +16,7 @@ use crate::journal_file::list::{Found, list};
 use crate::place::{Want, look as look_at};
 use crate::receipts;
 use crate::root::{Root, if_there};
+use crate::service::Manager;
 use crate::sys::Entry;
 use crate::sys::stat;
 use crate::tree::{self, Control, Survey, Tally, limits};
@@ -26,7 +27,12 @@ pub(crate) fn look(root: &Root, probe: &Probe) -> Result<Facts> {
     let places = places.collect();
     let trees = probe.trees.iter().map(|tree| tree_facts(root, tree)).collect::<Result<_>>()?;
     let left = probe.left.as_ref().map_or_else(|| Ok(Vec::new()), |apps| left(root, apps))?;
-    Ok(Facts { trees, places, left, ..Facts::default() })
+    let (running, remarks) = match probe.services.as_slice() {
+        // Where no service matters nobody need answer.
+        [] => Default::default(),
+        services => Manager::of(root)?.running(services)?,
+    };
+    Ok(Facts { trees, places, running, remarks, left })
 }
 
 /// What operations have left: of these apps, or of all if none is named.

@@ -2,6 +2,7 @@
 //!
 //! Neither is needed for recovery, so neither is synced, and a failure to write one fails no operation: it is told.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use datastore_core::journal::OperationId;
@@ -59,7 +60,7 @@ impl<'a> ProgressFile<'a> {
         let dir = make_dirs(self.root, OPS, 0o755)?;
         let name = format!("{}.json", progress.operation);
         let temporary = format!(".{name}.tmp");
-        put(&dir, &name, &temporary, &serde_json::to_vec(progress).unwrap_or_default())?;
+        put(&dir, OPS, &name, &temporary, &serde_json::to_vec(progress).unwrap_or_default())?;
         if is_end {
             prune(self.root)?;
         }
@@ -68,13 +69,13 @@ impl<'a> ProgressFile<'a> {
 }
 
 /// Puts a file in its place as a whole, readable by everybody, without syncing it.
-fn put(dir: &std::os::fd::OwnedFd, name: &str, temporary: &str, text: &[u8]) -> Result<()> {
+pub(crate) fn put(dir: &OwnedFd, path: &str, name: &str, temporary: &str, text: &[u8]) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
     let file = fd::open(Entry::new(dir, temporary.as_bytes()), flags, 0o644)?;
     fd::set_mode(&file, 0o644)?;
     fd::write_all(&file, text)?;
     rustix::fs::renameat(dir, temporary, dir, name).map_err(|errno| {
-        Error::new(datastore_core::ErrorKind::System, format!("{OPS}/{name} cannot be written"))
+        Error::new(datastore_core::ErrorKind::System, format!("{path}/{name} cannot be written"))
             .with_errno(errno.raw_os_error())
     })
 }
@@ -94,7 +95,7 @@ pub(crate) fn settle(root: &Root, operation: &OperationId) -> Result<()> {
             let mut told: serde_json::Map<String, serde_json::Value> =
                 serde_json::from_slice(&fd::read_all(&old, LIMIT)?).unwrap_or_default();
             told.insert("state".into(), "recovered".into());
-            put(&dir, &name, &temporary, &serde_json::to_vec(&told).unwrap_or_default())?;
+            put(&dir, OPS, &name, &temporary, &serde_json::to_vec(&told).unwrap_or_default())?;
         }
     }
     match fd::remove_file(Entry::new(&dir, temporary.as_bytes())) {
@@ -121,7 +122,7 @@ fn prune(root: &Root) -> Result<()> {
 }
 
 /// Makes a directory and those above it, as far as they are missing, and opens it.
-pub(crate) fn make_dirs(root: &Root, path: &str, mode: u32) -> Result<std::os::fd::OwnedFd> {
+pub(crate) fn make_dirs(root: &Root, path: &str, mode: u32) -> Result<OwnedFd> {
     let path = AbsPath::parse(path).map_err(|e| Error::new(datastore_core::ErrorKind::Usage, e.to_string()))?;
     let mut above: Vec<AbsPath> = path.ancestors().filter(|p| !p.is_root()).collect();
     above.reverse();

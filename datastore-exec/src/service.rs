@@ -14,11 +14,14 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use datastore_core::moving::Running;
 use datastore_core::plan::Remark;
 use datastore_core::{Error, ErrorKind, Result};
-use serde::{Deserialize, Serialize};
 
 use crate::root::Root;
+
+/// The machine's first process.
+const FIRST: u32 = 1;
 
 /// What a service is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,35 +65,6 @@ pub enum Down {
     Badly,
 }
 
-/// What runs, and has to run again after the data was moved.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Running {
-    /// What would start a service while it is down: sockets, timers, paths. Down first, and up first: a socket is not opened
-    /// while its service runs.
-    pub triggers: Vec<String>,
-    /// The services in the order in which they are started; they are stopped the other way round. Those that go down together
-    /// with one that was asked for, and so have to be started after it, are among them.
-    pub services: Vec<String>,
-}
-
-impl Running {
-    /// Whether there is nothing to stop.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.triggers.is_empty() && self.services.is_empty()
-    }
-
-    /// All of them in the order in which they are stopped.
-    pub fn down(&self) -> impl Iterator<Item = &str> {
-        self.triggers.iter().chain(self.services.iter().rev()).map(String::as_str)
-    }
-
-    /// All of them in the order in which they are started.
-    pub fn up(&self) -> impl Iterator<Item = &str> {
-        self.triggers.iter().chain(&self.services).map(String::as_str)
-    }
-}
-
 /// Who starts and stops services here.
 #[derive(Debug)]
 pub enum Manager {
@@ -108,7 +82,7 @@ impl Manager {
     /// # Errors
     /// If systemd runs and does not answer. Nothing must be stopped then: it could not be started again.
     pub fn of(root: &Root) -> Result<Self> {
-        if !root.is_machine() || in_changed_root() {
+        if !root.is_machine() || in_other_root_than(FIRST) {
             return Ok(Self::None);
         }
         // As sd_booted(3) looks.
@@ -139,7 +113,8 @@ impl Manager {
         match self {
             Self::Systemd(bus) => bus.running(names),
             Self::Sysv(scripts) => scripts.running(names),
-            Self::None => Ok(Default::default()),
+            Self::None if names.is_empty() => Ok(Default::default()),
+            Self::None => Ok((Running::default(), vec![not_ours(names)])),
         }
     }
 
@@ -167,31 +142,28 @@ impl Manager {
         }
     }
 
-    /// Stops all of these in order; at the first that does not go down, those that did are started again. What had to be killed is
-    /// told in remarks.
+    /// Stops all of these in order, up to the first that does not go down. What had to be killed is told in remarks.
     ///
     /// # Errors
-    /// The first failure, with what could not be started again.
-    pub fn stop_all(&self, what: &Running, limit: Duration) -> Result<Vec<Remark>, Box<NotStopped>> {
+    /// The first failure. What was stopped before it is down, and it may go down itself later: [`Manager::start_all`] brings all of
+    /// them up again.
+    pub fn stop_all(&self, what: &Running, limit: Duration) -> Result<Vec<Remark>> {
         let mut remarks = Vec::new();
         for name in what.down() {
-            match self.stop(name, limit) {
-                Ok(Down::Already | Down::Ended) => {}
-                Ok(Down::Badly) => remarks.push(Remark {
+            if self.stop(name, limit)? == Down::Badly {
+                remarks.push(Remark {
                     detail: format!("{name} did not end well when it was stopped; it is down"),
                     hint: self.look_at(name),
-                }),
-                // Also the one that failed: its stop may be still under way.
-                Err(error) => return Err(Box::new(NotStopped { error, still_down: self.start_all(what, limit) })),
+                });
             }
         }
         Ok(remarks)
     }
 
-    /// Starts all of these in order and returns what failed; the others are started all the same.
+    /// Starts all of these in order and returns which failed, and why; the others are started all the same.
     #[must_use]
-    pub fn start_all(&self, what: &Running, limit: Duration) -> Vec<Error> {
-        what.up().filter_map(|name| self.start(name, limit).err()).collect()
+    pub fn start_all<'w>(&self, what: &'w Running, limit: Duration) -> Vec<(&'w str, Error)> {
+        what.up().filter_map(|name| Some((name, self.start(name, limit).err()?))).collect()
     }
 
     /// The command that shows what happened to a service.
@@ -203,19 +175,25 @@ impl Manager {
     }
 }
 
-/// Why services could not be stopped, and what that left.
-#[derive(Debug)]
-pub struct NotStopped {
-    /// The service that did not go down.
-    pub error: Error,
-    /// What was stopped before it and could not be started again.
-    pub still_down: Vec<Error>,
+/// What is said of services where none belongs to the data.
+fn not_ours<S: AsRef<str>>(names: &[S]) -> Remark {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    Remark {
+        detail: format!("this root is not the machine itself: {} not stopped", are(&names)),
+        hint: "make sure that nothing uses the data meanwhile".into(),
+    }
 }
 
-/// Whether this process has another root directory than the machine's first one, as in the making of an image. Who may not know
-/// that is not root.
-fn in_changed_root() -> bool {
-    let (Ok(ours), Ok(first)) = (rustix::fs::stat("/"), rustix::fs::stat("/proc/1/root")) else { return false };
+/// "a is", "a, b are".
+fn are(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}
+
+/// Whether this thread has another root directory than a process, the machine's first one, as in the making of an image. Where that
+/// one cannot be looked at (root of a container may not, if its first process is more than it is) there is no sign of it.
+fn in_other_root_than(process: u32) -> bool {
+    let stats = (rustix::fs::stat("/"), rustix::fs::stat(format!("/proc/{process}/root")));
+    let (Ok(ours), Ok(first)) = stats else { return false };
     (ours.st_dev, ours.st_ino) != (first.st_dev, first.st_ino)
 }
 
@@ -239,21 +217,17 @@ mod tests {
     use crate::testing::Sandbox;
 
     #[test]
-    fn order() {
-        let words = |list: &[&str]| list.iter().map(|&w| w.to_owned()).collect::<Vec<_>>();
-        let what = Running { triggers: words(&["a.socket"]), services: words(&["a.service", "b.service"]) };
-        assert_eq!(what.down().collect::<Vec<_>>(), ["a.socket", "b.service", "a.service"]);
-        assert_eq!(what.up().collect::<Vec<_>>(), ["a.socket", "a.service", "b.service"]);
-    }
-
-    #[test]
     fn below_another_root_no_service_is_touched() {
         Sandbox::run(|sandbox| {
             sandbox.dirs(&["run/systemd/system", "etc/init.d"]);
             let manager = Manager::of(&sandbox.root()).unwrap();
             assert!(matches!(manager, Manager::None), "{manager:?}");
             assert_eq!(manager.state("cron").unwrap(), State::NotInstalled);
-            assert!(manager.running(&["cron"]).unwrap().0.is_empty());
+            let (running, remarks) = manager.running(&["cron", "httpd"]).unwrap();
+            assert!(running.is_empty());
+            assert_eq!(remarks.len(), 1);
+            assert!(remarks[0].detail.ends_with("cron, httpd are not stopped"), "{remarks:?}");
+            assert_eq!(manager.running::<&str>(&[]).unwrap(), Default::default());
             // The same in a changed root directory: its `/` is not the machine's. No other thread is affected.
             std::thread::scope(|scope| {
                 scope.spawn(|| {
@@ -261,10 +235,10 @@ mod tests {
                     rustix::mount::mount_bind("/proc", sandbox.dir().join("proc")).unwrap();
                     nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
                     rustix::process::chroot(sandbox.dir()).unwrap();
-                    assert!(in_changed_root());
+                    assert!(in_other_root_than(std::process::id()));
                 });
             });
-            assert!(!in_changed_root());
+            assert!(!in_other_root_than(std::process::id()));
         });
     }
 }

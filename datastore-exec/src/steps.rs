@@ -6,6 +6,7 @@ pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod hook;
+pub(crate) mod service;
 pub(crate) mod system;
 pub(crate) mod tree;
 pub(crate) mod volume;
@@ -168,6 +169,8 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::FinishCopy { trees, .. } => copy::finish(hands, trees),
         Action::DemandQuiet { paths } => tree::demand_quiet(hands, paths),
         Action::WriteReceipt(receipt) => Ok(receipts::write(root, hands.tag, receipt)?),
+        Action::StopServices { app, running } => service::stop(hands, app, running),
+        Action::StartServices { app, running } => service::start(hands, app, running),
         Action::RemoveTree { path } => tree::remove(hands, path),
         Action::RunHook(run) => hook::act(hands, run, without),
         Action::MakeFilesystem { device, fstype, label, uuid, force } => {

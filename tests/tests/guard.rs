@@ -154,6 +154,31 @@ fn a_stopped_app_may_not_start() {
 }
 
 #[test]
+fn an_app_whose_data_is_being_moved_may_not_start() {
+    let sandbox = with_shop();
+    let (journal, done) = ("/var/lib/datastore/journal", "/var/lib/datastore/done");
+    let names = fs::read_dir(sandbox.path(done)).unwrap();
+    let name = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).max().expect("a journal");
+    let operation = name.trim_end_matches(".journal");
+    let mark = sandbox.write("/run/datastore/closed/shop", operation);
+    // It has ended, and is nobody's to take away.
+    refuses(&sandbox, 3, "an operation that has ended, or cannot be seen, left /run/datastore/closed/shop");
+    // It is at work: whoever writes a journal holds it.
+    let told = sandbox.read(format!("{done}/{name}"));
+    let open: Vec<&str> = told.split_inclusive('\n').collect();
+    let held = sandbox.write(format!("{journal}/{name}"), open[..open.len() - 1].concat());
+    let held = fs::File::open(held).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    refuses(&sandbox, 3, "its data is being moved");
+    // It was interrupted.
+    drop(held);
+    let run = refuses(&sandbox, 3, "an operation stopped half-way while it moved its data");
+    assert_eq!(text(&run.json()["error"]["hint"]), "datastore recover");
+    fs::remove_file(mark).unwrap();
+    sandbox.datastore(&["guard", "shop"]).ok();
+}
+
+#[test]
 fn an_unknown_app_may_not_start() {
     let sandbox = with_shop();
     sandbox.datastore(&["guard", "shpo"]).code(2).says("shpo");

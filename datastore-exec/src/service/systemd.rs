@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use datastore_core::moving::Running;
 use datastore_core::path::printable;
 use datastore_core::plan::Remark;
 use datastore_core::{Error, ErrorKind, Result};
@@ -15,7 +16,7 @@ use zbus::connection::Builder;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 use zbus::{MatchRule, MessageStream};
 
-use super::{Down, Running, State, failed};
+use super::{Down, State, failed};
 
 const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use datastore_core::moving::Running;
 use datastore_core::path::printable;
 use datastore_core::plan::Remark;
 use datastore_core::{Error, ErrorKind, Result};
 use rustix::fs::MemfdFlags;
 
-use super::{Down, Running, State, failed, is_program};
+use super::{Down, State, failed, is_program};
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Debian's place, and Red Hat's, where the first is a link to the second.

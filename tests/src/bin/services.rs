@@ -57,16 +57,17 @@ fn run(verb: &str, limit: Duration, names: &[String]) -> Result<(), Error> {
             }
             match manager.stop_all(&running, limit) {
                 Ok(remarks) => remarks.iter().for_each(|remark| println!("remark {}", remark.detail)),
-                Err(not) => {
+                Err(error) => {
+                    let down = manager.start_all(&running, limit);
                     states("back ")?;
-                    not.still_down.iter().for_each(|error| println!("still down {}", complaint(error)));
-                    return Err(not.error);
+                    down.iter().for_each(|(_, error)| println!("still down {}", complaint(error)));
+                    return Err(error);
                 }
             }
             states("down ")?;
             let down = manager.start_all(&running, limit);
             states("up ")?;
-            down.into_iter().next().map_or(Ok(()), Err)
+            down.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
         }
         other => panic!("no verb `{other}`"),
     }
