@@ -246,12 +246,13 @@ impl Copying {
             Some(touched) => self.walk(hands, "comparing", |c| verify::entries(from, to, holds, touched, c))?,
             None => self.walk(hands, "comparing", |c| verify::verify(from, to, holds, Contents::Sample, c))?,
         };
-        let changed = self.watch.as_ref().is_some_and(|watch| {
-            watch.settle();
-            !matches!(watch.take(), Dirty::Some(changes) if changes.is_empty())
-        });
-        if changed {
-            let error = Error::new(ErrorKind::Refused, format!("something still writes to {}", self.tree.from)).hint(
+        if touched.is_some()
+            && let Some(again) = self.pass(hands)?
+            && let Some(first) = again.first()
+        {
+            let name = datastore_core::path::printable(first);
+            let message = format!("something still writes to {}: {name}", self.tree.from);
+            let error = Error::new(ErrorKind::Refused, message).hint(
                 "name the service that it belongs to in `services` of the app, or stop it; then run the command again",
             );
             return Err(Failure { reason: Reason::Busy, error });
