@@ -12,7 +12,8 @@ use crate::root::{Root, if_there};
 use crate::sys::fd;
 use crate::{observe, run_files};
 
-const DIR: &str = "/var/lib/datastore/receipts";
+/// Where they are.
+pub(crate) const DIR: &str = "/var/lib/datastore/receipts";
 
 fn path(operation: &str) -> AbsPath {
     AbsPath::literal(DIR).child(&format!("{operation}.json"))

@@ -91,9 +91,11 @@ fn finish(engine: &Engine, goal: &Goal, listener: &mut dyn Listener) -> Result<R
 fn clean(engine: &Engine, operation: &OperationId, goal: Option<&Goal>) -> Result<()> {
     let root = engine.root();
     let wanted = resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?));
-    let mut places = vec![AbsPath::literal("/etc"), AbsPath::literal(CONFIGLETS)];
+    let mut places = vec![AbsPath::literal("/etc"), AbsPath::literal(CONFIGLETS), AbsPath::literal(receipts::DIR)];
     places.extend(wanted.mappings.iter().map(|m| m.home.child(DIRECTORY)));
     places.extend(wanted.volumes.iter().map(|v| v.path.child(DIRECTORY)));
+    // Of a volume to which nothing was moved in the end, too.
+    places.extend(wanted.volumes.iter().filter_map(|v| wanted.base(v)).map(|base| base.child(DIRECTORY)));
     // The volume that it was to add may not be declared yet.
     if let Some(Goal::VolumeAdd(request) | Goal::Init { volume: request, .. }) = goal {
         places.push(plan::volume::path_of(&wanted.store, request).child(DIRECTORY));

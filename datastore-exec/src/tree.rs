@@ -17,8 +17,8 @@ pub mod resolver;
 pub mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod verify;
 pub mod update;
+pub mod verify;
 pub mod walk;
 pub mod watch;
 

@@ -10,7 +10,7 @@ use super::copy::one_file_system;
 use super::survey::Survey;
 use crate::sys::attr::{self, PROJECT_INHERIT, SETTINGS, Time};
 use crate::sys::error::{Call, FdName};
-use crate::sys::{Entry, SysError, data, fd, name, random, xattrs};
+use crate::sys::{Entry, SysError, data, fd, name, xattrs};
 
 /// Settings that only a directory has: synchronous changes, and the top of directory hierarchies (chattr(1) `D` and `T`).
 const OF_DIRECTORIES: u32 = 0x1_0000 | 0x2_0000;
@@ -61,35 +61,46 @@ pub struct Fitting {
 struct Scratch<'a> {
     dir: &'a OwnedFd,
     fd: OwnedFd,
-    name: Option<String>,
+    is_named: bool,
     is_dir: bool,
 }
 
-fn scratch_name() -> String {
-    let mut bytes = [0; 8];
-    // Without random numbers a name that is taken is refused, no more.
-    let _ = random::fill(&mut bytes);
-    format!(".datastore-try-{:016x}", u64::from_ne_bytes(bytes))
-}
+/// What is tried on where it must have a name. It is always the same one: what a run left that was killed is gone with the next.
+const SCRATCH: &[u8] = b".datastore-try";
 
 impl<'a> Scratch<'a> {
     fn file(dir: &'a OwnedFd) -> Result<Self, SysError> {
         match fd::open(Entry::itself(dir), OFlags::TMPFILE | OFlags::RDWR, 0o600) {
-            Ok(fd) => Ok(Self { dir, fd, name: None, is_dir: false }),
+            Ok(fd) => Ok(Self { dir, fd, is_named: false, is_dir: false }),
             Err(error) if matches!(error.errno(), Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
-                let name = scratch_name();
-                let entry = Entry::new(dir, name.as_bytes());
-                let fd = fd::open(entry, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)?;
-                Ok(Self { dir, fd, name: Some(name), is_dir: false })
+                Self::named(
+                    dir,
+                    |entry: Entry<'_>| fd::open(entry, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600),
+                    false,
+                )
             }
             Err(error) => Err(error),
         }
     }
 
     fn directory(dir: &'a OwnedFd) -> Result<Self, SysError> {
-        let name = scratch_name();
-        let fd = fd::make_dir(Entry::new(dir, name.as_bytes()), 0o700)?;
-        Ok(Self { dir, fd, name: Some(name), is_dir: true })
+        Self::named(dir, |entry: Entry<'_>| fd::make_dir(entry, 0o700), true)
+    }
+
+    fn named(
+        dir: &'a OwnedFd,
+        make: impl Fn(Entry<'_>) -> Result<OwnedFd, SysError>,
+        is_dir: bool,
+    ) -> Result<Self, SysError> {
+        let entry = Entry::new(dir, SCRATCH);
+        let made = match make(entry) {
+            Err(error) if error.errno() == Errno::EXIST => {
+                take_away(entry)?;
+                make(entry)
+            }
+            made => made,
+        };
+        Ok(Self { dir, fd: made?, is_named: true, is_dir })
     }
 
     /// Which of some flags it takes.
@@ -109,10 +120,16 @@ impl<'a> Scratch<'a> {
     }
 }
 
+/// Removes what was tried on.
+fn take_away(entry: Entry<'_>) -> Result<(), SysError> {
+    let is_dir = attr::attr(entry).is_ok_and(|attr| attr.kind().is_dir());
+    if is_dir { fd::remove_dir(entry) } else { fd::remove_file(entry) }
+}
+
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            let entry = Entry::new(self.dir, name.as_bytes());
+        if self.is_named {
+            let entry = Entry::new(self.dir, SCRATCH);
             let _ = if self.is_dir { fd::remove_dir(entry) } else { fd::remove_file(entry) };
         }
     }
@@ -194,12 +211,12 @@ impl Trial<'_> {
             (survey.others, FileType::Fifo, "FIFOs and sockets"),
             (survey.devices, FileType::CharacterDevice, "devices"),
         ];
-        let name = scratch_name();
         for (count, kind, what) in kinds {
             if count == 0 {
                 continue;
             }
-            let entry = Entry::new(self.to, name.as_bytes());
+            let entry = Entry::new(self.to, SCRATCH);
+            let _ = take_away(entry);
             let made = match kind {
                 FileType::Symlink => name::symlink(entry, b"x"),
                 // The null device.
@@ -216,7 +233,7 @@ impl Trial<'_> {
                 ),
             }
         }
-        if survey.hard_linked > 0 && !self.links(&name)? {
+        if survey.hard_linked > 0 && !self.links()? {
             self.misfit(
                 format!("the target takes no hard links, and {} names are such", survey.hard_linked),
                 "choose a file system of Linux",
@@ -225,9 +242,11 @@ impl Trial<'_> {
         Ok(())
     }
 
-    fn links(&self, name: &str) -> Result<bool, SysError> {
-        let (first, second) = (name.to_owned(), format!("{name}-2"));
-        let (first, second) = (Entry::new(self.to, first.as_bytes()), Entry::new(self.to, second.as_bytes()));
+    fn links(&self) -> Result<bool, SysError> {
+        let (first, second) = (Entry::new(self.to, SCRATCH), Entry::new(self.to, b".datastore-try-2"));
+        for left in [first, second] {
+            let _ = take_away(left);
+        }
         drop(fd::open(first, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?);
         let linked = name::link_entry(first, second).is_ok();
         if linked {

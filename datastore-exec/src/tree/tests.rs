@@ -6,8 +6,8 @@ mod copies;
 pub(crate) mod forest;
 mod others;
 mod races;
-mod verify;
 mod updates;
+mod verify;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -11,7 +11,7 @@ use crate::observed::{FileFacts, Observed, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark};
 use crate::standing::View;
-use crate::step::{Action, Bound, FstabEdit, ManifestEdit};
+use crate::step::{Action, Bound, FstabEdit, ManifestEdit, Step};
 
 /// The operation, with what it left.
 fn find<'o>(observed: &'o Observed, operation: &OperationId) -> Option<(&'o Unfinished, &'o Rest)> {
@@ -61,7 +61,22 @@ pub(super) fn plan(goal: &Goal, operation: &OperationId, scene: &Scene<'_>) -> P
         }
         plan.remarks.extend(settler.left());
     }
-    plan.steps = steps.steps;
+    if steps.steps.is_empty() {
+        return plan;
+    }
+    // It stays closed as long as its data is on the way, and is opened in any case.
+    let (Some(app), running) =
+        (unfinished.goal.as_ref().and_then(Goal::apps).and_then(|a| a.names.first()), Running::default())
+    else {
+        return plan;
+    };
+    let close = Action::StopServices { app: app.clone(), running: running.clone() };
+    let opens = steps.steps.iter().any(|step| matches!(step.action, Action::StartServices { .. }));
+    plan.steps = vec![Step { mapping: None, action: close }];
+    plan.steps.append(&mut steps.steps);
+    if !opens {
+        plan.steps.push(Step { mapping: None, action: Action::StartServices { app: app.clone(), running } });
+    }
     plan
 }
 
@@ -74,7 +89,7 @@ struct Settler<'v> {
 impl Settler<'_> {
     /// The step with which to go on, if the new places count: every tree has left its old one.
     fn counts(&self) -> Option<usize> {
-        let receipt = |step: &crate::step::Step| matches!(step.action, Action::WriteReceipt(_));
+        let receipt = |step: &Step| matches!(step.action, Action::WriteReceipt(_));
         let at = self.rest.steps.iter().position(receipt)?;
         let Action::WriteReceipt(receipt) = &self.rest.steps[at].action else { return None };
         (at < self.rest.begun && receipt.trees.iter().all(|tree| self.has_left(tree))).then_some(at + 1)
@@ -110,7 +125,8 @@ impl Settler<'_> {
     fn again(&self, action: &Action) -> Option<Action> {
         let needed = match action {
             Action::MakeDir { path, .. } => !self.is_dir(path),
-            Action::MoveDir { from, .. } => self.is_dir(from),
+            // Where both are there, the first has been made anew since.
+            Action::MoveDir { from, to, .. } => self.is_dir(from) && !self.is_dir(to),
             Action::Seal { path, .. } => !self.is_bound(path, None),
             Action::Bind { mount_point, .. } => !self.is_bound(mount_point, None),
             Action::Swap { mount_point, to, .. } => !self.is_bound(mount_point, Some(&to.store)),
