@@ -129,7 +129,7 @@ impl Bus {
         if unit.state()? != State::Running {
             return Ok(Down::Already);
         }
-        let result = unit.job("StopUnit", "stop", limit)?;
+        let result = unit.job("StopUnit", "could not be stopped", limit, limit)?;
         let id = &unit.id;
         while unit.state()? == State::Running {
             let over = begun.elapsed() >= limit;
@@ -143,12 +143,25 @@ impl Bus {
     }
 
     pub(super) fn start(&self, name: &str, limit: Duration) -> Result<()> {
+        let begun = Instant::now();
         let unit = self.unit(name)?;
         let id = &unit.id;
+        // A job to start it would wait for its end too. But systemd tries that job again at each change on the way down and counts
+        // each time against StartLimitBurst=, until it refuses. If there is no end to it the job is left with systemd all the same.
+        while begun.elapsed() < limit && unit.text("ActiveState")? == "deactivating" {
+            std::thread::sleep(PAUSE);
+        }
         if unit.is_settled_up()? {
             return Ok(());
         }
-        let result = unit.job("StartUnit", "start", limit)?;
+        // Nor do starts count that were before: it ran, and was stopped for us.
+        let reset = self.connection.call_method(Some(NAME), PATH, Some(MANAGER), "ResetFailedUnit", &(id,)).map(|_| ());
+        match reset {
+            // Not loaded, so that it counts nothing.
+            Err(zbus::Error::MethodError(name, ..)) if name.ends_with(".NoSuchUnit") => {}
+            other => other.map_err(|error| says(error, &format!("{id} could not be started"), &look_at(id)))?,
+        }
+        let result = unit.job("StartUnit", "could not be started", limit.saturating_sub(begun.elapsed()), limit)?;
         if result != "done" {
             let why = unit.why().unwrap_or_else(|| job_says(&result).to_owned());
             return Err(failed(format!("{id} could not be started: {why}"), look_at(id)));
@@ -231,9 +244,16 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Has systemd do a job and waits for its result.
-    fn job(&self, method: &str, verb: &str, limit: Duration) -> Result<String> {
-        let what = format!("{} could not be {}", self.id, if verb == "stop" { "stopped" } else { "started" });
+    /// What is said when time is up.
+    fn late(&self, what: &str, limit: Duration) -> Error {
+        let how = self.text("SubState").unwrap_or_else(|error| error.chain());
+        let limit = humantime::format_duration(limit);
+        failed(format!("{} {what} within {limit} (it is {how})", self.id), look_at(&self.id))
+    }
+
+    /// Has systemd do a job and waits for its result, as long as is left of the limit.
+    fn job(&self, method: &str, could_not: &str, left: Duration, limit: Duration) -> Result<String> {
+        let what = format!("{} {could_not}", self.id);
         let error = |error| says(error, &what, &look_at(&self.id));
         let mut rule = MatchRule::builder().msg_type(zbus::message::Type::Signal).interface(MANAGER).map_err(error)?;
         rule = rule.member("JobRemoved").map_err(error)?;
@@ -254,15 +274,12 @@ impl Unit<'_> {
             Err(zbus::Error::Failure("the connection was closed".into()))
         };
         let over = async {
-            async_io::Timer::after(limit).await;
+            async_io::Timer::after(left).await;
             Ok(None)
         };
         match zbus::block_on(futures_lite::future::or(ended, over)).map_err(error)? {
             Some(result) => Ok(result),
-            None => Err(failed(
-                format!("{what} within {} (it is {})", humantime::format_duration(limit), self.text("SubState")?),
-                look_at(&self.id),
-            )),
+            None => Err(self.late(could_not, limit)),
         }
     }
 
