@@ -5,7 +5,6 @@
 
 pub mod copy;
 pub mod data;
-pub mod delta;
 pub mod dirty;
 pub mod error;
 pub mod limits;
