@@ -5,8 +5,10 @@
 
 pub mod copy;
 pub mod data;
+pub mod delta;
 pub mod dirty;
 pub mod error;
+mod known;
 pub mod limits;
 pub mod links;
 pub mod map;

@@ -19,6 +19,9 @@ pub const LONGEST: usize = 128;
 /// So many bytes of a handle are kept in place: those of ext4 have 8, of xfs 8 or 12, of btrfs 20.
 const SHORT: usize = 22;
 
+/// So often a handle is tried for which the kernel says that it has no memory.
+const TRIES: u32 = 50;
+
 /// A file handle: its type and its bytes. 32 bytes long, unless the file system has long ones.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Handle {
@@ -134,11 +137,21 @@ pub fn open(mount: impl AsFd, handle: &Handle, flags: OFlags) -> Result<OwnedFd,
     let mut raw = Raw { length, kind: handle.kind, bytes: [0; LONGEST] };
     raw.bytes[..bytes.len()].copy_from_slice(bytes);
     let number = (flags | OFlags::CLOEXEC).bits().cast_signed();
-    // SAFETY: `raw` has at least the bytes that it says it has, and outlives the call.
-    let fd = super::raw(unsafe {
-        libc::syscall(libc::SYS_open_by_handle_at, mount.as_fd().as_raw_fd(), &raw mut raw, number)
-    })
-    .map_err(failed)?;
+    let mut tries = 0;
+    let fd = loop {
+        // SAFETY: `raw` has at least the bytes that it says it has, and outlives the call.
+        let opened = super::raw(unsafe {
+            libc::syscall(libc::SYS_open_by_handle_at, mount.as_fd().as_raw_fd(), &raw mut raw, number)
+        });
+        match opened {
+            // So says ext4 also while an inode with the same number is being made: it is stale a moment later.
+            Err(Errno::NOMEM) if tries < TRIES => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            other => break other.map_err(failed)?,
+        }
+    };
     let fd = i32::try_from(fd).map_err(|_| failed(Errno::BADF))?;
     // SAFETY: the kernel has just given this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

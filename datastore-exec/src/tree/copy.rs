@@ -281,17 +281,18 @@ impl<'a> Copier<'a> {
         }
         match self.links.turn(attr) {
             Turn::First(claim) => Ok(Claimed::Mine(Some(claim))),
-            Turn::Link(place) => self.link(&place, to).map(|()| Claimed::Linked),
+            Turn::Link(place) => self.link(&place, to).map(|_| Claimed::Linked),
         }
     }
 
-    pub(super) fn link(&self, place: &Place, to: Entry<'_>) -> Result<(), Fail> {
+    /// Makes a link; says whether the name was free.
+    pub(super) fn link(&self, place: &Place, to: Entry<'_>) -> Result<bool, Fail> {
         match self.links.link(place, to) {
-            Err(error) if error.errno() == Errno::EXIST => Ok(()),
+            Err(error) if error.errno() == Errno::EXIST => Ok(false),
             Err(error) => Err(Fail::target(error)),
             Ok(()) => {
                 count(&self.control.tally.hard_links, 1);
-                Ok(())
+                Ok(true)
             }
         }
     }

@@ -3,6 +3,7 @@
 mod bad;
 mod checker;
 mod copies;
+mod deltas;
 pub(crate) mod forest;
 mod others;
 mod races;

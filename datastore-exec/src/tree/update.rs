@@ -44,6 +44,7 @@ pub fn update(from: &OwnedFd, to: &OwnedFd, map: Option<&Map>, control: &Control
         map.clear();
     }
     let scan = Scan { control, owners: Mutex::default() };
+    loosen(to).map_err(|error| here(Fail::target(error)))?;
     let updater = Updater::new(from, to, map, *control, &scan).map_err(here)?;
     let (source, target, state) = updater.top(from, to).map_err(here)?;
     walk(&updater, (source, Some(target), state), control)?;
@@ -63,7 +64,7 @@ pub(super) trait Targets: Sync {
     fn directory(&self, source: &Attr, to: Entry<'_>, there: Option<&Attr>) -> Result<bool, Fail>;
     /// An inode of the source was copied to this name.
     fn made(&self, source: &Attr, to: Entry<'_>);
-    /// Whether contents are to be copied though length and time are equal. Asked once for each time that they will be.
+    /// Whether contents are to be copied though length and time are equal. Once it is asked they are.
     fn is_written(&self, source: &Attr) -> bool;
     /// Takes away what is at a name.
     fn displace(&self, to: Entry<'_>) -> Result<(), Fail>;
@@ -73,8 +74,8 @@ pub(super) trait Targets: Sync {
 pub(super) enum Turn<'a> {
     /// The inode that is there is used.
     Keep(Option<Claim<'a>>),
-    /// It becomes a name of an inode that the target has.
-    Link(Place),
+    /// It becomes a name of an inode that the target has; whether that is still to be made equal.
+    Link(Place, bool),
     /// It is copied.
     New,
 }
@@ -125,7 +126,6 @@ impl<'a, T: Targets> Updater<'a, T> {
         let target = fd::open(Entry::itself(to), READ_DIR, 0).map_err(Fail::target)?;
         let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
         let meta = Meta::read(Entry::itself(&source), attr, true).map_err(Fail::source)?;
-        loosen(&target).map_err(Fail::target)?;
         // Nobody else is to come in before owners and modes are right.
         fd::set_mode(&target, 0o700).map_err(Fail::target)?;
         xattrs::remove(Entry::itself(&target), c"system.posix_acl_default").map_err(Fail::target)?;
@@ -164,7 +164,7 @@ impl<'a, T: Targets> Updater<'a, T> {
         Ok(())
     }
 
-    /// A directory: found in the target, or made there; its attributes are set by [`Updater::finish`] when everything is in it.
+    /// A directory: found in the target, or made there; its attributes are set when everything is in it.
     pub(super) fn directory(
         &self,
         from: Entry<'_>,
@@ -213,13 +213,19 @@ impl<'a, T: Targets> Updater<'a, T> {
     }
 
     /// Gives a directory of the target its attributes: everything is in it.
-    pub(super) fn finish(&self, state: &State, target: &OwnedFd) -> Result<(), Fail> {
+    fn finish(&self, state: &State, target: &OwnedFd) -> Result<(), Fail> {
+        count(&self.control.tally.directories, 1);
+        self.dress(state, target).map(|_| ())
+    }
+
+    /// The same for a directory that is not walked; says whether anything was to be set.
+    pub(super) fn dress(&self, state: &State, target: &OwnedFd) -> Result<bool, Fail> {
         let fit = self.copier.fit(state.top);
-        if !state.meta.differences(&self.read(target, state.top)?, fit).is_empty() {
+        let differs = !state.meta.differences(&self.read(target, state.top)?, fit).is_empty();
+        if differs {
             state.meta.set(Entry::itself(target), Now::Old, fit).map_err(Fail::target)?;
         }
-        count(&self.control.tally.directories, 1);
-        Ok(())
+        Ok(differs)
     }
 
     /// A name that is no directory.
@@ -274,7 +280,7 @@ impl<'a, T: Targets> Updater<'a, T> {
                 };
                 count(counter, 1);
             }
-            Turn::Link(place) => {
+            Turn::Link(place, bring) => {
                 if there.is_some() && self.copier.links.is(&place, to).map_err(Fail::target)? {
                     count(&self.control.tally.hard_links, 1);
                     return Ok(Met::Done);
@@ -282,8 +288,12 @@ impl<'a, T: Targets> Updater<'a, T> {
                 if there.is_some() {
                     self.targets.displace(to)?;
                 }
-                self.copier.link(&place, to)?;
+                // A name that the kernel gives twice may be another inode's by now.
+                let linked = self.copier.link(&place, to)?;
                 count(&self.copied, 1);
+                if bring && linked {
+                    self.bring(source.as_ref(), from, &attr, to, &path)?;
+                }
             }
             Turn::New => {
                 if there.is_some() {
@@ -347,9 +357,9 @@ impl<'a, T: Targets> Updater<'a, T> {
         let mut fit = self.copier.fit(false);
         let meta = Meta::read(Entry::itself(source), *attr, false).map_err(Fail::source)?;
         let old = self.read(target, false)?;
-        let alike = (attr.size, attr.mtime) == (old.attr.size, old.attr.mtime)
-            && (meta.flags ^ old.flags) & fit.flags & NOCOW == 0
-            && !self.targets.is_written(attr);
+        let alike = !self.targets.is_written(attr)
+            && (attr.size, attr.mtime) == (old.attr.size, old.attr.mtime)
+            && (meta.flags ^ old.flags) & fit.flags & NOCOW == 0;
         let differs = !alike || !meta.differences(&old, fit).is_empty();
         let several = attr.nlink > 1;
         if !alike || several {
@@ -418,7 +428,7 @@ impl Targets for Scan<'_> {
             return Ok(if is_free() { Turn::Keep(None) } else { Turn::New });
         }
         Ok(match links.turn(source) {
-            super::links::Turn::Link(place) => Turn::Link(place),
+            super::links::Turn::Link(place) => Turn::Link(place, false),
             super::links::Turn::First(claim) if is_free() => Turn::Keep(Some(claim)),
             super::links::Turn::First(_) => Turn::New,
         })
