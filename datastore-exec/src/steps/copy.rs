@@ -178,22 +178,25 @@ impl Copying {
             watch.settle();
             watch.take()
         });
-        let touched = match dirty {
-            Some(Dirty::Some(changes)) if self.map.is_whole() => {
+        let (mut touched, mut why) = (None, None);
+        match dirty {
+            Some(Dirty::Some(changes)) => {
                 let map = &self.map;
-                let (_, touched) =
-                    self.walk(hands, "copying changes", |control| delta(from, to, &changes, map, control))?;
-                Some(touched)
+                let done = self.walk(hands, "copying changes", |control| delta(from, to, &changes, map, control))?;
+                why = done.scan.map(|scan| scan.to_string());
+                touched = why.is_none().then_some(done.touched);
             }
-            other => {
-                if let Some(Dirty::Everything(why)) = &other {
-                    hands.remark(format!("{}: {why}; so everything was compared", self.tree.from), "");
-                }
-                let map = Some(&self.map);
-                self.walk(hands, "comparing", |control| update(from, to, map, control))?;
-                None
+            Some(Dirty::Everything(unknown)) => why = Some(unknown.to_string()),
+            // That was told in the beginning.
+            None => {}
+        }
+        if touched.is_none() {
+            if let Some(why) = why {
+                hands.remark(format!("{}: {why}; so everything was compared", self.tree.from), "");
             }
-        };
+            let map = Some(&self.map);
+            self.walk(hands, "comparing", |control| update(from, to, map, control))?;
+        }
         tree::sync(to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.tree.to)))?;
         self.took = begun.elapsed();
         Ok(touched)
