@@ -251,7 +251,8 @@ impl Copying {
         };
         if touched.is_some()
             && let Some(again) = self.pass(hands)?
-            && let Some(first) = again.first()
+            // The top is looked at each time; what is made in it has a name.
+            && let Some(first) = again.iter().find(|path| !path.is_empty())
         {
             let name = datastore_core::path::printable(first);
             let message = format!("something still writes to {}: {name}", self.tree.from);
