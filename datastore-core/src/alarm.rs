@@ -1,7 +1,8 @@
 //! Alarms: what an administrator must hear of at once. Which ones are open, which are new, which are over, and their words.
 //!
-//! An alarm is about one mapping and one reason. It is raised once, however often the same thing is found again, and is over
-//! when the mapping is bound again or not asked for any more. The open ones are kept in a [`Book`].
+//! An alarm is about one mapping and one reason, or about the services of an app. It is raised once, however often the same thing is
+//! found again. One about a mapping is over when the mapping is bound again or not asked for any more; one about services when the app
+//! starts again or is taken down on purpose. The open ones are kept in a [`Book`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::path::AbsPath;
-use crate::state::{Reason, State};
+use crate::state::{Reason, State, words};
 use crate::status::Row;
 
 /// The version of the book that is written; a higher one is refused.
@@ -34,14 +35,34 @@ impl Default for Sinks {
     }
 }
 
+words! {
+    /// What an alarm is about.
+    Kind {
+        /// A mapping, or the configuration that would say which there are.
+        Mapping = "mapping",
+        /// Services of an app, which could not be stopped or started around a move of its data.
+        Service = "service",
+    }
+}
+
+impl Kind {
+    /// What alarms were about before there was another kind.
+    const fn first() -> Self {
+        Self::Mapping
+    }
+}
+
 /// One alarm that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
+    /// What it is about.
+    #[serde(default = "Kind::first")]
+    pub kind: Kind,
     /// The app.
     pub app: String,
-    /// The mount point; empty where the configuration cannot be read at all.
+    /// The mount point; empty where the configuration cannot be read at all, and for services.
     pub mount_point: String,
-    /// What the mapping was found to be.
+    /// What the mapping was found to be; `refused` for services.
     pub state: State,
     /// Why it is refused; `null` in any other state.
     pub reason: Option<Reason>,
@@ -58,6 +79,7 @@ pub struct Alarm {
 impl Alarm {
     fn of(row: &Row, now: i64) -> Self {
         Self {
+            kind: Kind::Mapping,
             app: row.app.clone(),
             mount_point: row.mount_point.clone(),
             state: row.state,
@@ -69,10 +91,25 @@ impl Alarm {
         }
     }
 
+    fn of_services(app: &str, failure: &Failure, now: i64) -> Self {
+        Self {
+            kind: Kind::Service,
+            app: app.into(),
+            mount_point: String::new(),
+            state: State::Refused,
+            reason: None,
+            detail: failure.detail.clone(),
+            hint: failure.hint.clone(),
+            since: now,
+            told: false,
+        }
+    }
+
     /// The alarm that `datastore alarm test` sends.
     #[must_use]
     pub fn test(now: i64) -> Self {
         Self {
+            kind: Kind::Mapping,
             app: "test".into(),
             mount_point: String::new(),
             state: State::Active,
@@ -88,6 +125,7 @@ impl Alarm {
     #[must_use]
     pub fn many(others: usize, now: i64) -> Self {
         Self {
+            kind: Kind::Mapping,
             app: format!("{others} more"),
             mount_point: String::new(),
             state: State::Refused,
@@ -100,15 +138,27 @@ impl Alarm {
     }
 
     /// What makes two alarms the same one.
-    fn key(&self) -> (&str, &str, Option<Reason>) {
-        (&self.app, &self.mount_point, self.reason)
+    fn key(&self) -> (Kind, &str, &str, Option<Reason>) {
+        (self.kind, &self.app, &self.mount_point, self.reason)
     }
 
     /// The word for what it is about: the reason, or the state where there is none.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        self.reason.map_or(self.state.as_str(), Reason::as_str)
+        match self.kind {
+            Kind::Service => "service-failed",
+            Kind::Mapping => self.reason.map_or(self.state.as_str(), Reason::as_str),
+        }
     }
+}
+
+/// Why services could not be stopped or started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// A sentence that names them.
+    pub detail: String,
+    /// What can be done.
+    pub hint: String,
 }
 
 /// The open alarms, as `/var/lib/datastore/alarms.json` holds them.
@@ -182,7 +232,8 @@ impl Book {
                 return true;
             }
             let unsure = findings.unsure.contains(&(open.app.as_str(), open.mount_point.as_str()));
-            let stays = !(findings.covers)(&open.app) || unsure;
+            // What is bound says nothing of services.
+            let stays = open.kind != Kind::Mapping || !(findings.covers)(&open.app) || unsure;
             if !stays {
                 change.cleared.push(open.clone());
             }
@@ -191,11 +242,46 @@ impl Book {
         // One that was found twice is one alarm: the last, which has a place.
         let mut new = places.into_values().filter(|&i| is_new[i]).collect::<BTreeSet<_>>();
         // That a mapping is not bound is no news while it is known why.
-        let known = |row: &Row| self.alarms.iter().any(|a| a.app == row.app && a.mount_point == row.mount_point);
+        let is = |alarm: &Alarm, row: &Row| {
+            (alarm.kind, &alarm.app, &alarm.mount_point) == (Kind::Mapping, &row.app, &row.mount_point)
+        };
+        let known = |row: &Row| self.alarms.iter().any(|alarm| is(alarm, row));
         new.retain(|&i| findings.bad[i].reason.is_some() || !known(findings.bad[i]));
         self.alarms.extend(new.into_iter().map(|i| found[i].clone()));
-        change.raised.extend(self.alarms.iter().filter(|open| !open.told).cloned());
+        change.raised.extend(self.untold());
         change
+    }
+
+    /// Takes in what became of the services of some apps: why they failed, or that they are as they should be.
+    pub fn settle_services(
+        &mut self,
+        apps: impl Fn(&str) -> bool,
+        failed: Option<(&str, &Failure)>,
+        now: i64,
+    ) -> Change {
+        let mut change = Change::default();
+        let mut new = failed.map(|(app, failure)| Alarm::of_services(app, failure, now));
+        self.alarms.retain_mut(|open| {
+            if open.kind != Kind::Service {
+                return true;
+            }
+            if let Some(found) = new.take_if(|found| found.app == open.app) {
+                (open.detail, open.hint) = (found.detail, found.hint);
+                return true;
+            }
+            let stays = !apps(&open.app);
+            if !stays {
+                change.cleared.push(open.clone());
+            }
+            stays
+        });
+        self.alarms.extend(new);
+        change.raised.extend(self.untold());
+        change
+    }
+
+    fn untold(&self) -> impl Iterator<Item = Alarm> + '_ {
+        self.alarms.iter().filter(|open| !open.told).cloned()
     }
 
     /// Notes that some alarms were told to every sink.
@@ -249,6 +335,9 @@ pub fn line(alarm: &Alarm, occasion: Occasion) -> String {
         (Occasion::Test, _) => alarm.detail.clone(),
         (Occasion::Cleared, "") => format!("`{}`: {} is over", alarm.app, alarm.word()),
         (Occasion::Cleared, at) => format!("`{}`: {at}: {} is over", alarm.app, alarm.word()),
+        (Occasion::Raised, "") if alarm.kind == Kind::Service => {
+            format!("`{}`: {}: {}", alarm.app, alarm.word(), alarm.detail)
+        }
         (Occasion::Raised, "") => format!("`{}` must not start: {}: {}", alarm.app, alarm.word(), alarm.detail),
         (Occasion::Raised, at) => format!("`{}` must not start: {at}: {}: {}", alarm.app, alarm.word(), alarm.detail),
     };
@@ -268,6 +357,9 @@ pub fn body(alarm: &Alarm, occasion: Occasion, host: &str) -> String {
         }
     };
     match occasion {
+        Occasion::Raised if alarm.kind == Kind::Service => {
+            field("what", &format!("services of `{}` are not as they should be", alarm.app));
+        }
         Occasion::Raised => field("what", &format!("`{}` must not start on its data", alarm.app)),
         Occasion::Cleared => field("what", &format!("this alarm of `{}` is over", alarm.app)),
         Occasion::Test => field("what", "a test of the alarm"),
@@ -346,6 +438,49 @@ mod tests {
         let raised = book.settle(&guard, 2).raised;
         assert_eq!(raised.iter().map(|alarm| alarm.mount_point.as_str()).collect::<Vec<_>>(), ["/b"]);
         assert_eq!(book.alarms.len(), 2);
+    }
+
+    #[test]
+    fn services_have_an_alarm_of_their_own() {
+        let mut book = Book::default();
+        let failure = |detail: &str| Failure { detail: detail.into(), hint: "journalctl -u a.service".into() };
+        let only = |app: &'static str| move |other: &str| other == app;
+        let first = book.settle_services(only("a"), Some(("a", &failure("a.service could not be started"))), 1);
+        book.told(&first.raised);
+        assert_eq!((first.raised.len(), first.cleared.len()), (1, 0));
+        let again = book.settle_services(only("a"), Some(("a", &failure("b.service could not be started"))), 2);
+        assert_eq!(again, Change::default(), "it is raised once");
+        assert_eq!((book.alarms[0].since, book.alarms[0].detail.as_str()), (1, "b.service could not be started"));
+        // That the mapping is bound, or is not, is another matter.
+        let broken = row("a", "/a", Reason::WrongStore);
+        assert_eq!(settle(&mut book, &[&broken], 3), (1, 0));
+        assert_eq!(settle(&mut book, &[], 4), (0, 1));
+        assert_eq!(Book::parse(&book.render()), Ok(book.clone()));
+        assert_eq!(book.settle_services(only("b"), None, 5), Change::default());
+        let over = book.settle_services(only("a"), None, 5);
+        assert_eq!((over.raised.len(), over.cleared.len()), (0, 1));
+        assert_eq!(book, Book::default());
+
+        let alarm = &over.cleared[0];
+        assert_eq!(
+            line(alarm, Occasion::Raised),
+            "`a`: service-failed: b.service could not be started (hint: journalctl -u a.service)"
+        );
+        assert_eq!(line(alarm, Occasion::Cleared), "`a`: service-failed is over");
+        assert_eq!(subject(alarm, Occasion::Raised, "mail"), "datastore: `a` on mail: service-failed");
+        assert!(
+            body(alarm, Occasion::Raised, "").starts_with("what:        services of `a` are not as they should be\n")
+        );
+    }
+
+    #[test]
+    fn an_alarm_of_before_there_were_kinds_is_about_a_mapping() {
+        let mut book = Book::default();
+        settle(&mut book, &[&row("a", "/a", Reason::NoSpace)], 7);
+        let text = String::from_utf8(book.render()).unwrap();
+        let old = text.replace("      \"kind\": \"mapping\",\n", "");
+        assert_ne!(old, text);
+        assert_eq!(Book::parse(old.as_bytes()), Ok(book));
     }
 
     #[test]

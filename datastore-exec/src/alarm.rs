@@ -7,7 +7,7 @@ mod sinks;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use datastore_core::alarm::{Alarm, Book, Findings, Occasion, Sinks};
+use datastore_core::alarm::{Alarm, Book, Change, Failure, Findings, Occasion, Sinks};
 use datastore_core::goal::Goal;
 use datastore_core::plan::Remark;
 use datastore_core::resolve::{Incumbents, resolve};
@@ -72,6 +72,10 @@ pub(crate) fn after(root: &Root, goal: &Goal, report: &mut Report) {
     };
     let findings = Findings { bad, unsure: unsure.clone(), covers };
     report.remarks.extend(settle(root, &findings));
+    // Nobody waits any more for the services of an app that was taken down on purpose.
+    if matches!(goal, Goal::Stop(_) | Goal::Disable(_)) {
+        report.remarks.extend(settle_services(root, &covers, None));
+    }
 }
 
 /// Tells that an app was kept from starting.
@@ -86,8 +90,20 @@ pub(crate) fn kept_from_starting(root: &Root, rows: &[Row]) {
 
 /// Tells that an app may start again, if there was an alarm.
 pub(crate) fn lets_start(root: &Root, app: &AppName) {
-    let findings = Findings { bad: Vec::new(), unsure: BTreeSet::new(), covers: |a: &str| a == app.as_str() };
+    let covers = |a: &str| a == app.as_str();
+    let findings = Findings { bad: Vec::new(), unsure: BTreeSet::new(), covers };
     let _ = settle(root, &findings);
+    let _ = settle_services(root, covers, None);
+}
+
+/// Tells that services of an app could not be stopped or started.
+pub(crate) fn services_failed(root: &Root, app: &AppName, failure: &Failure) -> Vec<Remark> {
+    settle_services(root, |_| false, Some((app.as_str(), failure)))
+}
+
+/// Tells that the services of an app run again, if there was an alarm.
+pub(crate) fn services_run(root: &Root, app: &AppName) -> Vec<Remark> {
+    settle_services(root, |a| a == app.as_str(), None)
 }
 
 /// Sends a test through every sink that is configured.
@@ -99,15 +115,31 @@ pub(crate) fn test(root: &Root) -> Result<Vec<Delivery>> {
 
 /// Takes findings into the book and tells what is new and what is over.
 fn settle<F: Fn(&str) -> bool>(root: &Root, findings: &Findings<'_, F>) -> Vec<Remark> {
+    let is_quiet = findings.bad.is_empty();
+    change(root, is_quiet, |app| (findings.covers)(app), |book, now| book.settle(findings, now))
+}
+
+/// The same for what became of services.
+fn settle_services(root: &Root, apps: impl Fn(&str) -> bool, failed: Option<(&str, &Failure)>) -> Vec<Remark> {
+    change(root, failed.is_none(), &apps, |book, now| book.settle_services(&apps, failed, now))
+}
+
+/// Changes the book and tells what that comes to. Where nothing is wrong and no alarm concerns the apps nothing is done.
+fn change(
+    root: &Root,
+    is_quiet: bool,
+    covers: impl Fn(&str) -> bool,
+    settle: impl FnOnce(&mut Book, i64) -> Change,
+) -> Vec<Remark> {
     if !operation::privileged() {
         return Vec::new();
     }
-    let concerns = |book: &Book| book.alarms.iter().any(|alarm| (findings.covers)(&alarm.app));
-    if findings.bad.is_empty() && open(root).is_ok_and(|book| !concerns(&book)) {
+    let concerns = |book: &Book| book.alarms.iter().any(|alarm| covers(&alarm.app));
+    if is_quiet && open(root).is_ok_and(|book| !concerns(&book)) {
         return Vec::new();
     }
     let hint = || "datastore alarm test".to_owned();
-    match settle_locked(root, findings) {
+    match change_locked(root, settle) {
         Ok(failed) => {
             let remark = |d: &Delivery| Remark {
                 detail: format!("the alarm did not reach {} ({}): {}", d.sink, d.to, d.error.as_deref().unwrap_or("")),
@@ -119,7 +151,7 @@ fn settle<F: Fn(&str) -> bool>(root: &Root, findings: &Findings<'_, F>) -> Vec<R
     }
 }
 
-fn settle_locked<F: Fn(&str) -> bool>(root: &Root, findings: &Findings<'_, F>) -> Result<Vec<Delivery>> {
+fn change_locked(root: &Root, settle: impl FnOnce(&mut Book, i64) -> Change) -> Result<Vec<Delivery>> {
     let lock = match lock::take(root, "alarm", Share::Exclusive, "alarm", PATIENCE)? {
         Attempt::Taken(lock) => lock,
         Attempt::Held(held) => return Err(held.into()),
@@ -127,7 +159,7 @@ fn settle_locked<F: Fn(&str) -> bool>(root: &Root, findings: &Findings<'_, F>) -
     // A book that cannot be understood must not keep an alarm from being told.
     let mut book = open(root).unwrap_or_default();
     let before = book.clone();
-    let change = book.settle(findings, clock::now());
+    let change = settle(&mut book, clock::now());
     let mut failed: Vec<Delivery> = Vec::new();
     if !change.raised.is_empty() || !change.cleared.is_empty() {
         let (to, host) = configured(root)?;
@@ -163,4 +195,30 @@ fn settle_locked<F: Fn(&str) -> bool>(root: &Root, findings: &Findings<'_, F>) -
 fn configured(root: &Root) -> Result<(Sinks, String)> {
     let wanted = resolve(load::globals(root), &Incumbents::new());
     Ok((wanted.alarm, wanted.host.map(|host| host.to_string()).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sandbox;
+
+    #[test]
+    fn services_raise_one_alarm_until_they_run() {
+        Sandbox::run(|sandbox| {
+            let (root, app) = (sandbox.root(), AppName::parse("shop").unwrap());
+            assert_eq!(services_run(&root, &app), []);
+            assert_eq!(open(&root).unwrap(), Book::default());
+            let failure = Failure { detail: "shop.service could not be started".into(), hint: String::new() };
+            for _ in 0..2 {
+                assert_eq!(services_failed(&root, &app, &failure), []);
+                let book = open(&root).unwrap();
+                assert_eq!(book.alarms.len(), 1);
+                assert!(book.alarms[0].told && book.alarms[0].word() == "service-failed", "{book:?}");
+            }
+            assert_eq!(services_run(&root, &AppName::parse("other").unwrap()), []);
+            assert_eq!(open(&root).unwrap().alarms.len(), 1);
+            assert_eq!(services_run(&root, &app), []);
+            assert_eq!(open(&root).unwrap(), Book::default());
+        });
+    }
 }

@@ -55,6 +55,7 @@ fn a_command_is_told_once_with_everything_and_once_more_when_it_is_over() {
     for line in [
         "ARGS=3:-l:CRIT:a b",
         "DATASTORE_ALARM=raised",
+        "DATASTORE_KIND=mapping",
         "DATASTORE_APP=shop",
         "DATASTORE_HOST=server1",
         "DATASTORE_MOUNT_POINT=/var/shop",
@@ -119,6 +120,57 @@ fn the_guard_raises_and_clears() {
     sandbox.datastore(&["disable", "shop", "--yes"]).ok();
     sandbox.datastore(&["guard", "shop"]).code(3);
     assert_eq!(said(&sandbox).len(), 2);
+}
+
+/// An alarm about services of the app, as a move leaves one when they do not start again.
+fn with_services_down() -> Sandbox {
+    let sandbox = with_pager("");
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    let alarm = serde_json::json!({"kind": "service", "app": "shop", "mount_point": "", "state": "refused", "reason": null,
+        "detail": "shop.service could not be started", "hint": "journalctl -u shop.service", "since": 1, "told": true});
+    let book = serde_json::json!({"version": 1, "alarms": [alarm]});
+    sandbox.write("/var/lib/datastore/alarms.json", book.to_string());
+    sandbox
+}
+
+#[test]
+fn an_alarm_about_services_is_over_when_the_guard_lets_the_app_start() {
+    let sandbox = with_services_down();
+    let open = sandbox.datastore(&["alarm", "list", "--json"]).ok().json();
+    assert_eq!(open["alarms"][0]["kind"], "service");
+    sandbox.datastore(&["alarm", "list"]).ok().says("service-failed").says("journalctl -u shop.service");
+    // That its data is in place is no news.
+    for args in [["apply", "--yes"].as_slice(), &["restart", "shop"], &["guard", "other"]] {
+        sandbox.datastore(args);
+    }
+    assert!(said(&sandbox).is_empty(), "{:#?}", said(&sandbox));
+    // A refusal is none of the services' either.
+    sandbox.unmount("/var/shop");
+    sandbox.datastore(&["guard", "shop"]).code(3);
+    assert_eq!(said(&sandbox).len(), 1, "the bind that is gone");
+    sandbox.bind(STORE, "/var/shop");
+    sandbox.datastore(&["guard", "shop"]).ok();
+    let over = said(&sandbox);
+    assert_eq!(over.len(), 3);
+    for line in ["DATASTORE_ALARM=cleared", "DATASTORE_KIND=service", "DATASTORE_REASON=", "DATASTORE_MOUNT_POINT="] {
+        assert!(over[2].lines().any(|l| l == line), "{line:?} in {}", over[2]);
+    }
+    assert!(
+        over[2].contains("DATASTORE_SUBJECT=datastore: `shop` on server1: service-failed is over\n"),
+        "{}",
+        over[2]
+    );
+    sandbox.datastore(&["alarm", "list"]).ok().says("no alarm is open");
+}
+
+#[test]
+fn an_alarm_about_services_is_over_when_the_app_is_taken_down_on_purpose() {
+    for args in [["stop", "shop"].as_slice(), &["disable", "shop", "--yes"]] {
+        let sandbox = with_services_down();
+        sandbox.datastore(args).ok();
+        assert_eq!(said(&sandbox).len(), 1);
+        assert!(said(&sandbox)[0].contains("DATASTORE_KIND=service\n"), "{}", said(&sandbox)[0]);
+    }
 }
 
 #[test]

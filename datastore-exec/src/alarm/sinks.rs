@@ -74,6 +74,7 @@ fn command(root: &Root, path: &str, arguments: &[String], alarm: &Alarm, occasio
     let environment = [
         ("DATASTORE_ALARM", occasion.as_str()),
         ("DATASTORE_HOST", host),
+        ("DATASTORE_KIND", alarm.kind.as_str()),
         ("DATASTORE_APP", &alarm.app),
         ("DATASTORE_MOUNT_POINT", &alarm.mount_point),
         ("DATASTORE_STATE", alarm.state.as_str()),

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use datastore_core::alarm as alarms;
 use datastore_core::moving::Running;
+use datastore_core::plan::Remark;
 use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind};
 
 use super::{Failure, Hands};
-use crate::closed;
 use crate::service::Manager;
+use crate::{alarm, closed};
 
 /// How long one service may take to go down. systemd's own limit (TimeoutStopSec=) is shorter as a rule.
 const STOP: Duration = Duration::from_secs(300);
@@ -22,20 +24,19 @@ pub(super) fn stop(hands: &Hands<'_>, app: &AppName, running: &Running) -> Resul
     closed::close(hands.root, app, hands.tag)?;
     match manager.stop_all(running, STOP) {
         Ok(remarks) => {
-            remarks.into_iter().for_each(|remark| hands.remark(remark.detail, remark.hint));
+            tell(hands, remarks);
             Ok(())
         }
         Err(error) => {
             let opened = closed::open(hands.root, app).err();
             let down = manager.start_all(running, START);
             let left: Vec<String> = opened.iter().map(Error::chain).chain(complaint(&down)).collect();
-            if left.is_empty() {
-                return Err(error.into());
-            }
-            let left = left.join("; ");
-            let hint = error.get_hint().unwrap_or("datastore status").to_owned();
-            let message = format!("{}; not all that was stopped runs again: {left}", error.chain());
-            Err(Error::new(error.kind(), message).hint(hint).into())
+            let detail = if left.is_empty() {
+                format!("{}; what was stopped before it runs again", error.chain())
+            } else {
+                format!("{}; not all that was stopped runs again: {}", error.chain(), left.join("; "))
+            };
+            Err(failed(hands, app, error.kind(), detail, error.get_hint()))
         }
     }
 }
@@ -45,10 +46,26 @@ pub(super) fn start(hands: &Hands<'_>, app: &AppName, running: &Running) -> Resu
     // First of all, so that somebody can start it by hand if nobody answers here.
     closed::open(hands.root, app)?;
     let down = manager(hands, running)?.start_all(running, START);
-    let Some(complaint) = complaint(&down) else { return Ok(()) };
-    let hint = down.iter().find_map(|(_, error)| error.get_hint()).unwrap_or("datastore status").to_owned();
-    let message = format!("{complaint}; the data of `{app}` is whole and in place");
-    Err(Error::new(ErrorKind::System, message).hint(hint).into())
+    let Some(complaint) = complaint(&down) else {
+        if !running.is_empty() {
+            tell(hands, alarm::services_run(hands.root, app));
+        }
+        return Ok(());
+    };
+    let detail = format!("{complaint}; the data of `{app}` is whole and in place");
+    Err(failed(hands, app, ErrorKind::System, detail, down.iter().find_map(|(_, error)| error.get_hint())))
+}
+
+/// Raises the alarm at once, whatever else is still to be done, and returns the error.
+fn failed(hands: &Hands<'_>, app: &AppName, kind: ErrorKind, detail: String, hint: Option<&str>) -> Failure {
+    let hint = hint.unwrap_or("datastore status").to_owned();
+    let error = Error::new(kind, detail.clone()).hint(hint.clone());
+    tell(hands, alarm::services_failed(hands.root, app, &alarms::Failure { detail, hint }));
+    error.into()
+}
+
+fn tell(hands: &Hands<'_>, remarks: Vec<Remark>) {
+    remarks.into_iter().for_each(|remark| hands.remark(remark.detail, remark.hint));
 }
 
 /// Where there is nothing to stop or start nobody need answer.
