@@ -74,7 +74,7 @@ pub(crate) fn after(root: &Root, goal: &Goal, report: &mut Report) {
     report.remarks.extend(settle(root, &findings));
     // Nobody waits any more for the services of an app that was taken down on purpose.
     if matches!(goal, Goal::Stop(_) | Goal::Disable(_)) {
-        report.remarks.extend(settle_services(root, &covers, None));
+        report.remarks.extend(settle_services(root, covers, None));
     }
 }
 
