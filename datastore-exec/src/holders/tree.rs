@@ -44,7 +44,7 @@ pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
             format!("who uses `{outside}` cannot be found out: its mount is not in the mount table"),
         ));
     };
-    let mut look = Look { dev, path, mounts: Mounts::default() };
+    let mut look = Look { dev, path, mounts: Mounts::default(), beside: HashSet::new() };
     let ours = namespace("thread-self").or_else(|| namespace("self"));
     let own = std::process::id();
     let pids: Vec<u32> = proc::pids()?.into_iter().filter(|&pid| pid != own).collect();
@@ -150,9 +150,27 @@ struct Look {
     /// The directory's path in it.
     path: Vec<u8>,
     mounts: Mounts,
+    /// Mapped files that are not in the tree, each with the namespace in which it was seen.
+    beside: HashSet<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Look {
+    /// Whether what a link of `/proc` leads to can be in the tree at all: one call sorts out what lies on other file systems, which is
+    /// nearly everything as a rule. When in doubt it can.
+    fn may_have(&self, link: &str) -> Result<bool, Errno> {
+        let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        match rustix::fs::statx(CWD, link, flags, StatxFlags::MNT_ID) {
+            // A mount that is in no table tells nothing; `has` looks further.
+            Ok(s) if StatxFlags::from_bits_retain(s.stx_mask).contains(StatxFlags::MNT_ID) => {
+                let known = self.mounts.by_id.get(&s.stx_mnt_id).map(|mount| mount.dev == self.dev);
+                Ok(known.unwrap_or_else(|| is_device(&self.dev, s.stx_dev_major, s.stx_dev_minor)))
+            }
+            // Before Linux 5.8.
+            Ok(_) | Err(Errno::NOSYS) => Ok(true),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Whether what a link of `/proc` leads to, through this mount, is in the tree. When in doubt it is: a file of the same
     /// file system that has a path which cannot be understood.
     fn has(&self, mnt_id: u64, link: &str, target: &[u8]) -> bool {
@@ -171,14 +189,15 @@ impl Look {
 
     fn same_device(&self, link: &str) -> bool {
         rustix::fs::statx(CWD, link, AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)
-            .is_ok_and(|s| format!("{}:{}", s.stx_dev_major, s.stx_dev_minor).as_bytes() == self.dev)
+            .is_ok_and(|s| is_device(&self.dev, s.stx_dev_major, s.stx_dev_minor))
     }
 
-    fn uses(&self, pid: u32) -> Result<BTreeSet<Use>, Errno> {
+    fn uses(&mut self, pid: u32) -> Result<BTreeSet<Use>, Errno> {
         let mut found = BTreeSet::new();
         for (name, what) in [("cwd", Use::WorkingDirectory as fn(String) -> Use), ("root", Use::RootDirectory)] {
             let link = format!("/proc/{pid}/{name}");
-            let path = match target(&link) {
+            let path = match self.may_have(&link).and_then(|may| if may { target(&link) } else { Ok(Vec::new()) }) {
+                Ok(path) if path.is_empty() => continue,
                 Ok(path) => path,
                 // A process that has ended but was not waited for has neither.
                 Err(Errno::NOENT | Errno::SRCH) => continue,
@@ -204,6 +223,9 @@ impl Look {
         .map_err(|error| error.errno())?;
         for number in numbers {
             let link = format!("/proc/{pid}/fd/{number}");
+            if self.may_have(&link) == Ok(false) {
+                continue;
+            }
             let path = match target(&link) {
                 // Sockets, pipes and the like.
                 Ok(path) if !path.starts_with(b"/") => continue,
@@ -224,9 +246,16 @@ impl Look {
         Ok(())
     }
 
-    fn mapped(&self, pid: u32, found: &mut BTreeSet<Use>) {
+    fn mapped(&mut self, pid: u32, found: &mut BTreeSet<Use>) {
         let Ok(text) = proc::read(&format!("/proc/{pid}/maps")) else { return };
+        // Paths mean the same in one namespace.
+        let space = namespace(&pid.to_string()).unwrap_or_default();
         for map in maps(&text) {
+            // What only reads is often the same in a thousand processes; what writes is always looked at.
+            let known = (space.to_vec(), map.file.clone());
+            if !map.writable && self.beside.contains(&known) {
+                continue;
+            }
             let link = format!("/proc/{pid}/map_files/{}", map.range);
             let inside = match id_behind(&link) {
                 Ok(id) => self.has(id, &link, &map.path),
@@ -238,6 +267,8 @@ impl Look {
             if inside {
                 let shown = printable(&map.path);
                 found.insert(if map.writable { Use::MappedWritable(shown) } else { Use::Mapped(shown) });
+            } else {
+                self.beside.insert(known);
             }
         }
     }
@@ -249,6 +280,12 @@ impl Look {
             .filter_map(|mount| translated(&mount.root, &mount.point, path))
             .any(|path| beyond(&self.path, &path).is_some())
     }
+}
+
+/// Whether these are the numbers of a file system, as mount tables write them.
+fn is_device(dev: &[u8], major: u32, minor: u32) -> bool {
+    let numbers = std::str::from_utf8(dev).ok().and_then(|dev| dev.split_once(':'));
+    numbers.is_some_and(|(a, b)| a.parse() == Ok(major) && b.parse() == Ok(minor))
 }
 
 fn target(link: &str) -> Result<Vec<u8>, Errno> {
@@ -270,6 +307,8 @@ struct Map {
     /// As `map_files` spells it.
     range: String,
     path: Vec<u8>,
+    /// Device, inode and path.
+    file: Vec<u8>,
     /// Whether what is written to it gets to the file: it is shared.
     writable: bool,
 }
@@ -293,7 +332,8 @@ fn maps(text: &[u8]) -> Vec<Map> {
         let plain = |address: &str| address.trim_start_matches('0').to_owned();
         let Some((start, end)) = range.split_once('-') else { continue };
         if seen.insert((dev, inode, path, writable)) {
-            found.push(Map { range: format!("{}-{}", plain(start), plain(end)), path: path.to_vec(), writable });
+            let (range, file) = (format!("{}-{}", plain(start), plain(end)), [dev, inode, path].join(&b' '));
+            found.push(Map { range, path: path.to_vec(), file, writable });
         }
     }
     found
