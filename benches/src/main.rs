@@ -1,8 +1,9 @@
-//! How fast `datastore` is beside mount(8) and beside a raw loop of system calls that does the same binding, all in one
+//! How fast `datastore` is: binding beside mount(8) and a raw loop of system calls, copying beside cp(1) and rsync(1), all in one
 //! run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it, as root, in
 //! a mount namespace of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "prints a report")]
 
+mod copies;
 mod measure;
 mod raw_loop;
 mod report;
@@ -12,19 +13,21 @@ mod world;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use report::Report;
 use rustix::mount::MountFlags;
 use series::{Plan, Series};
 
-/// Measures the `datastore` command beside mount(8) and a raw loop of system calls.
+/// Measures binds beside mount(8) and a raw loop of system calls, and copies beside cp(1) and rsync(1).
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Args {
+    /// What to measure; else everything
+    what: Vec<What>,
     /// The command to measure (`cargo xtask bench` gives the release build)
-    #[arg(long)]
-    datastore: PathBuf,
+    #[arg(long, required_unless_present = "copy_tree")]
+    datastore: Option<PathBuf>,
     /// How many mappings, one series for each
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
     sizes: Vec<usize>,
@@ -37,14 +40,34 @@ struct Args {
     /// How many pairs of `guard` and /bin/true
     #[arg(long, default_value_t = 41)]
     guard_pairs: usize,
+    /// Copies trees so many times smaller, for which nothing is promised
+    #[arg(long, default_value_t = 1)]
+    shrink: u64,
+    /// Copies one directory to another with the engine, and measures nothing
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"], hide = true)]
+    copy_tree: Option<Vec<PathBuf>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Thousands of binds, and the guard
+    Binds,
+    /// Whole trees
+    Copies,
 }
 
 fn main() -> ExitCode {
-    match measure_all(&Args::parse()) {
-        Ok(report) => {
+    let args = Args::parse();
+    let outcome = match &args.copy_tree {
+        Some(dirs) => copies::engine::copy(dirs).map(|()| true),
+        None => measure_all(&args).map(|report| {
             print!("{report}");
-            if report.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+            report.all_met()
+        }),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -57,17 +80,30 @@ fn measure_all(args: &Args) -> Result<Report, String> {
     rustix::mount::mount("bench", "/run", "tmpfs", MountFlags::empty(), None).map_err(|e| {
         format!("mount a tmpfs on /run in a namespace of our own: {e}; start this by `cargo xtask bench`")
     })?;
+    let wanted = |what| args.what.is_empty() || args.what.contains(&what);
+    let mut report = Report::default();
+    if wanted(What::Binds) {
+        report.binds(&measure_binds(args)?);
+    }
+    if wanted(What::Copies) {
+        let plan = copies::Plan { runs: args.runs.max(1), shrink: args.shrink.max(1) };
+        report.copies(&copies::measure(plan)?);
+    }
+    Ok(report)
+}
+
+fn measure_binds(args: &Args) -> Result<Vec<Series>, String> {
+    let datastore = args.datastore.as_deref().ok_or("no command to measure")?;
     let mut sizes = args.sizes.clone();
     sizes.sort_unstable();
     sizes.dedup();
     let largest = *sizes.last().ok_or("no size to measure")?;
-    let mut all: Vec<Series> = Vec::new();
-    for size in sizes {
+    let runs = args.runs.max(1);
+    let measure = |size| {
         eprintln!("measuring {size} mappings ...");
-        let runs = args.runs.max(1);
         let peer_runs = if size >= 10_000 { args.slow_peer_runs.max(1) } else { runs };
         let guard_pairs = if size == largest { args.guard_pairs.max(1) } else { 0 };
-        all.push(series::measure(&args.datastore, &Plan { size, runs, peer_runs, guard_pairs })?);
-    }
-    Ok(Report::new(&all))
+        series::measure(datastore, &Plan { size, runs, peer_runs, guard_pairs })
+    };
+    sizes.into_iter().map(measure).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::copies::{Copies, Figures};
 use crate::series::Series;
 
 /// Whether a bound is met.
@@ -26,7 +27,7 @@ struct Row {
 }
 
 /// All lines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
     notes: Vec<String>,
@@ -59,19 +60,63 @@ impl Bound {
 const PROMISED: usize = 10_000;
 
 impl Report {
-    /// Judges what was measured, sizes ascending. What is promised for 10,000 mappings is judged there alone; smaller
+    /// Judges binds, sizes ascending. What is promised for 10,000 mappings is judged there alone; smaller
     /// sizes are shown.
-    pub(crate) fn new(all: &[Series]) -> Self {
-        let mut this = Self { rows: Vec::new(), notes: Vec::new() };
+    pub(crate) fn binds(&mut self, all: &[Series]) {
         for series in all {
-            this.add_series(series);
+            self.add_series(series);
         }
         for pair in all.windows(2) {
             if pair[1].size == PROMISED && pair[0].size * 10 == PROMISED {
-                this.add_growth(&pair[0], &pair[1]);
+                self.add_growth(&pair[0], &pair[1]);
             }
         }
-        this
+    }
+
+    /// Judges copies.
+    pub(crate) fn copies(&mut self, figures: &Figures) {
+        for copies in &figures.copies {
+            self.add_copies(copies, figures.promised);
+        }
+        let (entries, mib) = figures.peak;
+        self.figure(&format!("peak memory, {entries} entries"), mib, "MiB", Bound::AtMost(64.0), figures.promised);
+        self.notes.push(format!(
+            "copies: median of {} runs in turn, ext4 to a new ext4, both in images, until all is on the disk",
+            figures.runs
+        ));
+    }
+
+    fn add_copies(&mut self, c: &Copies, promised: bool) {
+        let (warm, cold) = (if c.warm { "warm" } else { "cold" }, !c.warm);
+        let what = format!("{}, {warm}", c.set);
+        #[allow(clippy::cast_precision_loss, reason = "the bytes of these trees are far below 2^52")]
+        let mib = c.bytes as f64 / f64::from(1 << 20);
+        self.notes.push(format!(
+            "{what}: {} entries, {mib:.0} MiB; {:.0} MiB/s, cp -a {:.0}, rsync {:.0}",
+            c.entries,
+            mib / c.ours,
+            mib / c.cp,
+            mib / c.rsync
+        ));
+        let small = c.set.contains("small");
+        let of = |peer: f64| if small { c.ours / peer } else { peer / c.ours };
+        let bounds = match (small, cold) {
+            (true, false) => [Some(Bound::AtMost(0.55)), Some(Bound::AtMost(0.5))],
+            (true, true) => [Some(Bound::AtMost(0.4)), Some(Bound::AtMost(0.4))],
+            // The rate that is promised is that beside cp.
+            (false, _) => [Some(Bound::AtLeast(1.4)), None],
+        };
+        for ((name, peer), bound) in [("cp -a", c.cp), ("rsync", c.rsync)].into_iter().zip(bounds) {
+            let bound = bound.filter(|_| promised);
+            self.rows.push(Row {
+                what: format!("{what} / {name}"),
+                ours: seconds(c.ours),
+                peer: seconds(peer),
+                figure: format!("{:.2}x", of(peer)),
+                bound: bound.map_or_else(String::new, |bound| bound.text("x")),
+                verdict: bound.map_or(Verdict::None, |bound| bound.verdict(of(peer))),
+            });
+        }
     }
 
     fn add_series(&mut self, s: &Series) {
@@ -221,9 +266,15 @@ mod tests {
         }
     }
 
+    fn binds(all: &[Series]) -> Report {
+        let mut report = Report::default();
+        report.binds(all);
+        report
+    }
+
     #[test]
     fn bounds_are_judged_where_they_are_promised() {
-        let report = Report::new(&[series(1_000, 0.09), series(10_000, 0.8)]);
+        let report = binds(&[series(1_000, 0.09), series(10_000, 0.8)]);
         assert!(report.all_met(), "{report}");
         assert_eq!(report.rows.iter().filter(|row| row.verdict == Verdict::Ok).count(), 9);
         let text = report.to_string();
@@ -233,7 +284,7 @@ mod tests {
     #[test]
     fn each_bound_can_be_missed() {
         let good = || Series { guard: Some((0.004, 0.002)), ..series(10_000, 0.8) };
-        assert!(Report::new(&[good()]).all_met());
+        assert!(binds(&[good()]).all_met());
         let spoilt: [(&str, Spoil); 7] = [
             ("first", |s| s.first = 2.0),
             ("bind", |s| s.bind = s.raw * 2.1),
@@ -246,8 +297,48 @@ mod tests {
         for (name, spoil) in spoilt {
             let mut series = good();
             spoil(&mut series);
-            assert!(!Report::new(&[series]).all_met(), "{name}");
+            assert!(!binds(&[series]).all_met(), "{name}");
         }
-        assert!(!Report::new(&[series(1_000, 0.06), good()]).all_met(), "growth");
+        assert!(!binds(&[series(1_000, 0.06), good()]).all_met(), "growth");
+    }
+    fn figures() -> Figures {
+        let copies =
+            |set, warm, [ours, cp, rsync]: [f64; 3]| Copies { set, entries: 9, bytes: 1 << 30, warm, ours, cp, rsync };
+        Figures {
+            runs: 3,
+            promised: true,
+            copies: vec![
+                copies("50 small files", true, [1.0, 2.0, 2.1]),
+                copies("50 small files", false, [1.0, 2.6, 2.7]),
+                copies("mails", true, [1.0, 1.5, 0.9]),
+            ],
+            peak: (1_000_000, 12.0),
+        }
+    }
+
+    #[test]
+    fn each_bound_of_copies_can_be_missed() {
+        let met = |spoil: fn(&mut Figures)| {
+            let (mut figures, mut report) = (figures(), Report::default());
+            spoil(&mut figures);
+            report.copies(&figures);
+            report.all_met()
+        };
+        assert!(met(|_| {}));
+        let spoilt: [fn(&mut Figures); 6] = [
+            |f| f.copies[0].cp = 1.8,
+            |f| f.copies[0].rsync = 1.99,
+            |f| f.copies[1].cp = 2.4,
+            |f| f.copies[1].rsync = 2.4,
+            |f| f.copies[2].cp = 1.39,
+            |f| f.peak.1 = 64.1,
+        ];
+        for (number, spoil) in spoilt.into_iter().enumerate() {
+            assert!(!met(spoil), "{number}");
+        }
+        assert!(met(|f| {
+            f.promised = false;
+            f.copies[0].cp = 0.1;
+        }));
     }
 }

@@ -18,9 +18,9 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
         return Err(Failure::new("the benchmark mounts thousands of directories and needs root").hint("run it as root"));
     }
     let cli = repo.build_cli(true)?;
-    // The measuring program adds nothing of its own to a time, so that its debug build serves.
-    repo.cargo(&["build", "--quiet", "--package", "datastore-bench"]).run()?;
-    let bench = repo.target().join("debug").join("datastore-bench");
+    // The measuring program has the tree engine in it.
+    repo.cargo(&["build", "--quiet", "--release", "--package", "datastore-bench"]).run()?;
+    let bench = repo.target().join("release").join("datastore-bench");
     Tool::new("unshare")
         .args(["--mount", "--propagation", "private", "--"])
         .arg(bench)

@@ -40,7 +40,7 @@ enum Command {
     Book,
     /// A tour on real mounts in a throwaway root; the machine stays as it was
     Demo(demo::Args),
-    /// Speed beside mount(8) and a raw loop of system calls, with the bounds that we promise (needs root)
+    /// Speed of binds and copies beside other programs, with the bounds that we promise (needs root); `bench copies` for one of the two
     Bench(bench::Args),
     /// Runs a fuzz target for a while; without a target, lists them
     Fuzz(fuzz::Args),

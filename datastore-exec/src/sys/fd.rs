@@ -179,9 +179,9 @@ pub fn each_name(fd: impl AsFd, mut each: impl FnMut(&[u8]) -> bool) -> Result<(
     Ok(())
 }
 
-/// Calls `each` with every name in a directory that is open for reading, and its kind where the file system says it, until it
-/// answers `false`. Reads from the beginning, wherever the descriptor stands.
-pub(crate) fn each_entry(fd: impl AsFd, mut each: impl FnMut(&[u8], FileType) -> bool) -> Result<(), SysError> {
+/// Calls `each` with every name in a directory that is open for reading, its inode number, and its kind where the file system says
+/// it, until it answers `false`. Reads from the beginning, wherever the descriptor stands.
+pub(crate) fn each_entry(fd: impl AsFd, mut each: impl FnMut(&[u8], u64, FileType) -> bool) -> Result<(), SysError> {
     rustix::fs::seek(&fd, SeekFrom::Start(0))
         .map_err(|errno| SysError::new(Call::Lseek { fd: FdName::of(&fd), offset: 0 }, errno))?;
     let mut buffer = Vec::with_capacity(32 << 10);
@@ -194,7 +194,7 @@ pub(crate) fn each_entry(fd: impl AsFd, mut each: impl FnMut(&[u8], FileType) ->
             Err(errno) => return Err(SysError::new(Call::Getdents { fd: FdName::of(&fd) }, errno)),
         };
         let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." && !each(name, entry.file_type()) {
+        if name != b"." && name != b".." && !each(name, entry.ino(), entry.file_type()) {
             break;
         }
     }

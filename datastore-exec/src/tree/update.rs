@@ -138,7 +138,7 @@ impl<'a, T: Targets> Updater<'a, T> {
     fn prune(&self, source: &OwnedFd, target: &OwnedFd) -> Result<(), Fail> {
         let mut extra = Vec::new();
         let mut failed = None;
-        let listed = fd::each_entry(target, |name, _| {
+        let listed = fd::each_entry(target, |name, _, _| {
             match attr::attr(Entry::new(source, name)) {
                 Ok(_) => {}
                 Err(error) if error.errno() == Errno::NOENT => extra.push(name.to_vec()),
@@ -498,7 +498,7 @@ pub(super) fn loosen(target: &OwnedFd) -> Result<(), SysError> {
 
 fn names(dir: &OwnedFd) -> Result<Vec<Vec<u8>>, SysError> {
     let mut names = Vec::new();
-    fd::each_entry(dir, |name, _| {
+    fd::each_entry(dir, |name, _, _| {
         names.push(name.to_vec());
         true
     })?;

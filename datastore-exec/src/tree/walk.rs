@@ -27,6 +27,8 @@ use crate::sys::{Entry, SysError, attr, fd, name};
 const OPEN: u64 = 192;
 /// So many names make a piece of work.
 const PIECE: usize = 32;
+/// So many names of a directory are put in order at once.
+const SORTED: usize = 4096;
 /// A path in a message is cut in the middle beyond this.
 const SHOWN: usize = 1000;
 
@@ -323,6 +325,40 @@ impl Names {
     }
 }
 
+/// Names with the numbers of their inodes, in whose order they are taken: on most file systems that is the order on the disk.
+#[derive(Default)]
+struct Ordered {
+    bytes: Vec<u8>,
+    order: Vec<(u64, usize, usize, FileType)>,
+}
+
+impl Ordered {
+    fn push(&mut self, name: &[u8], ino: u64, kind: FileType) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.order.push((ino, start, self.bytes.len(), kind));
+    }
+    fn count(&self) -> usize {
+        self.order.len()
+    }
+    /// All of them, in pieces of so many; empty afterwards.
+    fn take(&mut self, most: usize) -> Vec<Names> {
+        self.order.sort_unstable_by_key(|&(ino, start, ..)| (ino, start));
+        let pieces = self.order.chunks(most).map(|part| {
+            let mut names = Names::default();
+            // What is pushed last is popped first.
+            for &(_, start, end, kind) in part.iter().rev() {
+                names.push(&self.bytes[start..end], kind);
+            }
+            names
+        });
+        let pieces = pieces.collect();
+        self.bytes.clear();
+        self.order.clear();
+        pieces
+    }
+}
+
 /// A kind as one byte that is not NUL.
 fn code(kind: FileType) -> u8 {
     u8::try_from(kind.as_raw_mode() >> 12).unwrap_or(15).max(1)
@@ -480,11 +516,11 @@ impl<V: Visit> Walk<'_, V> {
     }
 
     fn read(&self, dir: &Arc<Dir<V::State>>) -> Result<(), TreeError> {
-        let mut below = Names::default();
-        let mut piece = Names::default();
+        let mut below = Ordered::default();
+        let mut found = Ordered::default();
         let mut outcome = Ok(());
         let read = dir.source().and_then(|fd| {
-            fd::each_entry(&*fd, |name, kind| {
+            fd::each_entry(&*fd, |name, ino, kind| {
                 let kind = if kind == FileType::Unknown {
                     match attr::attr(Entry::new(&*fd, name)) {
                         Ok(attr) => attr.kind(),
@@ -495,20 +531,14 @@ impl<V: Visit> Walk<'_, V> {
                     kind
                 };
                 if kind.is_dir() {
-                    below.push(name, kind);
+                    below.push(name, ino, kind);
                     return true;
                 }
-                piece.push(name, kind);
-                if piece.count < PIECE {
+                found.push(name, ino, kind);
+                if found.count() < SORTED {
                     return true;
                 }
-                let names = std::mem::take(&mut piece);
-                if self.control.threads > 1 && self.lock().pieces < self.control.threads * 2 {
-                    dir.pending.fetch_add(1, Ordering::Relaxed);
-                    self.put(Work::Piece(dir.clone(), names));
-                } else {
-                    outcome = self.names(dir, names);
-                }
+                outcome = self.share_out(dir, &mut found);
                 outcome.is_ok()
             })
         });
@@ -516,12 +546,27 @@ impl<V: Visit> Walk<'_, V> {
         if let Err(error) = read {
             self.judge(dir, b"", Fail::source(error))?;
         }
-        self.names(dir, piece)?;
-        if below.count > 0 {
+        let below = below.take(usize::MAX).pop();
+        if let Some(below) = below {
             dir.pending.fetch_add(below.count, Ordering::Relaxed);
             self.put(Work::Below(dir.clone(), below));
         }
+        self.share_out(dir, &mut found)?;
         self.finish(dir)
+    }
+
+    /// Deals with names of a directory in the order in which they lie on the disk: what other threads have no hands free for is done here.
+    fn share_out(&self, dir: &Arc<Dir<V::State>>, found: &mut Ordered) -> Result<(), TreeError> {
+        let mut pieces = found.take(PIECE);
+        let room =
+            if self.control.threads > 1 { (self.control.threads * 2).saturating_sub(self.lock().pieces) } else { 0 };
+        let own = pieces.len().saturating_sub(room).max(1).min(pieces.len());
+        // The last one first, for what was put last is taken first.
+        for names in pieces.drain(own..).rev() {
+            dir.pending.fetch_add(1, Ordering::Relaxed);
+            self.put(Work::Piece(dir.clone(), names));
+        }
+        pieces.into_iter().try_for_each(|names| self.names(dir, names))
     }
 
     fn piece(&self, dir: &Arc<Dir<V::State>>, names: Names) -> Result<(), TreeError> {
