@@ -13,6 +13,7 @@ pub mod limits;
 pub mod links;
 pub mod map;
 pub mod meta;
+mod names;
 pub mod remove;
 pub mod resolver;
 pub mod survey;
@@ -51,6 +52,8 @@ pub struct Tally {
     pub hard_links: Counter,
     /// Length of the files.
     pub bytes: Counter,
+    /// Of these, what was written: without holes, and without what is shared.
+    pub written: Counter,
     /// Of these, what the copy shares with the original.
     pub shared: Counter,
     /// Mounts below the top, which were not entered.

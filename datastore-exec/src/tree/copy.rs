@@ -208,6 +208,7 @@ impl<'a> Copier<'a> {
         } else {
             let contents = self.ways.copy(source, &target, attr.size, attr.blocks)?;
             count(&self.control.tally.bytes, attr.size);
+            count(&self.control.tally.written, contents.written);
             count(&self.control.tally.shared, contents.shared);
         }
         let now = self.made(name::exact().then_some(bits));

@@ -1,5 +1,7 @@
 //! The walk over a tree: many threads, one stack of work, by descriptors alone.
 //!
+//! Names are taken in the order of their inodes, which on most file systems is the order on the disk.
+//!
 //! Work is taken from the top of the stack, so the walk goes into the depth first and what waits stays small: of every
 //! directory on the way down the names of the subdirectories that are still to be entered, and pieces of a few names of those
 //! that are being read. A directory is left (its attributes are set, or it is removed) when everything in it is done.
@@ -18,6 +20,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::{Fail, TreeError};
+use super::names::{Names, Ordered};
 use super::{Control, Counter};
 use crate::sys::error::{Call, FdName};
 use crate::sys::handle::{self, Handle};
@@ -300,74 +303,6 @@ impl<S> Drop for Dir<S> {
     }
 }
 
-/// Names, packed: each with its kind before and NUL after it.
-#[derive(Default)]
-struct Names {
-    bytes: Vec<u8>,
-    count: usize,
-}
-
-impl Names {
-    fn push(&mut self, name: &[u8], kind: FileType) {
-        self.bytes.extend_from_slice(name);
-        self.bytes.push(0);
-        self.bytes.push(code(kind));
-        self.count += 1;
-    }
-    /// The last one.
-    fn pop(&mut self) -> Option<(Vec<u8>, FileType)> {
-        let kind = kind(self.bytes.pop()?);
-        self.bytes.pop();
-        let start = self.bytes.iter().rposition(|&b| b == 0).map_or(0, |nul| nul + 2);
-        let name = self.bytes.split_off(start.min(self.bytes.len()));
-        self.count -= 1;
-        Some((name, kind))
-    }
-}
-
-/// Names with the numbers of their inodes, in whose order they are taken: on most file systems that is the order on the disk.
-#[derive(Default)]
-struct Ordered {
-    bytes: Vec<u8>,
-    order: Vec<(u64, usize, usize, FileType)>,
-}
-
-impl Ordered {
-    fn push(&mut self, name: &[u8], ino: u64, kind: FileType) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        self.order.push((ino, start, self.bytes.len(), kind));
-    }
-    fn count(&self) -> usize {
-        self.order.len()
-    }
-    /// All of them, in pieces of so many; empty afterwards.
-    fn take(&mut self, most: usize) -> Vec<Names> {
-        self.order.sort_unstable_by_key(|&(ino, start, ..)| (ino, start));
-        let pieces = self.order.chunks(most).map(|part| {
-            let mut names = Names::default();
-            // What is pushed last is popped first.
-            for &(_, start, end, kind) in part.iter().rev() {
-                names.push(&self.bytes[start..end], kind);
-            }
-            names
-        });
-        let pieces = pieces.collect();
-        self.bytes.clear();
-        self.order.clear();
-        pieces
-    }
-}
-
-/// A kind as one byte that is not NUL.
-fn code(kind: FileType) -> u8 {
-    u8::try_from(kind.as_raw_mode() >> 12).unwrap_or(15).max(1)
-}
-
-fn kind(code: u8) -> FileType {
-    FileType::from_raw_mode(u32::from(code) << 12)
-}
-
 enum Work<S> {
     /// Entries of a directory.
     Piece(Arc<Dir<S>>, Names),
@@ -532,6 +467,9 @@ impl<V: Visit> Walk<'_, V> {
                 };
                 if kind.is_dir() {
                     below.push(name, ino, kind);
+                    if below.count() == SORTED {
+                        self.put_below(dir, &mut below);
+                    }
                     return true;
                 }
                 found.push(name, ino, kind);
@@ -546,13 +484,16 @@ impl<V: Visit> Walk<'_, V> {
         if let Err(error) = read {
             self.judge(dir, b"", Fail::source(error))?;
         }
-        let below = below.take(usize::MAX).pop();
-        if let Some(below) = below {
-            dir.pending.fetch_add(below.count, Ordering::Relaxed);
-            self.put(Work::Below(dir.clone(), below));
-        }
+        self.put_below(dir, &mut below);
         self.share_out(dir, &mut found)?;
         self.finish(dir)
+    }
+
+    fn put_below(&self, dir: &Arc<Dir<V::State>>, below: &mut Ordered) {
+        if let Some(names) = below.take(SORTED).pop() {
+            dir.pending.fetch_add(names.count, Ordering::Relaxed);
+            self.put(Work::Below(dir.clone(), names));
+        }
     }
 
     /// Deals with names of a directory in the order in which they lie on the disk: what other threads have no hands free for is done here.
