@@ -123,15 +123,10 @@ fn compare(pair: &Pair, set: &Set, cold: bool, runs: usize) -> Result<Copies, St
     }
     let [ours, cp, rsync] = times.map(median);
     let middle = |time: Option<f64>| time.ok_or_else(|| format!("no copy of {} was measured", set.name));
-    Ok(Copies {
-        set: set.name,
-        entries: pair.entries,
-        bytes: pair.bytes,
-        warm: !cold,
-        ours: middle(ours)?,
-        cp: middle(cp)?,
-        rsync: middle(rsync)?,
-    })
+    let (ours, cp, rsync) = (middle(ours)?, middle(cp)?, middle(rsync)?);
+    // What is measured takes long: somebody may want to see how it goes.
+    eprintln!("  {}: {ours:.2} s, cp -a {cp:.2} s, rsync {rsync:.2} s", if cold { "cold" } else { "warm" });
+    Ok(Copies { set: set.name, entries: pair.entries, bytes: pair.bytes, warm: !cold, ours, cp, rsync })
 }
 
 /// One copy.
