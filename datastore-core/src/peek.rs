@@ -94,13 +94,13 @@ pub struct Entry {
 pub struct Copied {
     /// Where to.
     pub to: String,
-    /// Regular files.
+    /// Names of regular files, sockets, FIFOs and devices.
     pub files: usize,
     /// Directories.
     pub directories: usize,
     /// Symbolic links.
     pub links: usize,
-    /// Bytes of the files.
+    /// Bytes of the files, without their holes.
     pub bytes: u64,
     /// What was not copied, or not in full, and why; the first of them.
     pub left_out: Vec<LeftOut>,

@@ -20,7 +20,7 @@ use crate::sys::{Entry, fd};
 
 /// So many entries are listed of one mount point.
 const MOST: usize = 10_000;
-/// Directories are not entered deeper than this: each level holds a descriptor or two.
+/// A list does not enter directories deeper than this: each level holds a descriptor or two.
 const DEEPEST: usize = 200;
 
 /// What is wished for.
@@ -130,8 +130,8 @@ fn copy_all(engine: &Engine, to: &AbsPath, hidden: &[(AbsPath, Found)]) -> Resul
         let holder = copy::directories(&top, above)?;
         copier.shown = printable(place.as_bytes());
         match found {
-            Found::Entry { dir, name } => copier.entry(Entry::new(dir, name), &holder, last, DEEPEST)?,
-            Found::Directory(dir) => copier.directory(dir, &holder, last, DEEPEST)?,
+            Found::Entry { dir, name } => copier.entry(dir, name, &holder, last)?,
+            Found::Directory(dir) => copier.directory(dir, &holder, last)?,
         }
     }
     copier.finish(&top)
