@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod failure;
 mod fuzz;
+mod prove;
 mod repo;
 mod setup;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Setup,
     /// Everything that a commit must pass: setup, format, lints, licences, tests, documentation, generated files, fuzz corpora
     Test,
+    /// The tests that take minutes, with what they counted (needs root)
+    Prove,
     /// Generated files are fresh, links lead somewhere, versions agree, no file has grown too long
     Check(check::Args),
     /// Makes pages for a browser of the book in docs/, and says where they are
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let result = Repo::find().and_then(|repo| match Cli::parse().command {
         Command::Setup => setup::run(&repo),
         Command::Test => test::run(&repo),
+        Command::Prove => prove::run(&repo),
         Command::Check(args) => check::run(&repo, &args),
         Command::Book => book::run(&repo),
         Command::Demo(args) => demo::run(&repo, &args),
