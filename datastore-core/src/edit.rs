@@ -55,7 +55,8 @@ pub struct Placed {
 
 /// The text of an override that says where mappings are.
 pub fn placed(file: &str, text: Option<&str>, mappings: &[Placed]) -> Result<String> {
-    let mut document = document(file, text.unwrap_or(ABOUT))?;
+    let (about, text) = text.map_or((ABOUT, ""), |text| ("", text));
+    let mut document = document(file, text)?;
     let all = document.entry("mapping").or_insert_with(|| {
         let mut table = Table::new();
         table.set_implicit(true);
@@ -74,7 +75,7 @@ pub fn placed(file: &str, text: Option<&str>, mappings: &[Placed]) -> Result<Str
             one.insert("target", value(target.to_string()));
         }
     }
-    Ok(document.to_string())
+    Ok(format!("{about}{document}"))
 }
 
 /// The text of `/etc/datastore.conf` with the host's name.
@@ -169,5 +170,14 @@ mod tests {
         assert!(on.ends_with("enabled = true\n"), "{on}");
         assert_eq!(enabled("f", Some(&on), false).unwrap(), on.replace("true", "false"));
         assert!(enabled("f", Some("a = ["), true).is_err());
+    }
+
+    #[test]
+    fn a_place_stands_below_what_the_file_is_about() {
+        let (mount_point, volume) = (AbsPath::literal("/srv/a"), VolumeName::parse("data1").unwrap());
+        let there = [Placed { mount_point, volume, target: None }];
+        let new = placed("f", None, &there).unwrap();
+        assert_eq!(new, format!("{ABOUT}[mapping.\"/srv/a\"]\nvolume = \"data1\"\n"));
+        assert_eq!(placed("f", Some(&new), &there).unwrap(), new);
     }
 }
