@@ -143,16 +143,16 @@ pub(crate) enum Verb {
     Config(ConfigVerb),
     /// Bring the data that stands at an app's mount points into the store; what was there is put aside
     #[command(after_help = "Examples:\n  \
-        datastore plan import home            how much there is, and what would be done\n  \
-        datastore import home                 copied while in use; only the end needs the services stopped\n  \
+        datastore plan import home         how much there is, what would be done\n  \
+        datastore import home              copied while it is in use\n  \
         datastore mysqld import --yes --verify content")]
     Import(Import),
     /// Move the data of an app to another volume or directory; what was there is put aside
     #[command(after_help = "Examples:\n  \
-        datastore move mysqld --to data1      copied while in use; only the end needs the services stopped\n  \
+        datastore move mysqld --to data1   copied while it is in use\n  \
         datastore move home --to data1 --max-downtime 5\n  \
         datastore mysqld move --to /store/data1/live/db/mysql --yes\n  \
-        datastore move home --abort           remove the copy that a move left which failed")]
+        datastore move home --abort        remove the copy of a failed move")]
     Move(Move),
     /// Remove trees that `import` and `move` have put aside; lists them and asks
     #[command(after_help = "Examples:\n  \

@@ -184,7 +184,7 @@ mod tests {
             // No verb that has nothing to do with apps.
             ("httpd in", ""),
             ("httpd vol", ""),
-            ("httpd re", "restart remap"),
+            ("httpd re", "restart remap reclaim"),
             ("httpd config ", "check show"),
             ("httpd config show --o", "--origin"),
             ("config ", "check show import help"),

@@ -103,7 +103,12 @@ fn what_is_read() {
             "apply --plan 0123456789abcdef",
             "Apply(Apply { apps: [], plan: Some(PlanId(\"0123456789abcdef\")), accept_store: false })",
         ),
-        ("import home", "Import(OneApp { app: \"home\" })"),
+        ("import home", "Import(Import { app: \"home\", verify: None })"),
+        (
+            "httpd move --to data1 --max-downtime 5 --verify sample",
+            "Move(Move { app: \"httpd\", to: Some(Volume(\"data1\")), abort: false, max_downtime: Some(5), verify: Some(Sample) })",
+        ),
+        ("reclaim", "Reclaim(Names { apps: [] })"),
         (
             "home peek /home/a --copy-to /x",
             "Peek(Peek { app: \"home\", path: Some(AbsPath(/home/a)), list: false, copy_to: Some(\"/x\") })",
@@ -180,7 +185,10 @@ fn what_is_refused() {
         "log --operation x",
         "log a --operation 20261123T174301250Z-1a2b3c4d",
         "nonsense",
-        "move home --to data1",
+        "move home",
+        "move home --to a/b",
+        "move home --to data1 --abort",
+        "move home --to data1 --verify all",
     ] {
         let error = read(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}: {error}");

@@ -11,6 +11,7 @@ const MAY_DIFFER: &[(&str, &str)] = &[
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?", "TIME"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "IDENTITY"),
     (r"\b[0-9a-f]{16}\b", "PLAN"),
+    (r"\bparked([-/])[0-9a-f]{8}\b", "parked${1}MARK"),
     (r"\b\d+\.\d+ s\b", "SECONDS"),
     (r"\b\d+(\.\d+)? [KMGT]?i?B\b", "SIZE"),
     (r"\b(process|kill|PID) \d+", "$1 NUMBER"),
