@@ -97,7 +97,21 @@ pub(super) fn swap(
     if seen.mount_root && shows(&wanted) {
         return Ok(());
     }
-    if !seen.mount_root || !shows(&root.stat(&from.store)?) {
+    let is_old = seen.mount_root && shows(&root.stat(&from.store)?);
+    // A run that stopped half-way may have left the new one beneath the old one.
+    root.forget_within(mount_point);
+    if is_old && crate::observe::mounts(root)?.stacked(mount_point) > 1 {
+        mount::uncover(place.entry()).map_err(|e| e.because(format!("{mount_point} cannot be uncovered")))?;
+        let seen = stat::facts(place.entry())?;
+        if (seen.dev, seen.ino) == (wanted.dev, wanted.ino) {
+            return Ok(());
+        }
+        return Err(Failure::changed(
+            Reason::ForeignMount,
+            format!("something else lies beneath what was bound at {mount_point}"),
+        ));
+    }
+    if !is_old {
         return Err(Failure::changed(
             Reason::ForeignMount,
             format!("{mount_point} shows something else than {} now", from.store),

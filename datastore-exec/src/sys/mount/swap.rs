@@ -68,7 +68,11 @@ fn beneath(source: impl AsFd, at: Entry<'_>, options: BindOptions) -> Result<Opt
     }
 }
 
-/// Takes the topmost mount at an entry off, also while somebody uses it.
+/// Takes the topmost mount at an entry off, also while somebody uses it, so that what lies beneath it is seen.
+pub fn uncover(at: Entry<'_>) -> Result<(), SysError> {
+    detach(at)
+}
+
 fn detach(at: Entry<'_>) -> Result<(), SysError> {
     take_off(at.proc_path(), UnmountFlags::NOFOLLOW, at)
 }
