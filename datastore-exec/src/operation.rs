@@ -247,10 +247,16 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
             format!("not everything could be taken back: {}", carried.stuck.join("; "))
         };
         let hint = error.get_hint().unwrap_or("datastore status").to_owned();
-        return Err(Error::new(error.kind(), format!("{}; {holds}", error.message()))
+        let told = Error::new(error.kind(), format!("{}; {holds}", error.message()))
             .with_errno(error.errno().unwrap_or(0))
-            .hint(hint)
-            .caused_by(Cause(error.chain())));
+            .hint(hint);
+        // What it was caused by, but not itself once more.
+        let chain = error.chain();
+        return Err(match chain.strip_prefix(error.message()).map(|rest| rest.trim_start_matches(": ")) {
+            Some("") => told,
+            Some(causes) => told.caused_by(Cause(causes.to_owned())),
+            None => told.caused_by(Cause(chain)),
+        });
     }
     let mut report = report(prepared, Some(operation), Some(outcome), &carried);
     report.timing.apply_ms = ms(begun.elapsed());

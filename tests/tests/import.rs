@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use datastore_tests::rows::text;
 use datastore_tests::{Sandbox, picture, scenes};
@@ -33,8 +33,8 @@ fn parked(sandbox: &Sandbox) -> Option<PathBuf> {
 
 /// Demands that two trees are alike but for what their tops have of their own.
 #[track_caller]
-fn alike(sandbox: &Sandbox, a: PathBuf, b: PathBuf) {
-    for (from, to) in [(&a, &b), (&b, &a)] {
+fn alike(sandbox: &Sandbox, a: &Path, b: &Path) {
+    for (from, to) in [(a, b), (b, a)] {
         let (from, to) = (format!("{}/", from.display()), format!("{}/", to.display()));
         let run = sandbox.run(sandbox.command("rsync").args(["-naHAXi", "--delete", &from, &to])).ok();
         let differs: Vec<&str> = run.stdout.lines().filter(|line| !line.ends_with(" ./")).collect();
@@ -60,8 +60,8 @@ fn data_comes_into_the_store_and_what_was_there_is_put_aside() {
         assert_eq!(top.mode() & 0o7777, 0o2750);
         let parked = parked(&sandbox).expect("what was there is put aside");
         assert_eq!(fs::metadata(&parked).unwrap().mode() & 0o7777, 0o700, "closed to everybody else");
-        alike(&sandbox, parked.join("shop"), sandbox.path(STORE));
-        alike(&sandbox, sandbox.path("/var/shop"), sandbox.path(STORE));
+        alike(&sandbox, &parked.join("shop"), &sandbox.path(STORE));
+        alike(&sandbox, &sandbox.path("/var/shop"), &sandbox.path(STORE));
         assert_eq!(sandbox.our_lines().len(), 2, "the volume and the bind");
         let receipts: Vec<_> = fs::read_dir(sandbox.path("/var/lib/datastore/receipts")).unwrap().collect();
         assert_eq!(receipts.len(), 1);
@@ -129,7 +129,6 @@ fn all_mappings_of_an_app_or_none() {
 fn what_does_not_fit_is_found_before_anything_is_copied() {
     let sandbox = machine("ext4", 16);
     fs::write(sandbox.path("/var/shop/large"), vec![1; 20 << 20]).unwrap();
-    let before = picture::exact(sandbox.root());
     let refused = sandbox.datastore(&["import", "shop", "--yes", "--json"]).code(3).json();
     assert_eq!(refused["notes"][0]["reason"], "no-space", "{refused:#}");
     // An attribute that ext4 has no room for.
@@ -146,7 +145,6 @@ fn what_does_not_fit_is_found_before_anything_is_copied() {
     let refused = sandbox.datastore(&["import", "shop", "--yes", "--json"]).code(3).json();
     assert_eq!(refused["notes"][0]["reason"], "wrong-volume", "{refused:#}");
     assert!(text(&refused["notes"][0]["detail"]).contains("attribute"), "{refused:#}");
-    drop(before);
 }
 
 #[test]
@@ -161,7 +159,6 @@ fn a_mount_inside_is_not_taken_along() {
 #[test]
 fn whoever_still_writes_is_named_and_everything_stays() {
     let sandbox = machine("ext4", 64);
-    let before = picture::exact(sandbox.root());
     let writer = fs::File::options().append(true).open(sandbox.path("/var/shop/cur/2")).unwrap();
     let refused = sandbox.datastore(&["import", "shop", "--yes"]).code(3);
     assert!(refused.stderr.contains("is still written to") && refused.stderr.contains("process"), "{}", refused.stderr);
@@ -176,9 +173,8 @@ fn whoever_still_writes_is_named_and_everything_stays() {
     fs::remove_file(sandbox.path("/var/shop/link")).unwrap();
     chown(sandbox.path("/var/shop/cur/1"), Some(77), None).unwrap();
     sandbox.datastore(&["import", "shop", "--yes"]).ok();
-    alike(&sandbox, parked(&sandbox).unwrap().join("shop"), sandbox.path(STORE));
+    alike(&sandbox, &parked(&sandbox).unwrap().join("shop"), &sandbox.path(STORE));
     assert_eq!(fs::metadata(sandbox.path("/var/shop/cur/deep/3")).unwrap().ino(), inode, "not copied once more");
-    drop(before);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! that is read-only now and could be made writable. [`seal_writes`](crate::sys::mount::seal_writes) finds all of these but the
 //! hard link, where the tree has a mount of its own and they came through it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use datastore_core::path::printable;
@@ -44,13 +45,13 @@ pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
             format!("who uses `{outside}` cannot be found out: its mount is not in the mount table"),
         ));
     };
-    let mut look = Look { dev, path, mounts: Mounts::default(), beside: HashSet::new() };
+    let mut look = Look { dev, path, mounts: RefCell::default(), beside: HashSet::new() };
     let ours = namespace("thread-self").or_else(|| namespace("self"));
     let own = std::process::id();
     let pids: Vec<u32> = proc::pids()?.into_iter().filter(|&pid| pid != own).collect();
-    look.mounts.read("thread-self", ours.as_deref());
+    look.mounts.borrow_mut().read("thread-self", ours.as_deref());
     for &pid in &pids {
-        look.mounts.read(&pid.to_string(), namespace(&pid.to_string()).as_deref());
+        look.mounts.borrow_mut().read(&pid.to_string(), namespace(&pid.to_string()).as_deref());
     }
     let mut found = Holders::default();
     for pid in pids {
@@ -97,9 +98,26 @@ struct Mounts {
     /// The pairs of namespace and root directory whose tables have been read: a table leaves out what lies beyond the root
     /// directory of its process.
     seen: HashSet<(Vec<u8>, Vec<u8>)>,
+    /// Processes whose threads have been asked.
+    asked: HashSet<String>,
 }
 
 impl Mounts {
+    /// Reads the tables of threads that are in namespaces of their own, of the process that a link of `/proc` tells of. Each process is
+    /// asked once, and only those that have something open in a mount which nobody else has.
+    fn read_threads(&mut self, link: &str) {
+        let Some(pid) = link.split('/').nth(2).map(str::to_owned) else { return };
+        if !self.asked.insert(pid.clone()) {
+            return;
+        }
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
+        for task in tasks.filter_map(Result::ok) {
+            let thread = format!("{pid}/task/{}", task.file_name().to_string_lossy());
+            let space = namespace(&thread);
+            self.read(&thread, space.as_deref());
+        }
+    }
+
     fn read(&mut self, process: &str, space: Option<&[u8]>) {
         let Some(space) = space else { return };
         let link = format!("/proc/{process}/root");
@@ -149,7 +167,7 @@ struct Look {
     dev: Vec<u8>,
     /// The directory's path in it.
     path: Vec<u8>,
-    mounts: Mounts,
+    mounts: RefCell<Mounts>,
     /// Mapped files that are not in the tree, each with the namespace in which it was seen.
     beside: HashSet<(Vec<u8>, Vec<u8>)>,
 }
@@ -162,7 +180,7 @@ impl Look {
         match rustix::fs::statx(CWD, link, flags, StatxFlags::MNT_ID) {
             // A mount that is in no table tells nothing; `has` looks further.
             Ok(s) if StatxFlags::from_bits_retain(s.stx_mask).contains(StatxFlags::MNT_ID) => {
-                let known = self.mounts.by_id.get(&s.stx_mnt_id).map(|mount| mount.dev == self.dev);
+                let known = self.mounts.borrow().by_id.get(&s.stx_mnt_id).map(|mount| mount.dev == self.dev);
                 Ok(known.unwrap_or_else(|| is_device(&self.dev, s.stx_dev_major, s.stx_dev_minor)))
             }
             // Before Linux 5.8.
@@ -174,7 +192,11 @@ impl Look {
     /// Whether what a link of `/proc` leads to, through this mount, is in the tree. When in doubt it is: a file of the same
     /// file system that has a path which cannot be understood.
     fn has(&self, mnt_id: u64, link: &str, target: &[u8]) -> bool {
-        let Some(mount) = self.mounts.by_id.get(&mnt_id) else {
+        if !self.mounts.borrow().by_id.contains_key(&mnt_id) {
+            self.mounts.borrow_mut().read_threads(link);
+        }
+        let mounts = self.mounts.borrow();
+        let Some(mount) = mounts.by_id.get(&mnt_id) else {
             // A mount that was detached (umount -l) or never attached is in no table. Its files still tell their device.
             return self.same_device(link);
         };
@@ -275,7 +297,8 @@ impl Look {
 
     fn any_mount_has(&self, path: &[u8]) -> bool {
         let path = path.strip_suffix(DELETED).unwrap_or(path);
-        let of_it = self.mounts.by_id.values().filter(|mount| mount.dev == self.dev);
+        let mounts = self.mounts.borrow();
+        let of_it = mounts.by_id.values().filter(|mount| mount.dev == self.dev);
         of_it
             .filter_map(|mount| translated(&mount.root, &mount.point, path))
             .any(|path| beyond(&self.path, &path).is_some())

@@ -163,6 +163,9 @@ struct Comparer<'a> {
     top: Mutex<([u8; 32], [u8; 32])>,
 }
 
+/// Of attributes and of contents.
+type Digests = ([u8; 32], [u8; 32]);
+
 fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut sum = Sha256::new();
     for part in parts {
@@ -279,7 +282,7 @@ impl<'a> Comparer<'a> {
         to: Entry<'_>,
         kind: FileType,
         path: impl Fn() -> Vec<u8>,
-    ) -> Result<Option<([u8; 32], [u8; 32])>, Fail> {
+    ) -> Result<Option<Digests>, Fail> {
         if kind.is_file() {
             return self.regular(from, to, path);
         }
@@ -308,12 +311,7 @@ impl<'a> Comparer<'a> {
         Ok(Some((digest_of(&a, &link), [0; 32])))
     }
 
-    fn regular(
-        &self,
-        from: Entry<'_>,
-        to: Entry<'_>,
-        path: impl Fn() -> Vec<u8>,
-    ) -> Result<Option<([u8; 32], [u8; 32])>, Fail> {
+    fn regular(&self, from: Entry<'_>, to: Entry<'_>, path: impl Fn() -> Vec<u8>) -> Result<Option<Digests>, Fail> {
         const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
         let Some(Opened::Fd(a)) = open(from, FILE)? else { return Ok(None) };
         let b = match open(to, FILE).map_err(|fail| Fail::target(fail.error))? {

@@ -106,7 +106,8 @@ fn kinds(steps: &[Step]) -> String {
 
 /// `plan` can show the plans of verbs about apps.
 fn show_all(goal: &Goal) -> String {
-    if goal.apps().is_some() { typed(&format!("; `datastore plan {goal}` shows all")) } else { String::new() }
+    let is_shown = goal.apps().is_some() && !matches!(goal, Goal::Move(_) | Goal::Abort(_) | Goal::Settle { .. });
+    if is_shown { typed(&format!("; `datastore plan {goal}` shows all")) } else { String::new() }
 }
 
 /// Rows that no step makes active.

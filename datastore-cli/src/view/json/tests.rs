@@ -80,7 +80,7 @@ fn operations_and_steps_of_the_log() {
 fn plans() {
     let plan = plan_of(1);
     let view = serde_json::to_value(PlanView::of(&plan, true)).unwrap();
-    assert_eq!(fields(&view), sorted("id goal host empty saved steps notes remarks refused"));
+    assert_eq!(fields(&view), sorted("id goal host empty saved steps notes remarks refused loads"));
     assert_eq!(view["id"], plan.id().as_str());
     assert_eq!((&view["goal"], &view["host"], &view["refused"]), (&json!("apply"), &json!("server1"), &json!(1)));
     assert_eq!(

@@ -25,7 +25,7 @@ struct Tree<'a> {
 }
 
 /// An app's mappings with where each is and where it is to be; `Err` for one that cannot be moved as it is.
-fn trees<'a>(goal: &Goal, view: &View<'a>, wanted: &'a Wanted) -> Vec<Result<Tree<'a>, Row>> {
+fn trees<'a>(goal: &Goal, view: &View<'a>, wanted: &'a Wanted) -> Vec<Result<Tree<'a>, Box<Row>>> {
     let Some(app) = goal.apps().and_then(|apps| apps.names.first()) else { return Vec::new() };
     let old = view.wanted.mappings.iter().enumerate().filter(|(_, m)| m.app == *app);
     let pair = |(i, old): (usize, &'a Mapping)| {
@@ -35,11 +35,11 @@ fn trees<'a>(goal: &Goal, view: &View<'a>, wanted: &'a Wanted) -> Vec<Result<Tre
     old.filter_map(pair).collect()
 }
 
-fn tree<'a>(view: &View<'a>, i: usize, old: &'a Mapping, new: &'a Mapping) -> Result<Tree<'a>, Row> {
+fn tree<'a>(view: &View<'a>, i: usize, old: &'a Mapping, new: &'a Mapping) -> Result<Tree<'a>, Box<Row>> {
     let standing = view.assess(i, Ask { by_name: true, new_store: false, ..Ask::default() });
     let refuse = |reason, detail: String, hint: String| {
         let refusal = Some(Refusal::new(reason, detail.clone(), hint.clone()));
-        Err(Row::of(old, &Standing { state: State::Refused, refusal, detail, hint, ..standing.clone() }))
+        Err(Box::new(Row::of(old, &Standing { state: State::Refused, refusal, detail, hint, ..standing.clone() })))
     };
     let bound = standing.bound.as_ref().is_some_and(|b| b.right);
     let movable = match standing.state {
@@ -48,7 +48,7 @@ fn tree<'a>(view: &View<'a>, i: usize, old: &'a Mapping, new: &'a Mapping) -> Re
         _ => false,
     };
     if standing.refusal.is_some() || standing.state == State::Disabled {
-        return Err(Row::of(old, &standing));
+        return Err(Box::new(Row::of(old, &standing)));
     }
     if !movable {
         let detail = format!("{} is {}, so its data is not moved", old.mount_point, standing.state);
@@ -94,7 +94,7 @@ pub(super) fn plan(goal: &Goal, request: &Move, scene: Scene<'_>) -> Plan {
     for tree in trees(goal, &before, scene.wanted) {
         match tree {
             Ok(tree) => good.push(tree),
-            Err(row) => plan.notes.push(row),
+            Err(row) => plan.notes.push(*row),
         }
     }
     for (tree, known) in good.iter().zip(&scene.facts.trees) {
