@@ -63,6 +63,17 @@ fn every_kind_of_step_is_met() {
     let image = sandbox.path("data1.img").display().to_string();
     sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--format", "ext4", "--yes"]).ok();
     sandbox.datastore(&["volume", "remove", "data1", "--yes"]).ok();
+    // Data comes into a store by a copy and by a rename, goes to another volume, and what was put aside goes.
+    sandbox.tmpfs("/srv/disk", 8 << 20);
+    sandbox.datastore(&["volume", "add", "data2", "--directory", "/srv/disk", "--yes"]).ok();
+    for (app, volume) in [("far", "data2"), ("near", "data0")] {
+        sandbox.write(format!("/var/{app}/file"), "data");
+        let text = format!("[mapping.\"/var/{app}\"]\ntarget = \"%{{base}}/{app}\"\nvolume = \"{volume}\"\n");
+        sandbox.configlet(app, &text);
+        sandbox.datastore(&["import", app, "--yes"]).ok();
+    }
+    sandbox.datastore(&["move", "far", "--to", "data0", "--yes"]).ok();
+    sandbox.datastore(&["reclaim", "--yes"]).ok();
 
     let met = carried_out(&sandbox);
     let not_here: BTreeSet<&str> = NOT_HERE.iter().map(|(kind, _)| *kind).collect();
