@@ -398,7 +398,7 @@ fn json_documents_have_the_fields_that_programs_read() {
     let plan = sandbox.datastore(&["plan", "--json"]).code(3).json();
     assert_eq!(
         fields(&plan),
-        ["empty", "goal", "host", "id", "notes", "refused", "remarks", "saved", "steps"],
+        ["empty", "goal", "host", "id", "loads", "notes", "refused", "remarks", "saved", "steps"],
         "{plan:#}"
     );
     assert_eq!((&plan["goal"], &plan["host"], &plan["saved"]), (&"apply".into(), &"server1".into(), &false.into()));
