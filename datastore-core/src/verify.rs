@@ -366,7 +366,7 @@ impl<'a> Checker<'a> {
                 self.made.remove(from);
             }
             Action::Swap { mount_point, to, .. } => {
-                rule(self.is_mounted(mount_point), "swaps a bind where nothing is mounted")?;
+                rule(self.is_mounted(mount_point) || self.settles, "swaps a bind where nothing is mounted")?;
                 rule(self.is_store(&to.store), "binds a directory that lies on no volume")?;
                 rule(self.closed, "swaps a bind while the app may still write")?;
                 self.bound.insert(mount_point.clone(), to.store.clone());

@@ -95,9 +95,14 @@ pub(super) fn swap(
     let seen = stat::facts(place.entry())?;
     let shows = |facts: &stat::Facts| (seen.dev, seen.ino) == (facts.dev, facts.ino);
     if seen.mount_root && shows(&wanted) {
-        return Ok(());
+        // Before Linux 5.12 it is bound first and has its options a moment later.
+        return set_options(root, mount_point, options);
     }
-    let is_old = seen.mount_root && shows(&root.stat(&from.store)?);
+    if !seen.mount_root {
+        // Where the kernel exchanges them one after the other, a run may have stopped in between.
+        return bind(root, &to.store, mount_point, to.id, options);
+    }
+    let is_old = shows(&root.stat(&from.store)?);
     // A run that stopped half-way may have left the new one beneath the old one.
     root.forget_within(mount_point);
     if is_old && crate::observe::mounts(root)?.stacked(mount_point) > 1 {

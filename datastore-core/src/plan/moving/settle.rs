@@ -11,7 +11,7 @@ use crate::observed::{FileFacts, Observed, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark};
 use crate::standing::View;
-use crate::step::{Action, Bound, FstabEdit, ManifestEdit, Step};
+use crate::step::{Action, FstabEdit, ManifestEdit, Step};
 
 /// The operation, with what it left.
 fn find<'o>(observed: &'o Observed, operation: &OperationId) -> Option<(&'o Unfinished, &'o Rest)> {
@@ -129,7 +129,6 @@ impl Settler<'_> {
             Action::MoveDir { from, to, .. } => self.is_dir(from) && !self.is_dir(to),
             Action::Seal { path, .. } => !self.is_bound(path, None),
             Action::Bind { mount_point, .. } => !self.is_bound(mount_point, None),
-            Action::Swap { mount_point, to, .. } => !self.is_bound(mount_point, Some(&to.store)),
             Action::Fstab { edits } => return self.fstab(edits, |edit| edit.to.clone()),
             Action::Manifest { home, edits } => return self.manifest(home, edits, |edit| edit.to.clone()),
             Action::StartServices { .. } => return Some(self.start(action.clone())),
@@ -156,7 +155,7 @@ impl Settler<'_> {
             Action::MoveDir { from, .. } => self.is_dir(from),
             Action::Unbind { mount_point, store, .. } => self.is_bound(mount_point, Some(store)),
             Action::Bind { mount_point, .. } => !self.is_bound(mount_point, None),
-            Action::Swap { mount_point, from: Bound { store, .. }, .. } => self.is_bound(mount_point, Some(store)),
+            Action::Swap { mount_point, to, .. } => !self.is_bound(mount_point, Some(&to.store)),
             Action::Unseal { path, .. } => self.is_dir(path) && !self.is_bound(path, None),
             Action::StartServices { .. } => return Some(self.start(back)),
             _ => true,
