@@ -35,7 +35,7 @@ const LINES: &[(&str, &str)] = &[
     ("datastore --root ROOT sho", "shop-data"),
     ("datastore --root ROOT stop sho", "shop-data"),
     ("datastore --root ROOT stop shop-data hom", "home"),
-    ("datastore --root ROOT shop-data re", "remap restart"),
+    ("datastore --root ROOT shop-data re", "reclaim remap restart"),
     ("datastore --root ROOT shop-data config sh", "show"),
     ("datastore --root ROOT shop-data start --acc", "--accept-store"),
     ("datastore --root ROOT volume remove dat", "data0"),
