@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::OperationId;
 use crate::manifest::DIRECTORY;
 use crate::observed::Place;
 use crate::path::AbsPath;
@@ -35,16 +34,6 @@ impl Verify {
     #[must_use]
     pub fn of(asked: Option<Self>, bytes: u64) -> Self {
         asked.unwrap_or(if bytes < Self::ALL_BELOW { Self::Content } else { Self::Sample })
-    }
-}
-
-words! {
-    /// Which of two trees counts, where both have changed.
-    Side {
-        /// The one that was put aside.
-        Old = "old",
-        /// The one that is in use.
-        New = "new",
     }
 }
 
@@ -136,8 +125,6 @@ pub struct Facts {
 /// A tree that an operation left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
-    /// The operation.
-    pub operation: OperationId,
     /// The app.
     pub app: AppName,
     /// The mount point at which it was seen, or is to be.
@@ -161,8 +148,6 @@ pub struct TreeFacts {
     pub bytes: u64,
     /// Whether it can be renamed to its new place, because that lies on the same mount.
     pub renames: bool,
-    /// Whether a copy needs no room, because the file system lets files share their contents.
-    pub shares: bool,
     /// What the target cannot hold.
     pub unfit: Vec<Unfit>,
     /// Where something is mounted in it. That is not moved along.
@@ -239,15 +224,12 @@ pub const BESIDE: &str = ".datastore-parked-";
 /// Whether a path is a place where copies come into being or trees are put aside.
 #[must_use]
 pub fn is_ours(path: &AbsPath) -> bool {
-    let Some(parent) = path.parent() else { return false };
-    let is = |dir: Option<AbsPath>, name: &str| {
-        dir.is_some_and(|dir| {
-            dir.file_name() == name.as_bytes() && dir.parent().is_some_and(|up| up.file_name() == DIRECTORY.as_bytes())
-        })
-    };
-    parent.file_name().starts_with(BESIDE.as_bytes())
-        || is(Some(parent.clone()), "incoming")
-        || is(parent.parent(), "parked")
+    let names: Vec<&[u8]> = path.components().collect();
+    match names[..] {
+        [.., own, b"incoming", _] | [.., own, b"parked", _, _] if own == DIRECTORY.as_bytes() => true,
+        [.., room, _] => room.starts_with(BESIDE.as_bytes()),
+        _ => false,
+    }
 }
 
 /// The name that a tree has while it is being removed: nobody takes it for a whole one.
@@ -261,12 +243,12 @@ pub fn going(path: &AbsPath) -> AbsPath {
 /// Whether a directory is there to hold copies, or trees that were put aside.
 #[must_use]
 pub fn is_room(path: &AbsPath) -> bool {
-    let up = |path: &AbsPath| path.parent().map(|parent| parent.file_name().to_vec());
-    let above = path.parent().as_ref().and_then(up);
-    path.file_name().starts_with(BESIDE.as_bytes())
-        || path.file_name() == DIRECTORY.as_bytes()
-        || up(path).as_deref() == Some(DIRECTORY.as_bytes())
-        || (up(path).as_deref() == Some(b"parked") && above.as_deref() == Some(DIRECTORY.as_bytes()))
+    let names: Vec<&[u8]> = path.components().collect();
+    match names[..] {
+        [.., own, _] | [.., own, b"parked", _] if own == DIRECTORY.as_bytes() => true,
+        [.., last] => last == DIRECTORY.as_bytes() || last.starts_with(BESIDE.as_bytes()),
+        [] => false,
+    }
 }
 
 fn short(mark: Id) -> String {
@@ -316,5 +298,20 @@ mod tests {
             assert!(!is_ours(&AbsPath::literal(other)), "{other}");
         }
         assert_eq!(parked_beside(&AbsPath::root(), mark), None);
+    }
+
+    #[test]
+    fn rooms_are_told_from_what_is_in_them() {
+        let home = AbsPath::literal("/store/data0/live/server1");
+        let mark = Id::from_random([7; 16]);
+        let beside = parked_beside(&AbsPath::literal("/var/lib/mysql"), mark).unwrap();
+        let parked = parked_store(&home, "mysql", mark);
+        for tree in [staging(&home, "a/b"), parked.clone(), beside.clone()] {
+            assert!(is_room(&tree.parent().unwrap()) && !is_room(&tree), "{tree}");
+        }
+        assert!(is_room(&parked.parent().unwrap().parent().unwrap()) && is_room(&home.child(DIRECTORY)));
+        for other in ["/", "/var", "/var/parked/x", "/store/data0/live/server1"] {
+            assert!(!is_room(&AbsPath::literal(other)), "{other}");
+        }
     }
 }

@@ -157,6 +157,19 @@ pub struct Remark {
 }
 
 impl Plan {
+    /// One without steps.
+    pub(crate) fn empty(goal: &Goal, host: Option<HostName>, seed: Id) -> Self {
+        Self {
+            goal: goal.clone(),
+            host,
+            seed,
+            mappings: Vec::new(),
+            steps: Vec::new(),
+            notes: Vec::new(),
+            remarks: Vec::new(),
+            loads: Vec::new(),
+        }
+    }
     /// Its id: a digest of everything that it would do.
     #[must_use]
     pub fn id(&self) -> PlanId {

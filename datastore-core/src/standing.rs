@@ -198,13 +198,7 @@ impl<'a> View<'a> {
         standing.bound = self.bound(mapping, facts, standing.line.as_ref());
         match self.judge(mapping, facts, ask, &mut standing) {
             Ok(()) => standing,
-            Err(refusal) => {
-                standing.state = State::Refused;
-                standing.detail.clone_from(&refusal.detail);
-                standing.hint.clone_from(&refusal.hint);
-                standing.refusal = Some(refusal);
-                standing
-            }
+            Err(refusal) => standing.refused(refusal),
         }
     }
 
@@ -516,6 +510,15 @@ impl DirFacts {
 }
 
 impl Standing {
+    /// The same, refused for a reason that was found besides.
+    #[must_use]
+    pub(crate) fn refused(mut self, refusal: Refusal) -> Self {
+        self.state = State::Refused;
+        self.say(refusal.detail.clone(), refusal.hint.clone());
+        self.refusal = Some(refusal);
+        self
+    }
+
     fn say(&mut self, detail: String, hint: String) {
         self.detail = detail;
         self.hint = hint;

@@ -203,8 +203,6 @@ pub enum Action {
     FinishCopy {
         /// The trees.
         trees: Vec<TreeCopy>,
-        /// How the copies are held against the trees.
-        verify: Verify,
     },
     /// Fails if somebody has a file in a directory open for writing.
     DemandQuiet {
@@ -256,7 +254,7 @@ pub enum Action {
         /// The tree.
         path: AbsPath,
     },
-    /// Keeps a receipt of what was moved; it tells `--undo` and `reclaim` where everything is.
+    /// Keeps a receipt of what was moved; it tells `reclaim` where everything is.
     WriteReceipt(Box<Receipt>),
 }
 
@@ -472,8 +470,8 @@ impl std::fmt::Display for Action {
             Self::Mount { source, path, .. } => write!(f, "mount {source} on {path}"),
             Self::Unmount { path, .. } => write!(f, "unmount {path}"),
             Self::Copy { trees, .. } => write!(f, "copy {} while in use", list(trees.iter().map(|t| &t.from))),
-            Self::FinishCopy { trees, verify } => {
-                write!(f, "copy what has changed of {}, and compare {verify}", list(trees.iter().map(|t| &t.from)))
+            Self::FinishCopy { trees } => {
+                write!(f, "copy what has changed of {}, and compare", list(trees.iter().map(|t| &t.from)))
             }
             Self::DemandQuiet { paths } => write!(f, "make sure that nobody writes to {}", list(paths.iter())),
             Self::StopServices { app, running } if running.is_empty() => write!(f, "keep `{app}` from starting"),

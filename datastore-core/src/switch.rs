@@ -6,9 +6,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::goal::{Destination, Goal, Import, Move};
 use crate::mapping::Mapping;
 use crate::path::AbsPath;
+use crate::plan::volume::unknown;
 use crate::resolve::{Incumbents, resolve};
 use crate::step::{Action, Step};
-use crate::value::{AppName, Mode, VolumeName};
+use crate::value::{AppName, Mode};
 use crate::wanted::Wanted;
 
 /// `enable` and `disable` switch apps in their overrides, what is imported is asked for from then on, and what is moved is elsewhere.
@@ -136,7 +137,7 @@ fn aim(mapping: &Mapping, mappings: usize, request: &Move, known: &Wanted) -> Re
     let (volume, target) = match &request.to {
         Destination::Volume(name) => {
             let base = known.volume(name).filter(|v| v.declared).and_then(|volume| known.base(volume));
-            let Some(base) = base else { return Err(no_volume(name, known)) };
+            let Some(base) = base else { return Err(unknown(name, known)) };
             let key = mapping.store.below(&mapping.home).unwrap_or_else(|| mapping.store.clone());
             (name.clone(), base.join(key.relative()))
         }
@@ -155,13 +156,4 @@ fn aim(mapping: &Mapping, mappings: usize, request: &Move, known: &Wanted) -> Re
     };
     let target = target.map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
     Ok(Placed { mount_point: mapping.mount_point.clone(), volume, target: Some(target) })
-}
-
-fn no_volume(name: &VolumeName, known: &Wanted) -> Error {
-    let names: Vec<&str> = known.volumes.iter().filter(|v| v.declared).map(|v| v.name.as_str()).collect();
-    let hint = match crate::diag::nearest(name.as_str(), &names) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "datastore volume list; datastore volume add".into(),
-    };
-    Error::new(ErrorKind::Usage, format!("no volume is called `{name}`")).hint(hint)
 }

@@ -237,11 +237,11 @@ impl Engine {
         let begun = Instant::now();
         let (wanted, basis, (files, inputs)) = self.read(|inputs| {
             demand_globals(inputs)?;
-            let before = inputs.clone();
+            // Where data is now is told by the configuration as it was.
+            let before = matches!(goal, Goal::Move(_)).then(|| inputs.clone());
             Ok((switch(goal, inputs)?, before))
         })?;
-        // Where data is now is told by the configuration as it was.
-        let before = matches!(goal, Goal::Move(_)).then(|| resolve(inputs, &incumbents(&basis.fstab)));
+        let before = inputs.map(|inputs| resolve(inputs, &incumbents(&basis.fstab)));
         let before = before.as_ref().unwrap_or(&wanted);
         let loaded = Instant::now();
         let all = Apps::default();

@@ -245,6 +245,19 @@ fn namespace(process: &str) -> Option<Vec<u8>> {
     rustix::fs::readlink(format!("/proc/{process}/ns/mnt"), Vec::new()).ok().map(std::ffi::CString::into_bytes)
 }
 
+/// The numbers of a process's descriptors, from one of the two directories in which they are listed (proc(5)).
+fn descriptors(pid: u32, listed: &str) -> Result<Vec<String>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(format!("/proc/{pid}/{listed}"), flags, Mode::empty())?;
+    let mut numbers = Vec::new();
+    fd::each_name(dir, |name| {
+        numbers.push(String::from_utf8_lossy(name).into_owned());
+        true
+    })
+    .map_err(|error| error.errno())?;
+    Ok(numbers)
+}
+
 /// What a process uses of the mount, and whether all of that is in a copy.
 fn uses(pid: u32, mounts: &Mounts) -> Result<(BTreeSet<Use>, bool), Errno> {
     let mut found = BTreeSet::new();
@@ -264,18 +277,7 @@ fn uses(pid: u32, mounts: &Mounts) -> Result<(BTreeSet<Use>, bool), Errno> {
             Err(errno) => return Err(errno),
         }
     }
-    let dir = rustix::fs::open(
-        format!("/proc/{pid}/fdinfo"),
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let mut numbers = Vec::new();
-    fd::each_name(dir, |name| {
-        numbers.push(String::from_utf8_lossy(name).into_owned());
-        true
-    })
-    .map_err(|error| error.errno())?;
-    for number in numbers {
+    for number in descriptors(pid, "fdinfo")? {
         // One that is closed meanwhile is passed over.
         let Ok(text) = std::fs::read(format!("/proc/{pid}/fdinfo/{number}")) else { continue };
         let path = format!("/proc/{pid}/fd/{number}");

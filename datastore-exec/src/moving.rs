@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 
-use datastore_core::journal::OperationId;
 use datastore_core::moving::{Facts, Left, Probe, TreeFacts, TreeProbe, Unfit, going};
 use datastore_core::path::printable;
 use datastore_core::state::Reason;
@@ -39,21 +38,20 @@ pub(crate) fn look(root: &Root, probe: &Probe) -> Result<Facts> {
 fn left(root: &Root, apps: &[AppName]) -> Result<Vec<Left>> {
     let of = |app: &AppName| apps.is_empty() || apps.contains(app);
     let mut found: Vec<Left> = Vec::new();
-    let mut add = |operation: &OperationId, app: &AppName, mount_point: &AbsPath, path: &AbsPath, parked: bool| {
+    let mut add = |app: &AppName, mount_point: &AbsPath, path: &AbsPath, parked: bool| {
         for path in [path.clone(), going(path)] {
             let known = found.iter().any(|left| left.path == path);
             let Some(top) = (!known).then(|| open(root, &path).ok()).flatten() else { continue };
             let there = survey(&top, &path)?;
-            let (operation, app, mount_point) = (operation.clone(), app.clone(), mount_point.clone());
-            let (entries, bytes) = (there.entries, there.bytes);
-            found.push(Left { operation, app, mount_point, path, parked, entries, bytes });
+            let (app, mount_point) = (app.clone(), mount_point.clone());
+            found.push(Left { app, mount_point, path, parked, entries: there.entries, bytes: there.bytes });
         }
         Ok::<_, Error>(())
     };
-    for (operation, receipt) in receipts::all(root)? {
+    for (_, receipt) in receipts::all(root)? {
         for tree in receipt.trees.iter().filter(|_| of(&receipt.app)) {
             if let Some(parked) = &tree.parked {
-                add(&operation, &receipt.app, &tree.mount_point, parked, true)?;
+                add(&receipt.app, &tree.mount_point, parked, true)?;
             }
         }
     }
@@ -65,7 +63,7 @@ fn left(root: &Root, apps: &[AppName]) -> Result<Vec<Left>> {
         for step in &told.begin.steps {
             let Action::Copy { trees, .. } = &step.action else { continue };
             for tree in trees {
-                add(&listed.operation, app, &tree.from, &tree.to, false)?;
+                add(app, &tree.from, &tree.to, false)?;
             }
         }
     }
@@ -93,7 +91,7 @@ fn tree_facts(root: &Root, probe: &TreeProbe) -> Result<TreeFacts> {
         found.mounted.iter().map(|path| probe.from.join(path).unwrap_or_else(|_| probe.from.clone())).collect();
     let (entries, bytes) = (found.entries, found.bytes);
     if same_mount(&above(&probe.from)?.1, &above(&probe.to)?.1)? {
-        return Ok(TreeFacts { entries, bytes, renames: true, shares: false, unfit: Vec::new(), mounts });
+        return Ok(TreeFacts { entries, bytes, renames: true, unfit: Vec::new(), mounts });
     }
     // What an earlier run has copied takes room already.
     if let Some(staging) = if_there(root.open_file(&probe.staging, OFlags::RDONLY | OFlags::DIRECTORY, 0))? {
@@ -120,7 +118,7 @@ fn tree_facts(root: &Root, probe: &TreeProbe) -> Result<TreeFacts> {
             hint: format!("take them off: chattr -R -{} {}; or choose another volume", fitting.lost_flags, probe.from),
         });
     }
-    Ok(TreeFacts { entries, bytes, renames: false, shares: fitting.shares, unfit, mounts })
+    Ok(TreeFacts { entries, bytes, renames: false, unfit, mounts })
 }
 
 /// The nearest directory above a path that is there, open for reading.

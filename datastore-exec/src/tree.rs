@@ -27,6 +27,8 @@ pub mod watch;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::fs::FileType;
+
 pub use copy::{Copier, copy};
 pub use error::{Fail, Fault, TreeError};
 pub use remove::remove;
@@ -61,6 +63,16 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The count for a kind.
+    #[must_use]
+    pub fn of(&self, kind: FileType) -> &Counter {
+        match kind {
+            FileType::Directory => &self.directories,
+            FileType::RegularFile => &self.files,
+            FileType::Symlink => &self.symlinks,
+            _ => &self.others,
+        }
+    }
     /// Names in all.
     #[must_use]
     pub fn entries(&self) -> u64 {

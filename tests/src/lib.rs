@@ -21,6 +21,7 @@ pub mod picture;
 pub mod programs;
 pub mod rig;
 pub mod rows;
+pub mod rsync;
 pub mod sandbox;
 pub mod scenes;
 pub mod skeleton;

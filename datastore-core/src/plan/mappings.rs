@@ -169,10 +169,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             && target.refusal.is_none()
             && let Err(refusal) = self.view.judge_hooks(mapping)
         {
-            target.state = State::Refused;
-            target.detail.clone_from(&refusal.detail);
-            target.hint.clone_from(&refusal.hint);
-            target.refusal = Some(refusal);
+            target = target.refused(refusal);
         }
         if target.refusal.is_some() || target.state == State::Waiting {
             self.note(mapping, &target);

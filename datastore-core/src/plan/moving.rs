@@ -12,15 +12,16 @@ use std::collections::BTreeSet;
 
 use super::{Fate, Load, Plan, missing_above};
 use crate::amount::{count, size};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::goal::Goal;
-use crate::moving::{Facts, Probe, TreeFacts};
-use crate::observed::{Observed, Place};
+use crate::mapping::Mapping;
+use crate::moving::{self, Facts, Moved, Probe, Receipt, TreeCopy, TreeFacts, Verify};
+use crate::observed::{DirFacts, Observed, Place};
 use crate::path::AbsPath;
 use crate::standing::View;
 use crate::state::{Reason, Refusal};
 use crate::step::{Action, Step};
-use crate::value::{Attrs, Id};
+use crate::value::{AppName, Attrs, Id};
 use crate::wanted::Wanted;
 
 /// What a plan that moves data is made from.
@@ -55,7 +56,7 @@ pub fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> Probe {
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for a goal that moves nothing.
-pub fn make(goal: &Goal, scene: Scene<'_>) -> Result<Plan> {
+pub fn make(goal: &Goal, scene: Scene<'_>) -> Result<Plan, Error> {
     match goal {
         Goal::Import(request) => Ok(import::plan(goal, request, scene)),
         Goal::Move(request) => Ok(stores::plan(goal, request, scene)),
@@ -66,21 +67,26 @@ pub fn make(goal: &Goal, scene: Scene<'_>) -> Result<Plan> {
     }
 }
 
-/// Steps that all stand or fall together.
-#[derive(Default)]
-struct Steps {
+/// Steps that all stand or fall together, and how much they move.
+struct Steps<'f> {
+    facts: &'f Facts,
     steps: Vec<Step>,
     made: BTreeSet<AbsPath>,
+    loads: Vec<Load>,
 }
 
-impl Steps {
+impl<'f> Steps<'f> {
+    fn new(facts: &'f Facts) -> Self {
+        Self { facts, steps: Vec::new(), made: BTreeSet::new(), loads: Vec::new() }
+    }
+
     fn push(&mut self, action: Action) {
         self.steps.push(Step { mapping: None, action });
     }
 
     /// The directories above a path that are missing, closed to everybody but root. Where others use them too, they stay.
-    fn rooms_above(&mut self, path: &AbsPath, place: Option<&Place>, shared: bool) {
-        let Some(Place::Absent { missing }) = place else { return };
+    fn rooms_above(&mut self, path: &AbsPath, shared: bool) {
+        let Some(Place::Absent { missing }) = self.facts.places.get(path) else { return };
         for path in missing_above(path, missing) {
             if self.made.insert(path.clone()) {
                 self.push(Action::MakeDir { path, attrs: Attrs::root(0o700), id: None, shared });
@@ -88,31 +94,91 @@ impl Steps {
         }
     }
 
-    /// The directory in which a copy comes into being. What an earlier run has copied is used.
-    fn room_for(&mut self, staging: &AbsPath, place: Option<&Place>) {
-        self.rooms_above(staging, place, true);
-        if let Some(Place::Absent { .. }) = place {
+    /// The room for a tree that is to be the store of a mapping, and for the copy of it, if it must be copied. What an earlier run has
+    /// copied is used.
+    fn prepare(&mut self, from: &AbsPath, to: &Mapping, known: &TreeFacts) -> Option<TreeCopy> {
+        self.loads.push(load(&to.mount_point, from, known));
+        self.rooms_above(&to.store, true);
+        if known.renames {
+            return None;
+        }
+        let staging = staging(to);
+        self.rooms_above(&staging, true);
+        if let Some(Place::Absent { .. }) = self.facts.places.get(&staging) {
             let attrs = Attrs::root(0o700);
             self.push(Action::MakeDir { path: staging.clone(), attrs, id: None, shared: false });
         }
+        Some(TreeCopy { from: from.clone(), to: staging })
+    }
+
+    /// Copies while the app goes on, then closes it, copies the rest, and makes sure that nobody writes to what is renamed.
+    fn close(
+        &mut self,
+        app: &AppName,
+        copies: Vec<TreeCopy>,
+        renames: Vec<AbsPath>,
+        how: Option<Verify>,
+        max_downtime: Option<u32>,
+    ) {
+        let bytes = self.loads.iter().filter(|load| load.fate == Fate::Copied).map(|load| load.bytes).sum();
+        let verify = Verify::of(how, bytes);
+        if !copies.is_empty() {
+            self.push(Action::Copy { trees: copies.clone(), verify, max_downtime });
+        }
+        self.push(Action::StopServices { app: app.clone(), running: self.facts.running.clone() });
+        if !copies.is_empty() {
+            self.push(Action::FinishCopy { trees: copies });
+        }
+        if !renames.is_empty() {
+            self.push(Action::DemandQuiet { paths: renames });
+        }
+    }
+
+    /// Lets the app start again, with what ran.
+    fn open(&mut self, app: &AppName) {
+        self.push(Action::StartServices { app: app.clone(), running: self.facts.running.clone() });
+    }
+
+    /// Takes an empty directory out of the place of a store.
+    fn clear(&mut self, store: &AbsPath) {
+        if let Some(Place::Dir(dir)) = self.facts.places.get(store) {
+            let id = dir.identity();
+            self.push(Action::RemoveDir { path: store.clone(), attrs: dir.attrs, id });
+        }
+    }
+
+    /// Keeps a receipt.
+    fn receipt(&mut self, verb: &str, app: &AppName, trees: Vec<Moved>) {
+        let receipt = Receipt { version: Receipt::VERSION, verb: verb.into(), app: app.clone(), trees };
+        self.push(Action::WriteReceipt(Box::new(receipt)));
     }
 }
 
-/// Why a tree cannot be copied to where it is to come, if so.
-fn unfit(tree: &TreeFacts, from: &AbsPath) -> Option<Refusal> {
+/// Where the copy that is to be a mapping's store comes into being.
+fn staging(mapping: &Mapping) -> AbsPath {
+    moving::staging(&mapping.home, &mapping.key())
+}
+
+/// Whether nothing that counts stands in the place of a store.
+fn is_free(place: Option<&Place>) -> bool {
+    matches!(place, Some(Place::Dir(DirFacts { empty: Some(true), .. }) | Place::Absent { .. }))
+}
+
+/// Whether a tree can be copied to where it is to come.
+fn fits(tree: &TreeFacts, from: &AbsPath) -> Result<(), Refusal> {
     if let Some(inner) = tree.mounts.first() {
-        return Some(Refusal::new(
+        return Err(Refusal::new(
             Reason::Busy,
             format!("{inner} is mounted in {from}, and a mount is not moved along"),
             format!("unmount it, or stop the app that it belongs to, then run the command again: findmnt {inner}"),
         ));
     }
-    let first = tree.unfit.first()?;
+    let Some(first) = tree.unfit.first() else { return Ok(()) };
     let more = match tree.unfit.len() {
         1 => String::new(),
         n => format!(" (and {})", count(n - 1, "more reason")),
     };
-    Some(Refusal::new(first.reason, format!("{}{more}", first.detail), first.hint.clone()))
+    Err(Refusal::new(first.reason, format!("{}{more}", first.detail), first.hint.clone()))
 }
 
 /// So many entries and bytes a slow disk copies in a second, for a guess.

@@ -11,7 +11,7 @@ use crate::goal::{Goal, VolumeRequest};
 use crate::manifest::{DIRECTORY, VolumeFile};
 use crate::observed::{FileFacts, Place};
 use crate::path::AbsPath;
-use crate::value::HostName;
+use crate::value::{HostName, VolumeName};
 use crate::wanted::Wanted;
 
 pub use add::add;
@@ -143,4 +143,15 @@ fn usable(path: &AbsPath, place: &Place) -> Result<()> {
         Place::Failed(why) => Err(Error::new(ErrorKind::System, format!("{path} cannot be looked at: {why}"))
             .hint("look after the disk: dmesg | tail")),
     }
+}
+
+/// The error for a volume that nobody declares.
+pub(crate) fn unknown(name: &VolumeName, wanted: &Wanted) -> Error {
+    let names: Vec<&str> = wanted.volumes.iter().filter(|v| v.declared).map(|v| v.name.as_str()).collect();
+    let hint = match crate::diag::nearest(name.as_str(), &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "there is none".into(),
+        None => format!("volumes: {}", names.join(", ")),
+    };
+    Error::new(ErrorKind::Usage, format!("no volume is called `{name}`")).hint(hint)
 }

@@ -16,14 +16,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use datastore_core::path::printable;
 use datastore_core::{AbsPath, Error, ErrorKind};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::{Holder, Holders, Row, Use, effective_user, id_behind, namespace, rows, unescape};
+use super::{Holder, Holders, Row, Use, descriptors, effective_user, id_behind, namespace, rows, unescape};
 use crate::root::Root;
 use crate::sys::error::{Call, SysError};
 use crate::sys::ids::Ids;
-use crate::sys::{fd, proc};
+use crate::sys::proc;
 
 /// What the kernel writes behind the path of a file that has no name any more.
 const DELETED: &[u8] = b" (deleted)";
@@ -235,15 +235,7 @@ impl Look {
     }
 
     fn files(&self, pid: u32, found: &mut BTreeSet<Use>) -> Result<(), Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(format!("/proc/{pid}/fd"), flags, Mode::empty())?;
-        let mut numbers = Vec::new();
-        fd::each_name(dir, |name| {
-            numbers.push(String::from_utf8_lossy(name).into_owned());
-            true
-        })
-        .map_err(|error| error.errno())?;
-        for number in numbers {
+        for number in descriptors(pid, "fd")? {
             let link = format!("/proc/{pid}/fd/{number}");
             if self.may_have(&link) == Ok(false) {
                 continue;

@@ -14,6 +14,7 @@ use datastore_core::{Error, ErrorKind, Result};
 use rustix::fs::MemfdFlags;
 
 use super::{Down, State, failed, is_program};
+use crate::site::program::wait_within;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Debian's place, and Red Hat's, where the first is a link to the second.
@@ -153,19 +154,7 @@ impl Scripts {
             Error::new(ErrorKind::System, format!("the init script of {} cannot be run", stem(name))).caused_by(error)
         };
         let mut child = command.spawn().map_err(error)?;
-        let begun = Instant::now();
-        let mut timed_out = false;
-        let status = loop {
-            if let Some(status) = child.try_wait().map_err(error)? {
-                break status;
-            }
-            if begun.elapsed() >= limit && !timed_out {
-                timed_out = true;
-                let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-                let _ = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let (status, timed_out) = wait_within(&mut child, limit).map_err(error)?;
         Ok(Ended { code: status.code(), timed_out, said: output.map_or_else(String::new, end_of) })
     }
 }

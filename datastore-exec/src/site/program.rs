@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -93,23 +93,28 @@ pub(crate) fn run_within(
         let heard = Arc::clone(&heard);
         std::thread::spawn(move || listen(pipe, &heard));
     }
+    let (status, timed_out) = wait_within(&mut child, limits.time).map_err(failed)?;
+    // What was written just before the end may still be on its way to the thread.
+    std::thread::sleep(Duration::from_millis(5));
+    let stderr = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Ended { status, timed_out, stderr })
+}
+
+/// Waits for a program that leads a process group of its own. After the time it is killed, with what it has started; says whether it was.
+pub(crate) fn wait_within(child: &mut Child, time: Duration) -> std::io::Result<(ExitStatus, bool)> {
     let begun = Instant::now();
     let mut timed_out = false;
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            break status;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, timed_out));
         }
-        if begun.elapsed() >= limits.time && !timed_out {
+        if begun.elapsed() >= time && !timed_out {
             timed_out = true;
             let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
             let _ = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
         }
         std::thread::sleep(Duration::from_millis(5));
-    };
-    // What was written just before the end may still be on its way to the thread.
-    std::thread::sleep(Duration::from_millis(5));
-    let stderr = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(Ended { status, timed_out, stderr })
+    }
 }
 
 /// Reads to the end, so that nobody waits at a full pipe, and keeps the beginning.

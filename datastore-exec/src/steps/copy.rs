@@ -7,10 +7,9 @@ use datastore_core::moving::{TreeCopy, Verify};
 use datastore_core::state::Reason;
 use datastore_core::{AbsPath, Error, ErrorKind};
 
-use super::tree::demand_quiet;
+use super::tree::{demand_quiet, still_written};
 use super::{Failure, Hands};
 use crate::moving::open;
-use crate::sys::fd;
 use crate::tree::delta::delta;
 use crate::tree::dirty::Dirty;
 use crate::tree::limits::{self, Holds};
@@ -18,7 +17,7 @@ use crate::tree::map::Map;
 use crate::tree::update::update;
 use crate::tree::verify::{self, Contents, Verified};
 use crate::tree::watch::Watch;
-use crate::tree::{self, Fault, TreeError};
+use crate::tree::{self, TreeError};
 
 /// A pass that takes no longer than this leaves nothing worth another one.
 const SHORT: Duration = Duration::from_millis(500);
@@ -146,26 +145,24 @@ impl Copying {
         what: &str,
         walk: impl FnOnce(&tree::Control<'_>) -> Result<T, TreeError> + Send,
     ) -> Result<T, Failure> {
-        hands.while_walking(what, &self.tree.from.to_string(), walk).map_err(|error| {
-            let full = error.fault() == Fault::Full;
-            let mut failure = Failure::from(error);
-            if full {
-                failure.reason = Reason::NoSpace;
-            }
-            failure
-        })
+        Ok(hands.while_walking(what, &self.tree.from.to_string(), walk)?)
+    }
+
+    /// Brings the copy to the disk.
+    fn sync(&self) -> Result<(), Failure> {
+        Ok(tree::sync(&self.to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.tree.to)))?)
     }
 
     fn first_pass(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
         let begun = Instant::now();
         let (from, to, map) = (&self.from, &self.to, Some(&self.map));
-        if fd::is_empty(fd::open(crate::sys::Entry::itself(to), DIR, 0)?)? {
+        if hands.root.is_empty_dir(&self.tree.to)? {
             self.walk(hands, "copying", |control| tree::copy(from, to, map, control))?;
         } else {
             // What an earlier run has copied.
             self.walk(hands, "copying", |control| update(from, to, map, control))?;
         }
-        tree::sync(to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.tree.to)))?;
+        self.sync()?;
         self.took = begun.elapsed();
         Ok(())
     }
@@ -197,7 +194,7 @@ impl Copying {
             let map = Some(&self.map);
             self.walk(hands, "comparing", |control| update(from, to, map, control))?;
         }
-        tree::sync(to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.tree.to)))?;
+        self.sync()?;
         self.took = begun.elapsed();
         Ok(touched)
     }
@@ -255,11 +252,7 @@ impl Copying {
             && let Some(first) = again.iter().find(|path| !path.is_empty())
         {
             let name = datastore_core::path::printable(first);
-            let message = format!("something still writes to {}: {name}", self.tree.from);
-            let error = Error::new(ErrorKind::Refused, message).hint(
-                "name the service that it belongs to in `services` of the app, or stop it; then run the command again",
-            );
-            return Err(Failure { reason: Reason::Busy, error });
+            return Err(still_written(format!("something still writes to {}: {name}", self.tree.from)));
         }
         if found.differ > 0 { Err(self.wrong(&found)) } else { Ok(()) }
     }
@@ -275,5 +268,3 @@ impl Copying {
             .into()
     }
 }
-
-const DIR: rustix::fs::OFlags = rustix::fs::OFlags::RDONLY.union(rustix::fs::OFlags::DIRECTORY);

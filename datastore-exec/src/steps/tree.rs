@@ -3,14 +3,12 @@
 use datastore_core::state::Reason;
 use datastore_core::step::Top;
 use datastore_core::{AbsPath, Error, ErrorKind, moving};
-use rustix::fs::{OFlags, RenameFlags};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 
 use super::{Failure, Hands, dir};
 use crate::root::{Root, if_there};
-use crate::sys::error::Call;
 use crate::sys::stat::Kind;
-use crate::sys::{Entry, SysError, fd};
+use crate::sys::{fd, name};
 use crate::{holders, tree};
 
 /// Gives a directory another name, on the same file system, where nothing may be. What is to change of it changes first. Where it
@@ -32,7 +30,7 @@ pub(super) fn move_dir(root: &Root, from: &AbsPath, to: &AbsPath, gets: Option<T
         return Ok(());
     }
     let (old, new) = (root.place(from)?, root.place(to)?);
-    rename(old.entry(), new.entry()).map_err(|e| e.because(format!("{from} cannot be renamed to {to}")))?;
+    name::rename(old.entry(), new.entry()).map_err(|e| e.because(format!("{from} cannot be renamed to {to}")))?;
     root.forget_within(from);
     Ok(())
 }
@@ -45,19 +43,6 @@ fn is_dir(root: &Root, path: &AbsPath) -> Result<bool, Failure> {
     }
 }
 
-/// renameat2(2) that replaces nothing; before Linux 3.15 a look has to do, in directories that only root can write to.
-fn rename(old: Entry<'_>, new: Entry<'_>) -> Result<(), SysError> {
-    let renamed = rustix::fs::renameat_with(old.dir(), old.name(), new.dir(), new.name(), RenameFlags::NOREPLACE);
-    let renamed = match renamed {
-        Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(old.dir(), old.name(), new.dir(), new.name()),
-        other => other,
-    };
-    renamed.map_err(|errno| {
-        let (dir, old) = old.shown();
-        SysError::new(Call::Renameat { dir, old, new: datastore_core::path::printable(new.name()) }, errno)
-    })
-}
-
 /// Removes a tree with all that is in it, and the directory that held it if that is empty then. It gets another name first.
 pub(super) fn remove(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Failure> {
     let root = hands.root;
@@ -66,7 +51,7 @@ pub(super) fn remove(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Failure> {
     if if_there(root.stat(path))?.is_some() {
         // What an earlier run left half gone must go first.
         gone(hands, &going)?;
-        rename(root.place(path)?.entry(), root.place(&going)?.entry())?;
+        name::rename(root.place(path)?.entry(), root.place(&going)?.entry())?;
     }
     gone(hands, &going)?;
     if let Some(room) = path.parent()
@@ -97,10 +82,13 @@ pub(super) fn demand_quiet(hands: &Hands<'_>, paths: &[AbsPath]) -> Result<(), F
         }
         let more = if writers.len() > 5 { format!(" and {} more", writers.len() - 5) } else { String::new() };
         let who = writers.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-        let error = Error::new(ErrorKind::Refused, format!("{path} is still written to: {who}{more}")).hint(
-            "name the service that it belongs to in `services` of the app, or stop it; then run the command again",
-        );
-        return Err(Failure { reason: Reason::Busy, error });
+        return Err(still_written(format!("{path} is still written to: {who}{more}")));
     }
     Ok(())
+}
+
+/// Somebody writes although the services are stopped.
+pub(super) fn still_written(message: String) -> Failure {
+    let hint = "name the service that it belongs to in `services` of the app, or stop it; then run the command again";
+    Failure { reason: Reason::Busy, error: Error::new(ErrorKind::Refused, message).hint(hint) }
 }

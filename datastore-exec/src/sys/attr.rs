@@ -56,6 +56,14 @@ impl Attr {
     pub fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.mode)
     }
+    /// Whether both were found on one mount; where the kernel does not say, on one file system.
+    #[must_use]
+    pub fn is_on_mount_of(&self, other: &Self) -> bool {
+        match (self.mount, other.mount) {
+            (Some(here), Some(there)) => here == there,
+            _ => self.dev == other.dev,
+        }
+    }
     /// Permission bits with setuid, setgid and sticky.
     #[must_use]
     pub fn bits(&self) -> u32 {

@@ -23,9 +23,8 @@ pub(super) const READ_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 /// Copies entries of one source to one target.
 pub struct Copier<'a> {
     control: Control<'a>,
-    /// The mount of the source's top.
-    mount: Option<u64>,
-    dev: u64,
+    /// The source's top.
+    top: Attr,
     holds: Holds,
     pub(super) links: Links,
     pub(super) ways: Ways,
@@ -69,8 +68,7 @@ impl<'a> Copier<'a> {
         let holds = limits::holds(to).map_err(Fail::target)?;
         Ok(Self {
             control,
-            mount: source.mount,
-            dev: source.dev,
+            top: source,
             holds,
             links: Links::new(to).map_err(Fail::target)?,
             ways: Ways::new(one_file_system(from, to, &source, &target)),
@@ -300,10 +298,7 @@ impl<'a> Copier<'a> {
 
     /// Whether something is on another mount than the top.
     pub(super) fn foreign(&self, attr: &Attr) -> bool {
-        match (attr.mount, self.mount) {
-            (Some(here), Some(top)) => here != top,
-            _ => attr.dev != self.dev,
-        }
+        !attr.is_on_mount_of(&self.top)
     }
 
     pub(super) fn mounted(&self, path: &[u8]) {

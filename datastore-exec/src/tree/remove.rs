@@ -11,7 +11,7 @@ use super::meta::unlock;
 use super::survey::still_there;
 use super::walk::{Dir, Entered, Met, Visit, count, walk};
 use super::{Control, Fault};
-use crate::sys::attr::{self, LOCKS};
+use crate::sys::attr::{self, Attr, LOCKS};
 use crate::sys::{Entry, SysError, fd};
 
 /// Removes everything below `top`, which is open for reading and stays, empty. What is locked (immutable, append-only) is
@@ -21,13 +21,12 @@ pub fn remove(top: &OwnedFd, control: &Control<'_>) -> Result<(), TreeError> {
     let top = fd::open(Entry::itself(top), OFlags::RDONLY | OFlags::DIRECTORY, 0).map_err(here)?;
     let attr = attr::attr(Entry::itself(&top)).map_err(here)?;
     unlock(Entry::itself(&top), LOCKS).map_err(here)?;
-    walk(&Remover { control, mount: attr.mount, dev: attr.dev }, (top, None, ()), control)
+    walk(&Remover { control, top: attr }, (top, None, ()), control)
 }
 
 struct Remover<'a> {
     control: &'a Control<'a>,
-    mount: Option<u64>,
-    dev: u64,
+    top: Attr,
 }
 
 impl Remover<'_> {
@@ -55,11 +54,7 @@ impl Visit for Remover<'_> {
             None => return Ok(Entered::Done),
         };
         let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
-        let foreign = match (attr.mount, self.mount) {
-            (Some(here), Some(top)) => here != top,
-            _ => attr.dev != self.dev,
-        };
-        if foreign {
+        if !attr.is_on_mount_of(&self.top) {
             count(&self.control.tally.mounts, 1);
             self.control.watch.mount(&above.path(name));
             let (dir, name) = Entry::new(&*dir, name).shown();
@@ -78,13 +73,7 @@ impl Visit for Remover<'_> {
             Err(error) if error.errno() == Errno::ISDIR => return Ok(Met::Is(FileType::Directory)),
             Err(error) => return Err(failed(error)),
         }
-        let tally = self.control.tally;
-        let counter = match kind {
-            FileType::RegularFile => &tally.files,
-            FileType::Symlink => &tally.symlinks,
-            _ => &tally.others,
-        };
-        count(counter, 1);
+        count(self.control.tally.of(kind), 1);
         Ok(Met::Done)
     }
 

@@ -122,8 +122,7 @@ pub fn survey(top: &OwnedFd, control: &Control<'_>) -> Result<Survey, TreeError>
     let meta = Meta::read(Entry::itself(&top), attr, true).map_err(here)?;
     let surveyor = Surveyor {
         control,
-        mount: attr.mount,
-        dev: attr.dev,
+        top: attr,
         found: Mutex::new(Survey { earliest: i64::MAX, latest: i64::MIN, ..Survey::default() }),
         several: Mutex::default(),
     };
@@ -134,21 +133,13 @@ pub fn survey(top: &OwnedFd, control: &Control<'_>) -> Result<Survey, TreeError>
 
 struct Surveyor<'a> {
     control: &'a Control<'a>,
-    mount: Option<u64>,
-    dev: u64,
+    top: Attr,
     found: Mutex<Survey>,
     /// Inodes with several names, with how many are still to come.
     several: Mutex<std::collections::HashMap<(u64, u64), u64>>,
 }
 
 impl Surveyor<'_> {
-    fn foreign(&self, attr: &Attr) -> bool {
-        match (attr.mount, self.mount) {
-            (Some(here), Some(top)) => here != top,
-            _ => attr.dev != self.dev,
-        }
-    }
-
     fn note(&self, name: &[u8], meta: &Meta) {
         let (attr, tally) = (&meta.attr, self.control.tally);
         let several = !attr.kind().is_dir() && attr.nlink > 1;
@@ -160,14 +151,7 @@ impl Surveyor<'_> {
             found.add_contents(attr);
         }
         drop(found);
-        let counter = match attr.kind() {
-            _ if !first => &tally.hard_links,
-            FileType::Directory => &tally.directories,
-            FileType::RegularFile => &tally.files,
-            FileType::Symlink => &tally.symlinks,
-            _ => &tally.others,
-        };
-        count(counter, 1);
+        count(if first { tally.of(attr.kind()) } else { &tally.hard_links }, 1);
         if first && attr.kind().is_file() {
             count(&tally.bytes, attr.size);
         }
@@ -207,7 +191,7 @@ impl Visit for Surveyor<'_> {
             Some(Opened::Changed) | None => return Ok(Entered::Done),
         };
         let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
-        if self.foreign(&attr) {
+        if !attr.is_on_mount_of(&self.top) {
             self.mounted(above.path(name));
             return Ok(Entered::Done);
         }
@@ -224,7 +208,7 @@ impl Visit for Surveyor<'_> {
                 return Ok(Met::Done);
             };
             let attr = attr::attr(Entry::itself(&file)).map_err(Fail::source)?;
-            if self.foreign(&attr) {
+            if !attr.is_on_mount_of(&self.top) {
                 self.mounted(dir.path(name));
                 return Ok(Met::Done);
             }
@@ -234,7 +218,7 @@ impl Visit for Surveyor<'_> {
         let found = attr::attr(from).and_then(|attr| Meta::read(from, attr, false));
         match found {
             Ok(meta) if meta.attr.kind().is_dir() => return Ok(Met::Is(FileType::Directory)),
-            Ok(meta) if self.foreign(&meta.attr) => self.mounted(dir.path(name)),
+            Ok(meta) if !meta.attr.is_on_mount_of(&self.top) => self.mounted(dir.path(name)),
             Ok(meta) => self.note(name, &meta),
             Err(error) if error.errno() == Errno::NOENT => {}
             Err(error) => return Err(Fail::source(error)),

@@ -272,13 +272,7 @@ impl<'a, T: Targets> Updater<'a, T> {
                 if let Some(claim) = claim {
                     claim.there(self.copier.links.place(to, path));
                 }
-                let tally = self.control.tally;
-                let counter = match kind {
-                    FileType::RegularFile => &tally.files,
-                    FileType::Symlink => &tally.symlinks,
-                    _ => &tally.others,
-                };
-                count(counter, 1);
+                count(self.control.tally.of(kind), 1);
             }
             Turn::Link(place, bring) => {
                 if there.is_some() && self.copier.links.is(&place, to).map_err(Fail::target)? {

@@ -156,8 +156,8 @@ struct Comparer<'a> {
     control: &'a Control<'a>,
     contents: Contents,
     fit: Fit,
-    mount: Option<u64>,
-    dev: u64,
+    /// The top of the original.
+    original: Attr,
     found: Mutex<Verified>,
     groups: Mutex<Groups>,
     top: Mutex<([u8; 32], [u8; 32])>,
@@ -208,8 +208,7 @@ impl<'a> Comparer<'a> {
             control,
             contents,
             fit: Fit { flags: holds.flags, extra: holds.extra, top: false, unlocked: false },
-            mount: attr.mount,
-            dev: attr.dev,
+            original: attr,
             found: Mutex::default(),
             groups: Mutex::default(),
             top: Mutex::default(),
@@ -268,13 +267,6 @@ impl<'a> Comparer<'a> {
         copy == b.ino && back == original
     }
 
-    fn foreign(&self, attr: &Attr) -> bool {
-        match (attr.mount, self.mount) {
-            (Some(here), Some(top)) => here != top,
-            _ => attr.dev != self.dev,
-        }
-    }
-
     /// A name that is no directory. The digests are those of attributes and contents.
     fn file(
         &self,
@@ -330,7 +322,7 @@ impl<'a> Comparer<'a> {
             Meta::read(Entry::itself(fd), attr, false)
         };
         let (of_a, of_b) = (read(&a).map_err(Fail::source)?, read(&b).map_err(Fail::target)?);
-        if self.foreign(&of_a.attr) || !of_a.attr.kind().is_file() {
+        if !of_a.attr.is_on_mount_of(&self.original) || !of_a.attr.kind().is_file() {
             return Ok(None);
         }
         if !self.compare(&path, &of_a, &of_b) {
@@ -431,7 +423,7 @@ impl<'a> Comparer<'a> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let Some(Opened::Fd(source)) = open(from, flags)? else { return Ok(None) };
         let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
-        if self.foreign(&attr) {
+        if !attr.is_on_mount_of(&self.original) {
             return Ok(None);
         }
         let target = match open(to, flags).map_err(|fail| Fail::target(fail.error))? {

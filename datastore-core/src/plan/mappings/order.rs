@@ -64,14 +64,11 @@ impl Builder<'_, '_> {
         }
         steps.extend(woven.binds);
         Plan {
-            goal: goal.clone(),
-            host: self.view.wanted.host.clone(),
-            seed: self.seed,
             mappings: self.subjects,
             steps,
             notes: self.notes,
             remarks: self.remarks,
-            loads: Vec::new(),
+            ..Plan::empty(goal, self.view.wanted.host.clone(), self.seed)
         }
     }
 }

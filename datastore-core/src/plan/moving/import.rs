@@ -1,9 +1,9 @@
 //! Plans `import`: what stands at an app's mount points comes into the store, and is seen there through the bind.
 
-use super::{Fate, Load, Scene, Steps, load, unfit};
+use super::{Scene, Steps, fits, is_free, staging};
 use crate::goal::{Goal, Import};
 use crate::mapping::Mapping;
-use crate::moving::{self, Facts, Moved, Probe, Receipt, TreeCopy, TreeFacts, TreeProbe, Verify};
+use crate::moving::{self, Facts, Moved, Probe, TreeFacts, TreeProbe};
 use crate::observed::{DirFacts, Identity, Observed, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, mappings};
@@ -57,7 +57,7 @@ fn parked(tree: &Tree<'_>, view: &View<'_>, seed: Id) -> Option<AbsPath> {
 pub(super) fn probe(goal: &Goal, view: &View<'_>, seed: Id) -> Probe {
     let mut probe = Probe::default();
     for tree in trees(goal, view) {
-        let staging = moving::staging(&tree.mapping.home, &tree.mapping.key());
+        let staging = staging(tree.mapping);
         probe.places.extend([staging.clone(), tree.mapping.store.clone()]);
         probe.places.extend(parked(&tree, view, seed));
         probe.trees.push(TreeProbe { from: tree.from, to: tree.mapping.store.clone(), staging });
@@ -75,7 +75,7 @@ pub(super) fn plan(goal: &Goal, request: &Import, scene: Scene<'_>) -> Plan {
     let mut refused = Vec::new();
     for (tree, known) in trees.iter().zip(&facts.trees) {
         if let Err(refusal) = may(tree, known, facts) {
-            refused.push(row(tree, &refusal));
+            refused.push(Row::of(tree.mapping, &tree.standing.clone().refused(refusal)));
         }
     }
     let after = afterwards(observed, &trees, seed);
@@ -91,9 +91,9 @@ pub(super) fn plan(goal: &Goal, request: &Import, scene: Scene<'_>) -> Plan {
         plan.steps.splice(0..0, files);
         return plan;
     }
-    let mut importer = Importer { view: &view, facts, seed, steps: Steps::default(), loads: Vec::new() };
+    let mut importer = Importer { view: &view, seed, steps: Steps::new(facts) };
     importer.import(&trees, request, &mut plan, files);
-    plan.loads = importer.loads;
+    plan.loads = importer.steps.loads;
     plan.steps = importer.steps.steps;
     plan
 }
@@ -120,87 +120,45 @@ fn identity(mapping: &Mapping, seed: Id) -> Id {
 /// Whether a tree can be imported.
 fn may(tree: &Tree<'_>, known: &TreeFacts, facts: &Facts) -> Result<(), Refusal> {
     let (from, store) = (&tree.mapping.mount_point, &tree.mapping.store);
-    match facts.places.get(store) {
-        Some(Place::Dir(DirFacts { empty: Some(true), .. }) | Place::Absent { .. }) => {}
-        _ => {
-            return Err(Refusal::new(
-                Reason::MountPointNotEmpty,
-                format!("{from} is not empty, and neither is {store}; which of them counts cannot be told"),
-                format!("look at both; then move one of them away, and run the command again: ls -la {from} {store}"),
-            ));
-        }
+    if !is_free(facts.places.get(store)) {
+        return Err(Refusal::new(
+            Reason::MountPointNotEmpty,
+            format!("{from} is not empty, and neither is {store}; which of them counts cannot be told"),
+            format!("look at both; then move one of them away, and run the command again: ls -la {from} {store}"),
+        ));
     }
-    unfit(known, from).map_or(Ok(()), Err)
-}
-
-fn row(tree: &Tree<'_>, refusal: &Refusal) -> Row {
-    let standing = Standing {
-        refusal: Some(refusal.clone()),
-        detail: refusal.detail.clone(),
-        hint: refusal.hint.clone(),
-        ..tree.standing.clone()
-    };
-    Row::of(tree.mapping, &standing)
+    fits(known, from)
 }
 
 struct Importer<'v> {
     view: &'v View<'v>,
-    facts: &'v Facts,
     seed: Id,
-    steps: Steps,
-    loads: Vec<Load>,
+    steps: Steps<'v>,
 }
 
 impl Importer<'_> {
     fn import(&mut self, trees: &[Tree<'_>], request: &Import, plan: &mut Plan, files: Vec<Step>) {
         let Some(first) = trees.first() else { return };
         let app = &first.mapping.app;
-        let running = self.facts.running.clone();
-        plan.remarks.extend(self.facts.remarks.iter().cloned());
+        let facts = self.steps.facts;
+        plan.remarks.extend(facts.remarks.iter().cloned());
         self.steps.steps = files;
-        let copies: Vec<TreeCopy> =
-            trees.iter().zip(&self.facts.trees).filter_map(|(t, k)| self.copy_of(t, k)).collect();
-        let bytes = self.loads.iter().filter(|load| load.fate == Fate::Copied).map(|load| load.bytes).sum();
-        let verify = Verify::of(request.verify, bytes);
-        if !copies.is_empty() {
-            self.steps.push(Action::Copy { trees: copies.clone(), verify, max_downtime: None });
-        }
-        self.steps.push(Action::StopServices { app: app.clone(), running: running.clone() });
-        if !copies.is_empty() {
-            self.steps.push(Action::FinishCopy { trees: copies, verify });
-        }
-        let renamed = |(tree, known): &(&Tree<'_>, &TreeFacts)| known.renames.then(|| tree.from.clone());
-        let renames: Vec<AbsPath> = trees.iter().zip(&self.facts.trees).filter_map(|pair| renamed(&pair)).collect();
-        if !renames.is_empty() {
-            self.steps.push(Action::DemandQuiet { paths: renames });
-        }
+        let all = || trees.iter().zip(&facts.trees);
+        let copies = all().filter_map(|(tree, known)| self.steps.prepare(&tree.from, tree.mapping, known)).collect();
+        let renames = all().filter(|(_, known)| known.renames).map(|(tree, _)| tree.from.clone()).collect();
+        self.steps.close(app, copies, renames, request.verify, None);
         let mut moved = Vec::new();
-        for (tree, known) in trees.iter().zip(&self.facts.trees) {
+        for (tree, known) in all() {
             self.store(tree, known);
             moved.push(self.moved(tree, known));
         }
-        let receipt =
-            Receipt { version: Receipt::VERSION, verb: "import".into(), app: app.clone(), trees: moved.clone() };
-        self.steps.push(Action::WriteReceipt(Box::new(receipt)));
+        self.steps.receipt("import", app, moved.clone());
         // From here on the store counts.
-        for ((tree, known), moved) in trees.iter().zip(&self.facts.trees).zip(&moved) {
+        for ((tree, known), moved) in all().zip(&moved) {
             self.leave(tree, known, moved);
         }
         self.steps.steps.append(&mut plan.steps);
-        self.steps.push(Action::StartServices { app: app.clone(), running });
-    }
-
-    /// The copy of a tree that must be copied, with the place for it.
-    fn copy_of(&mut self, tree: &Tree<'_>, known: &TreeFacts) -> Option<TreeCopy> {
-        self.loads.push(load(&tree.mapping.mount_point, &tree.from, known));
-        let store = &tree.mapping.store;
-        self.steps.rooms_above(store, self.facts.places.get(store), true);
-        if known.renames {
-            return None;
-        }
-        let staging = moving::staging(&tree.mapping.home, &tree.mapping.key());
-        self.steps.room_for(&staging, self.facts.places.get(&staging));
-        Some(TreeCopy { from: tree.from.clone(), to: staging })
+        self.steps.open(app);
     }
 
     fn top(&self, tree: &Tree<'_>) -> Top {
@@ -211,12 +169,9 @@ impl Importer<'_> {
     /// Gives a copy the name of the store.
     fn store(&mut self, tree: &Tree<'_>, known: &TreeFacts) {
         let store = tree.mapping.store.clone();
-        if let Some(Place::Dir(dir)) = self.facts.places.get(&store) {
-            let id = dir.identity();
-            self.steps.push(Action::RemoveDir { path: store.clone(), attrs: dir.attrs, id });
-        }
+        self.steps.clear(&store);
         if !known.renames {
-            let from = moving::staging(&tree.mapping.home, &tree.mapping.key());
+            let from = staging(tree.mapping);
             self.steps.push(Action::MoveDir { from, to: store, had: None, gets: Some(self.top(tree)) });
             self.steps.push(Action::Flush { path: tree.mapping.home.clone() });
         }
@@ -238,7 +193,7 @@ impl Importer<'_> {
         let from = tree.from.clone();
         match &moved.parked {
             Some(parked) => {
-                self.steps.rooms_above(parked, self.facts.places.get(parked), false);
+                self.steps.rooms_above(parked, false);
                 self.steps.push(Action::MoveDir { from, to: parked.clone(), had: None, gets: None });
             }
             None => {

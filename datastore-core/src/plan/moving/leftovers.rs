@@ -25,14 +25,10 @@ pub(super) fn plan(goal: &Goal, scene: &Scene<'_>, of: impl Fn(&Left) -> bool) -
         seconds: 0,
     };
     Plan {
-        goal: goal.clone(),
-        host: scene.wanted.host.clone(),
-        seed: scene.seed,
         // Whoever moves them meanwhile may need them yet.
         mappings: left.iter().map(subject).collect(),
         steps: left.iter().map(step).collect(),
-        notes: Vec::new(),
-        remarks: Vec::new(),
         loads: left.iter().map(load).collect(),
+        ..Plan::empty(goal, scene.wanted.host.clone(), scene.seed)
     }
 }

@@ -1,7 +1,7 @@
 //! Plans what becomes of an operation that moved data and stopped half-way: it is finished if all of its trees have left their places
 //! already, else taken back. Nothing is copied.
 
-use super::{Scene, Steps};
+use super::Scene;
 use crate::fstab::Stand;
 use crate::goal::Goal;
 use crate::journal::{OperationId, Rest, Unfinished};
@@ -37,45 +37,26 @@ pub(super) fn probe(view: &View<'_>, operation: &OperationId) -> Probe {
 
 pub(super) fn plan(goal: &Goal, operation: &OperationId, scene: &Scene<'_>) -> Plan {
     let Scene { wanted, observed, facts, seed, .. } = *scene;
-    let mut plan = Plan {
-        goal: goal.clone(),
-        host: wanted.host.clone(),
-        seed,
-        mappings: Vec::new(),
-        steps: Vec::new(),
-        notes: Vec::new(),
-        remarks: Vec::new(),
-        loads: Vec::new(),
-    };
+    let mut plan = Plan::empty(goal, wanted.host.clone(), seed);
     let Some((unfinished, rest)) = find(observed, operation) else { return plan };
     plan.mappings.clone_from(&unfinished.mappings);
     let settler = Settler { view: View::new(wanted, observed), facts, rest };
-    let mut steps = Steps::default();
-    if let Some(first) = settler.counts() {
-        for step in &rest.steps[first..] {
-            settler.again(&step.action).into_iter().for_each(|action| steps.push(action));
-        }
+    let actions: Vec<Action> = if let Some(first) = settler.counts() {
+        rest.steps[first..].iter().filter_map(|step| settler.again(&step.action)).collect()
     } else {
-        for step in rest.steps[..rest.begun.min(rest.steps.len())].iter().rev() {
-            settler.back(&step.action).into_iter().for_each(|action| steps.push(action));
-        }
         plan.remarks.extend(settler.left());
-    }
-    if steps.steps.is_empty() {
-        return plan;
-    }
-    // It stays closed as long as its data is on the way, and is opened in any case.
-    let (Some(app), running) =
-        (unfinished.goal.as_ref().and_then(Goal::apps).and_then(|a| a.names.first()), Running::default())
-    else {
-        return plan;
+        let begun = &rest.steps[..rest.begun.min(rest.steps.len())];
+        begun.iter().rev().filter_map(|step| settler.back(&step.action)).collect()
     };
-    let close = Action::StopServices { app: app.clone(), running: running.clone() };
-    let opens = steps.steps.iter().any(|step| matches!(step.action, Action::StartServices { .. }));
-    plan.steps = vec![Step { mapping: None, action: close }];
-    plan.steps.append(&mut steps.steps);
-    if !opens {
-        plan.steps.push(Step { mapping: None, action: Action::StartServices { app: app.clone(), running } });
+    let app = goal.apps().and_then(|apps| apps.names.first());
+    if let (Some(app), false) = (app, actions.is_empty()) {
+        // It stays closed as long as its data is on the way, and is opened in any case.
+        let (app, running) = (app.clone(), Running::default());
+        let opens = actions.iter().any(|action| matches!(action, Action::StartServices { .. }));
+        let close = Action::StopServices { app: app.clone(), running: running.clone() };
+        let open = (!opens).then_some(Action::StartServices { app, running });
+        let all = [close].into_iter().chain(actions).chain(open);
+        plan.steps = all.map(|action| Step { mapping: None, action }).collect();
     }
     plan
 }
@@ -107,12 +88,8 @@ impl Settler<'_> {
         }
     }
 
-    fn place(&self, path: &AbsPath) -> Option<&Place> {
-        self.facts.places.get(path)
-    }
-
     fn is_dir(&self, path: &AbsPath) -> bool {
-        matches!(self.place(path), Some(Place::Dir(_)))
+        matches!(self.facts.places.get(path), Some(Place::Dir(_)))
     }
 
     /// Whether a store, or anything if none is named, is bound at a mount point.

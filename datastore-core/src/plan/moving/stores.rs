@@ -1,11 +1,11 @@
 //! Plans `move`: an app's stores come to other places, and are seen through the same binds.
 
-use super::{Fate, Load, Scene, Steps, load, unfit};
+use super::{Scene, Steps, fits, is_free, staging};
 use crate::goal::{Goal, Move};
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
-use crate::moving::{self, Moved, Probe, Receipt, TreeCopy, TreeFacts, TreeProbe, Verify};
-use crate::observed::{DirFacts, FileFacts, Place};
+use crate::moving::{self, Moved, Probe, TreeFacts, TreeProbe};
+use crate::observed::{DirFacts, FileFacts};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark, Subject};
 use crate::standing::{Ask, Standing, View, record};
@@ -38,8 +38,7 @@ fn trees<'a>(goal: &Goal, view: &View<'a>, wanted: &'a Wanted) -> Vec<Result<Tre
 fn tree<'a>(view: &View<'a>, i: usize, old: &'a Mapping, new: &'a Mapping) -> Result<Tree<'a>, Box<Row>> {
     let standing = view.assess(i, Ask { by_name: true, new_store: false, ..Ask::default() });
     let refuse = |reason, detail: String, hint: String| {
-        let refusal = Some(Refusal::new(reason, detail.clone(), hint.clone()));
-        Err(Box::new(Row::of(old, &Standing { state: State::Refused, refusal, detail, hint, ..standing.clone() })))
+        Err(Box::new(Row::of(old, &standing.clone().refused(Refusal::new(reason, detail, hint)))))
     };
     let bound = standing.bound.as_ref().is_some_and(|b| b.right);
     let movable = match standing.state {
@@ -63,11 +62,16 @@ fn tree<'a>(view: &View<'a>, i: usize, old: &'a Mapping, new: &'a Mapping) -> Re
     }
 }
 
+/// Where an old store is put aside.
+fn parked(old: &Mapping, seed: Id) -> AbsPath {
+    moving::parked_store(&old.home, &old.key(), seed)
+}
+
 pub(super) fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> Probe {
     let mut probe = Probe::default();
     for tree in trees(goal, view, wanted).into_iter().flatten() {
-        let staging = moving::staging(&tree.new.home, &tree.new.key());
-        let parked = moving::parked_store(&tree.old.home, &tree.old.key(), seed);
+        let staging = staging(tree.new);
+        let parked = parked(tree.old, seed);
         probe.places.extend([staging.clone(), tree.new.store.clone(), parked]);
         probe.trees.push(TreeProbe { from: tree.old.store.clone(), to: tree.new.store.clone(), staging });
         if let Some(app) = wanted.app(&tree.old.app) {
@@ -80,16 +84,7 @@ pub(super) fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> 
 pub(super) fn plan(goal: &Goal, request: &Move, scene: Scene<'_>) -> Plan {
     let before = View::new(scene.before, scene.observed);
     let after = View::new(scene.wanted, scene.observed);
-    let mut plan = Plan {
-        goal: goal.clone(),
-        host: scene.wanted.host.clone(),
-        seed: scene.seed,
-        mappings: Vec::new(),
-        steps: Vec::new(),
-        notes: Vec::new(),
-        remarks: Vec::new(),
-        loads: Vec::new(),
-    };
+    let mut plan = Plan::empty(goal, scene.wanted.host.clone(), scene.seed);
     let mut good = Vec::new();
     for tree in trees(goal, &before, scene.wanted) {
         match tree {
@@ -99,18 +94,15 @@ pub(super) fn plan(goal: &Goal, request: &Move, scene: Scene<'_>) -> Plan {
     }
     for (tree, known) in good.iter().zip(&scene.facts.trees) {
         if let Err(refusal) = may(tree, known, &after, &scene) {
-            let (detail, hint) = (refusal.detail.clone(), refusal.hint.clone());
-            let standing =
-                Standing { state: State::Refused, refusal: Some(refusal), detail, hint, ..tree.standing.clone() };
-            plan.notes.push(Row::of(tree.new, &standing));
+            plan.notes.push(Row::of(tree.new, &tree.standing.clone().refused(refusal)));
         }
     }
     if plan.refused() > 0 || good.is_empty() {
         return plan;
     }
-    let mut mover = Mover { scene, after, steps: Steps::default(), loads: Vec::new() };
+    let mut mover = Mover { after, steps: Steps::new(scene.facts), scene };
     mover.go(request, &good, &mut plan);
-    plan.loads = mover.loads;
+    plan.loads = mover.steps.loads;
     plan.steps = mover.steps.steps;
     plan
 }
@@ -130,80 +122,46 @@ fn may(tree: &Tree<'_>, known: &TreeFacts, after: &View<'_>, scene: &Scene<'_>) 
         ));
     }
     let store = &tree.new.store;
-    match scene.facts.places.get(store) {
-        Some(Place::Dir(DirFacts { empty: Some(true), .. }) | Place::Absent { .. }) => {}
-        _ => {
-            return Err(Refusal::new(
-                Reason::ClaimedElsewhere,
-                format!("{store} is there already and is not empty"),
-                format!("choose another place, or move it away: ls -la {store}"),
-            ));
-        }
+    if !is_free(scene.facts.places.get(store)) {
+        return Err(Refusal::new(
+            Reason::ClaimedElsewhere,
+            format!("{store} is there already and is not empty"),
+            format!("choose another place, or move it away: ls -la {store}"),
+        ));
     }
-    unfit(known, &tree.old.store).map_or(Ok(()), Err)
+    fits(known, &tree.old.store)
 }
 
 struct Mover<'v> {
     scene: Scene<'v>,
     after: View<'v>,
-    steps: Steps,
-    loads: Vec<Load>,
+    steps: Steps<'v>,
 }
 
 impl Mover<'_> {
     fn go(&mut self, request: &Move, trees: &[Tree<'_>], plan: &mut Plan) {
         let Some(first) = trees.first() else { return };
         let app = first.old.app.clone();
-        let running = self.scene.facts.running.clone();
-        plan.remarks.extend(self.scene.facts.remarks.iter().cloned());
-        let known: Vec<TreeFacts> = self.scene.facts.trees.clone();
-        let mut copies = Vec::new();
-        for (tree, known) in trees.iter().zip(&known) {
-            copies.extend(self.prepare(tree, known));
-        }
-        let bytes = self.loads.iter().filter(|load| load.fate == Fate::Copied).map(|load| load.bytes).sum();
-        let verify = Verify::of(request.verify, bytes);
-        if !copies.is_empty() {
-            let max_downtime = request.max_downtime;
-            self.steps.push(Action::Copy { trees: copies.clone(), verify, max_downtime });
-        }
-        self.steps.push(Action::StopServices { app: app.clone(), running: running.clone() });
-        if !copies.is_empty() {
-            self.steps.push(Action::FinishCopy { trees: copies, verify });
-        }
-        let renamed = trees.iter().zip(&known).filter(|(_, known)| known.renames);
-        let renamed: Vec<AbsPath> = renamed.map(|(tree, _)| tree.old.store.clone()).collect();
-        if !renamed.is_empty() {
-            self.steps.push(Action::DemandQuiet { paths: renamed });
-        }
-        for (n, (tree, known)) in trees.iter().zip(&known).enumerate() {
+        let facts = self.scene.facts;
+        plan.remarks.extend(facts.remarks.iter().cloned());
+        let known = &facts.trees;
+        let all = || trees.iter().zip(known);
+        let copies = all().filter_map(|(tree, known)| self.steps.prepare(&tree.old.store, tree.new, known)).collect();
+        let renames = all().filter(|(_, known)| known.renames).map(|(tree, _)| tree.old.store.clone()).collect();
+        self.steps.close(&app, copies, renames, request.verify, request.max_downtime);
+        for (n, (tree, known)) in all().enumerate() {
             plan.mappings.push(subject(tree));
             self.place(u32::try_from(n).unwrap_or(u32::MAX), tree, known);
         }
-        let moved = trees.iter().zip(&known).map(|(tree, known)| self.moved(tree, known));
-        let receipt =
-            Receipt { version: Receipt::VERSION, verb: "move".into(), app: app.clone(), trees: moved.collect() };
-        self.steps.push(Action::WriteReceipt(Box::new(receipt)));
-        self.switch(trees, &known);
-        self.leave(trees, &known);
-        self.steps.push(Action::StartServices { app, running });
+        let moved = all().map(|(tree, known)| self.moved(tree, known)).collect();
+        self.steps.receipt("move", &app, moved);
+        self.switch(trees, known);
+        self.leave(trees, known);
+        self.steps.open(&app);
         plan.remarks.extend(trees.iter().filter(|tree| tree.standing.state == State::Drifted).map(|tree| Remark {
             detail: format!("{} has drifted: {}", tree.old.mount_point, tree.standing.detail),
             hint: format!("datastore apply {}", tree.old.app),
         }));
-    }
-
-    /// The room for a copy, and the copy.
-    fn prepare(&mut self, tree: &Tree<'_>, known: &TreeFacts) -> Option<TreeCopy> {
-        self.loads.push(load(&tree.old.mount_point, &tree.old.store, known));
-        let store = &tree.new.store;
-        self.steps.rooms_above(store, self.scene.facts.places.get(store), true);
-        if known.renames {
-            return None;
-        }
-        let staging = moving::staging(&tree.new.home, &tree.new.key());
-        self.steps.room_for(&staging, self.scene.facts.places.get(&staging));
-        Some(TreeCopy { from: tree.old.store.clone(), to: staging })
     }
 
     /// What the store's top is to carry. One that is renamed stays what it is.
@@ -214,14 +172,10 @@ impl Mover<'_> {
     /// Gives the copy, or what is renamed, the name of the store, and the manifest there an entry.
     fn place(&mut self, number: u32, tree: &Tree<'_>, known: &TreeFacts) {
         let store = tree.new.store.clone();
-        if let Some(Place::Dir(dir)) = self.scene.facts.places.get(&store) {
-            let id = dir.identity();
-            self.steps.push(Action::RemoveDir { path: store.clone(), attrs: dir.attrs, id });
-        }
+        self.steps.clear(&store);
         let id = self.id(tree, known);
         let attrs = tree.standing.attrs.unwrap_or(tree.top.attrs);
-        let from =
-            if known.renames { tree.old.store.clone() } else { moving::staging(&tree.new.home, &tree.new.key()) };
+        let from = if known.renames { tree.old.store.clone() } else { staging(tree.new) };
         let had = known.renames.then(|| Top { attrs: tree.top.attrs, id: tree.top.identity() });
         self.steps.push(Action::MoveDir { from, to: store, had, gets: Some(Top { attrs, id }) });
         if let Some(id) = id {
@@ -235,14 +189,13 @@ impl Mover<'_> {
     }
 
     fn moved(&self, tree: &Tree<'_>, known: &TreeFacts) -> Moved {
-        let parked = moving::parked_store(&tree.old.home, &tree.old.key(), self.scene.seed);
         Moved {
             mount_point: tree.old.mount_point.clone(),
             from: tree.old.store.clone(),
             from_volume: Some(tree.old.volume.clone()),
             to: tree.new.store.clone(),
             to_volume: tree.new.volume.clone(),
-            parked: (!known.renames).then_some(parked),
+            parked: (!known.renames).then(|| parked(tree.old, self.scene.seed)),
         }
     }
 
@@ -278,8 +231,8 @@ impl Mover<'_> {
     fn leave(&mut self, trees: &[Tree<'_>], known: &[TreeFacts]) {
         for (n, (tree, known)) in trees.iter().zip(known).enumerate() {
             if !known.renames {
-                let to = moving::parked_store(&tree.old.home, &tree.old.key(), self.scene.seed);
-                self.steps.rooms_above(&to, self.scene.facts.places.get(&to), true);
+                let to = parked(tree.old, self.scene.seed);
+                self.steps.rooms_above(&to, true);
                 self.steps.push(Action::MoveDir { from: tree.old.store.clone(), to, had: None, gets: None });
             }
             let manifest = self.scene.observed.manifests.get(&tree.old.home).and_then(FileFacts::said);

@@ -59,16 +59,7 @@ pub fn add(goal: &Goal, view: &View<'_>, site: &Site, seed: Id) -> Result<Plan> 
     adder.files(&volume, is_init)?;
     adder.fstab(&volume);
     adder.remark_default(&volume, is_init);
-    Ok(Plan {
-        goal: goal.clone(),
-        host: Some(adder.host),
-        seed,
-        mappings: Vec::new(),
-        steps: adder.steps,
-        notes: Vec::new(),
-        remarks: adder.remarks,
-        loads: Vec::new(),
-    })
+    Ok(Plan { steps: adder.steps, remarks: adder.remarks, ..Plan::empty(goal, Some(adder.host), seed) })
 }
 
 pub(super) struct Adder<'a> {

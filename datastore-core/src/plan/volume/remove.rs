@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CONFIG, refuse};
 use crate::edit;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::goal::Goal;
 use crate::mountinfo::Mount;
 use crate::path::{AbsPath, printable};
@@ -17,7 +17,7 @@ use crate::wanted::Volume;
 /// Plans `volume remove`: it is unmounted and forgotten; its data stays on it. `config` is `/etc/datastore.conf`.
 pub fn remove(name: &VolumeName, view: &View<'_>, config: Option<&str>, seed: Id) -> Result<Plan> {
     let Some(volume) = view.wanted.volume(name).filter(|v| v.declared) else {
-        return Err(unknown(name, view));
+        return Err(super::unknown(name, view.wanted));
     };
     let apps: BTreeSet<&str> =
         view.wanted.mappings.iter().filter(|m| m.enabled && m.volume == *name).map(|m| m.app.as_str()).collect();
@@ -63,26 +63,8 @@ pub fn remove(name: &VolumeName, view: &View<'_>, config: Option<&str>, seed: Id
         detail: format!("the data on `{name}` stays on it; nothing is deleted"),
         hint: again(volume, &view.wanted.store),
     };
-    Ok(Plan {
-        goal: Goal::VolumeRemove { name: name.clone() },
-        host: view.wanted.host.clone(),
-        seed,
-        mappings: Vec::new(),
-        steps,
-        notes: Vec::new(),
-        remarks: vec![remark],
-        loads: Vec::new(),
-    })
-}
-
-fn unknown(name: &VolumeName, view: &View<'_>) -> Error {
-    let names: Vec<&str> = view.wanted.volumes.iter().filter(|v| v.declared).map(|v| v.name.as_str()).collect();
-    let hint = match crate::diag::nearest(name.as_str(), &names) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if names.is_empty() => "there is none".into(),
-        None => format!("volumes: {}", names.join(", ")),
-    };
-    Error::new(ErrorKind::Usage, format!("no volume is called `{name}`")).hint(hint)
+    let goal = Goal::VolumeRemove { name: name.clone() };
+    Ok(Plan { steps, remarks: vec![remark], ..Plan::empty(&goal, view.wanted.host.clone(), seed) })
 }
 
 /// No directory of the volume is bound anywhere: of an app that is not asked for any more, or by hand.
