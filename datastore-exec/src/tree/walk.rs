@@ -6,7 +6,7 @@
 //! directory on the way down the names of the subdirectories that are still to be entered, and pieces of a few names of those
 //! that are being read. A directory is left (its attributes are set, or it is removed) when everything in it is done.
 //!
-//! Only the directories that were opened last keep their descriptors ([`OPEN`]). The others are opened again by `..` of the one
+//! Only the directories that were opened last keep their descriptors (`OPEN`). The others are opened again by `..` of the one
 //! below, by their handles, or from the next one above that is open; it must be the same inode as before. So depth is bounded
 //! neither by the number of descriptors nor by the length of a path.
 
