@@ -13,7 +13,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use datastore_core::goal::{self, Apps, Destination, Goal};
 use datastore_core::journal::OperationId;
-use datastore_core::moving::Verify;
+use datastore_core::moving::{Keep, Verify};
 use datastore_core::plan::PlanId;
 use datastore_core::value::{AppName, HostName, VolumeName};
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
@@ -152,14 +152,18 @@ pub(crate) enum Verb {
         datastore move mysqld --to data1   copied while it is in use\n  \
         datastore move home --to data1 --max-downtime 5\n  \
         datastore mysqld move --to /store/data1/live/db/mysql --yes\n  \
+        datastore move home --undo         back to where it was before\n  \
+        datastore move home --undo --keep new      with what has changed since\n  \
+        datastore move home --resume       go on with one that stopped half-way\n  \
         datastore move home --abort        remove the copy of a failed move")]
     Move(Move),
     /// Remove trees that `import` and `move` have put aside; lists them and asks
     #[command(after_help = "Examples:\n  \
         datastore plan reclaim                what there is, and how much\n  \
         datastore reclaim mysqld\n  \
-        datastore reclaim --yes               all of them")]
-    Reclaim(Names),
+        datastore reclaim --yes               all of them\n  \
+        datastore reclaim --expired --yes     what need not be kept any longer")]
+    Reclaim(Reclaim),
     /// Look under the live binds of an app: what lies there that nobody can see
     #[command(after_help = "Examples:\n  \
         datastore peek home                   without touching the bind\n  \
@@ -363,10 +367,20 @@ pub(crate) struct Move {
     #[arg(value_name = "APP")]
     pub(crate) app: AppName,
     /// Where to: the name of a volume, or a directory on one
-    #[arg(long, value_name = "VOLUME|DIR", value_parser = destination, required_unless_present = "abort")]
+    #[arg(long, value_name = "VOLUME|DIR", value_parser = destination,
+          required_unless_present_any = ["undo", "resume", "abort"])]
     pub(crate) to: Option<Destination>,
-    /// Remove the copy that an import or a move of the app left when it failed or stopped half-way
+    /// Take the last move or import of the app back: what it put aside comes back to its place, and what is there now is put aside
     #[arg(long, conflicts_with_all = ["to", "max_downtime", "verify"])]
+    pub(crate) undo: bool,
+    /// Which side counts if the data has changed since: as it was then (old), or as it is now (new). Without it `--undo` refuses then
+    #[arg(long, value_name = "SIDE", requires = "undo", value_parser = keep())]
+    pub(crate) keep: Option<Keep>,
+    /// Do again what an import or a move of the app was to do that failed or stopped half-way; what it has copied is used
+    #[arg(long, conflicts_with_all = ["to", "max_downtime", "verify", "undo"])]
+    pub(crate) resume: bool,
+    /// Remove the copy that an import or a move of the app left when it failed or stopped half-way
+    #[arg(long, conflicts_with_all = ["to", "max_downtime", "verify", "undo", "resume"])]
     pub(crate) abort: bool,
     /// Go on copying until the services need not be stopped for longer than so many seconds; give up if that cannot be
     #[arg(long, value_name = "SECONDS")]
@@ -374,6 +388,17 @@ pub(crate) struct Move {
     /// As for `import`
     #[arg(long, value_name = "HOW", value_parser = verify())]
     pub(crate) verify: Option<Verify>,
+}
+
+/// `reclaim`
+#[derive(Debug, Args)]
+pub(crate) struct Reclaim {
+    /// Only these apps
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<AppName>,
+    /// Only what need not be kept any longer: 30 days after it was put aside
+    #[arg(long)]
+    pub(crate) expired: bool,
 }
 
 /// `peek`
@@ -491,6 +516,12 @@ fn verify() -> impl TypedValueParser<Value = Verify> {
     words.map(|word| Verify::ALL.iter().copied().find(|how| how.as_str() == word).unwrap_or(Verify::Content))
 }
 
+/// The words for the side that counts.
+fn keep() -> impl TypedValueParser<Value = Keep> {
+    let words = PossibleValuesParser::new(Keep::ALL.iter().map(|side| side.as_str()));
+    words.map(|word| Keep::ALL.iter().copied().find(|side| side.as_str() == word).unwrap_or(Keep::Old))
+}
+
 /// A path begins with `/`, the name of a volume does not.
 fn destination(text: &str) -> std::result::Result<Destination, String> {
     if text.starts_with('/') {
@@ -526,7 +557,7 @@ pub(crate) const PLANNED: &[(&str, OfApps)] = &[
     ("enable", Goal::Enable),
     ("disable", Goal::Disable),
     ("remap", Goal::Remap),
-    ("reclaim", Goal::Reclaim),
+    ("reclaim", |apps| Goal::Reclaim(goal::Reclaim { apps, expired: false })),
     ("import", |apps| Goal::Import(goal::Import { apps, verify: None })),
 ];
 

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fstab::Fstab;
 use crate::journal::OperationId;
 use crate::mapping::Mapping;
-use crate::moving::Verify;
+use crate::moving::{Keep, Verify};
 use crate::path::AbsPath;
 use crate::value::{AppName, HostName, VolumeName};
 use crate::wanted::Wanted;
@@ -48,8 +48,10 @@ pub enum Goal {
     Import(Import),
     /// The data of an app in other store directories.
     Move(Move),
+    /// The data of an app where it was before it was last imported or moved.
+    Undo(Undo),
     /// Trees that were put aside are removed.
-    Reclaim(Apps),
+    Reclaim(Reclaim),
     /// Copies that nothing has come of are removed.
     Abort(Apps),
     /// An import or a move that stopped half-way: finished if the new places count already, else taken back.
@@ -84,6 +86,27 @@ pub struct Move {
     /// How the copy is verified, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,
+}
+
+/// What to undo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// The one app.
+    pub apps: Apps,
+    /// Which side counts if the data has changed since; without it that is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+}
+
+/// Which trees to remove of those that were put aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reclaim {
+    /// Those of these apps.
+    #[serde(flatten)]
+    pub apps: Apps,
+    /// Only those that need not be kept any longer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
 }
 
 /// Where data is moved to.
@@ -198,6 +221,7 @@ impl Goal {
             Self::Init { .. } => "init",
             Self::Import(_) => "import",
             Self::Move(_) => "move",
+            Self::Undo(_) => "move --undo",
             Self::Reclaim(_) => "reclaim",
             Self::Abort(_) => "move --abort",
             Self::Settle { .. } => "recover",
@@ -216,13 +240,16 @@ impl Goal {
     /// Whether it may lay mount points bare, so that what lies under live binds must be known.
     #[must_use]
     pub fn uncovers(&self) -> bool {
-        matches!(self, Self::Stop(_) | Self::Restart(_) | Self::Disable(_) | Self::Remap(_) | Self::Settle { .. })
+        matches!(
+            self,
+            Self::Stop(_) | Self::Restart(_) | Self::Disable(_) | Self::Remap(_) | Self::Settle { .. } | Self::Undo(_)
+        )
     }
 
     /// Whether it changes the place of data: all of its steps stand or fall together.
     #[must_use]
     pub fn moves(&self) -> bool {
-        matches!(self, Self::Import(_) | Self::Move(_))
+        matches!(self, Self::Import(_) | Self::Move(_) | Self::Undo(_))
     }
 
     /// Whether each step has an intent of its own in the journal, which then tells how far it came.
@@ -244,7 +271,8 @@ impl Goal {
             | Self::Remap(a)
             | Self::Import(Import { apps: a, .. })
             | Self::Move(Move { apps: a, .. })
-            | Self::Reclaim(a)
+            | Self::Undo(Undo { apps: a, .. })
+            | Self::Reclaim(Reclaim { apps: a, .. })
             | Self::Abort(a)
             | Self::Settle { apps: a, .. } => Some(a),
             Self::VolumeAdd(_) | Self::VolumeRemove { .. } | Self::Init { .. } => None,
@@ -254,10 +282,19 @@ impl Goal {
 
 impl std::fmt::Display for Goal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Self::Abort(apps) = self {
+        let way_back = match self {
+            Self::Abort(apps) => Some((apps, "--abort")),
+            Self::Undo(undo) => Some((&undo.apps, "--undo")),
+            _ => None,
+        };
+        if let Some((apps, option)) = way_back {
             f.write_str("move")?;
             apps.names.iter().try_for_each(|name| write!(f, " {name}"))?;
-            return f.write_str(" --abort");
+            write!(f, " {option}")?;
+            return match self {
+                Self::Undo(Undo { keep: Some(keep), .. }) => write!(f, " --keep {keep}"),
+                _ => Ok(()),
+            };
         }
         f.write_str(self.verb())?;
         match self {
@@ -269,6 +306,9 @@ impl std::fmt::Display for Goal {
                 apps.into_iter().flat_map(|a| &a.names).try_for_each(|name| write!(f, " {name}"))?;
                 if apps.is_some_and(|a| a.accept) {
                     f.write_str(" --accept-store")?;
+                }
+                if let Self::Reclaim(Reclaim { expired: true, .. }) = self {
+                    f.write_str(" --expired")?;
                 }
                 if let Self::Move(Move { to, max_downtime, .. }) = self {
                     write!(f, " --to {to}")?;

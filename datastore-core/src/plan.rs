@@ -145,6 +145,9 @@ pub struct Load {
     pub bytes: u64,
     /// About how many seconds that takes.
     pub seconds: u64,
+    /// Until when it was to be kept, in seconds since 1970, if it was put aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
 }
 
 /// Something worth knowing about a plan.

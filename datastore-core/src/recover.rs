@@ -3,7 +3,7 @@
 //! Every goal converges: planning it again from what is now gives the steps that are missing. So recovery decides nothing
 //! new; it says which goal to plan again, and which temporary files may still lie about.
 
-use crate::goal::{Apps, Goal, Import, Move, VolumeRequest};
+use crate::goal::{Apps, Goal, Import, Move, Undo, VolumeRequest};
 use crate::journal::{OperationId, Unfinished};
 
 /// How one operation is finished.
@@ -29,7 +29,7 @@ pub fn recover(unfinished: &[Unfinished]) -> Vec<Recovery> {
 fn again(unfinished: &Unfinished, goal: &Goal) -> Option<Goal> {
     Some(match goal {
         // Copying goes on only when somebody asks. What is needed now is that the app has all of its data in one place.
-        Goal::Import(Import { apps, .. }) | Goal::Move(Move { apps, .. }) => {
+        Goal::Import(Import { apps, .. }) | Goal::Move(Move { apps, .. }) | Goal::Undo(Undo { apps, .. }) => {
             Goal::Settle { apps: apps.clone(), operation: unfinished.operation.clone() }
         }
         // What is half gone is of no use; what is not is still there to be asked for.

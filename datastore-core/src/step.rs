@@ -204,6 +204,21 @@ pub enum Action {
         /// The trees.
         trees: Vec<TreeCopy>,
     },
+    /// A tree that was put aside becomes the beginning of a copy: what is the same in it need not be copied. There is no way back, for
+    /// from then on it is nothing but a copy.
+    SeedCopy {
+        /// Where it was put aside.
+        from: AbsPath,
+        /// Where the copy comes into being.
+        to: AbsPath,
+    },
+    /// Fails if two trees differ.
+    DemandAlike {
+        /// Their app.
+        app: AppName,
+        /// The trees, each with the one that is to be the same.
+        trees: Vec<TreeCopy>,
+    },
     /// Fails if somebody has a file in a directory open for writing.
     DemandQuiet {
         /// The directories.
@@ -344,6 +359,8 @@ impl Action {
             | Self::RunHook(_)
             | Self::Copy { .. }
             | Self::FinishCopy { .. }
+            | Self::SeedCopy { .. }
+            | Self::DemandAlike { .. }
             | Self::DemandQuiet { .. }
             | Self::RemoveTree { .. }
             | Self::WriteReceipt(_) => return None,
@@ -367,7 +384,9 @@ impl Action {
     pub fn app(&self) -> Option<&AppName> {
         match self {
             Self::RunHook(run) => Some(&run.app),
-            Self::StopServices { app, .. } | Self::StartServices { app, .. } => Some(app),
+            Self::StopServices { app, .. } | Self::StartServices { app, .. } | Self::DemandAlike { app, .. } => {
+                Some(app)
+            }
             _ => None,
         }
     }
@@ -396,6 +415,8 @@ impl Action {
             Self::Unmount { .. } => "unmount",
             Self::Copy { .. } => "copy",
             Self::FinishCopy { .. } => "finish-copy",
+            Self::SeedCopy { .. } => "seed-copy",
+            Self::DemandAlike { .. } => "demand-alike",
             Self::DemandQuiet { .. } => "demand-quiet",
             Self::StopServices { .. } => "stop-services",
             Self::StartServices { .. } => "start-services",
@@ -428,6 +449,8 @@ impl Action {
         "unmount",
         "copy",
         "finish-copy",
+        "seed-copy",
+        "demand-alike",
         "demand-quiet",
         "stop-services",
         "start-services",
@@ -472,6 +495,10 @@ impl std::fmt::Display for Action {
             Self::Copy { trees, .. } => write!(f, "copy {} while in use", list(trees.iter().map(|t| &t.from))),
             Self::FinishCopy { trees } => {
                 write!(f, "copy what has changed of {}, and compare", list(trees.iter().map(|t| &t.from)))
+            }
+            Self::SeedCopy { from, to } => write!(f, "use {from} as the beginning of the copy in {to}"),
+            Self::DemandAlike { trees, .. } => {
+                write!(f, "make sure that nothing has changed in {}", list(trees.iter().map(|t| &t.from)))
             }
             Self::DemandQuiet { paths } => write!(f, "make sure that nobody writes to {}", list(paths.iter())),
             Self::StopServices { app, running } if running.is_empty() => write!(f, "keep `{app}` from starting"),

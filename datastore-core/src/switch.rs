@@ -5,6 +5,7 @@ use crate::edit::{self, Placed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::goal::{Destination, Goal, Import, Move};
 use crate::mapping::Mapping;
+use crate::moving::{Moved, Receipt};
 use crate::path::AbsPath;
 use crate::plan::volume::unknown;
 use crate::resolve::{Incumbents, resolve};
@@ -69,15 +70,59 @@ impl Override {
         }
     }
 
+    /// Takes it from the inputs.
+    fn take(&mut self, inputs: &mut Vec<Input>) {
+        if let Some(i) = self.at.take() {
+            inputs.remove(i);
+        }
+    }
+
     /// The step that writes it; none if nothing changes.
     fn step(self, new: String) -> Result<Option<Step>> {
-        if self.old.as_ref() == Some(&new) {
+        self.rewritten(Some(new))
+    }
+
+    /// The step that writes or removes it; none if nothing changes.
+    fn rewritten(self, new: Option<String>) -> Result<Option<Step>> {
+        if self.old == new {
             return Ok(None);
         }
         let path = AbsPath::parse(&self.path).map_err(|e| Error::new(ErrorKind::Usage, e.to_string()))?;
-        let action = Action::WriteFile { path, from: self.old, to: Some(new), mode: Mode::from_bits(0o644) };
+        let action = Action::WriteFile { path, from: self.old, to: new, mode: Mode::from_bits(0o644) };
         Ok(Some(Step { mapping: None, action }))
     }
+}
+
+/// What an import or a move changed of the configuration is as it was before. What somebody has written since stays: of that only the
+/// places of a move are changed.
+///
+/// # Errors
+/// As [`switch`].
+pub fn switch_back(receipt: &Receipt, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
+    if receipt.is_undone() {
+        return Ok(Vec::new());
+    }
+    let app = &receipt.app;
+    let mut over = Override::of(app, inputs)?;
+    let file = receipt.files.iter().find(|file| file.path.to_string() == over.path);
+    let old = over.old.clone();
+    if let Some(file) = file.filter(|file| file.to == old) {
+        match &file.from {
+            Some(text) => over.put(app, text, inputs),
+            None => over.take(inputs),
+        }
+        return Ok(over.rewritten(file.from.clone())?.into_iter().collect());
+    }
+    let placed = |tree: &Moved| {
+        let volume = tree.from_volume.clone()?;
+        Some(Placed { mount_point: tree.mount_point.clone(), volume, target: Some(tree.from.clone()) })
+    };
+    let wanted: Vec<Placed> = receipt.trees.iter().filter_map(placed).collect();
+    if wanted.is_empty() {
+        // Imported: it was asked for by somebody who may ask for it still.
+        return Ok(Vec::new());
+    }
+    Ok(settle(app, &wanted, inputs)?.into_iter().collect())
 }
 
 fn one(app: &AppName, on: bool, inputs: &mut Vec<Input>) -> Result<Option<Step>> {
@@ -109,27 +154,30 @@ fn place(request: &Move, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
         if mappings.is_empty() {
             continue;
         }
-        let mut over = Override::of(app, inputs)?;
         let wanted = mappings.iter().map(|m| aim(m, mappings.len(), request, &known)).collect::<Result<Vec<_>>>()?;
-        // The volume alone, if that is enough: `%{base}` follows it.
-        let bare: Vec<Placed> = wanted.iter().map(|p| Placed { target: None, ..p.clone() }).collect();
-        let mut new = edit::placed(&over.path, over.old.as_deref(), &bare)?;
-        over.put(app, &new, inputs);
-        let now = resolve(inputs.clone(), &Incumbents::new());
-        let is_there = |p: &Placed| {
-            now.of_app(app).any(|(_, m)| m.mount_point == p.mount_point && Some(&m.store) == p.target.as_ref())
-        };
-        if !wanted.iter().all(is_there) {
-            let placed: Vec<Placed> = wanted
-                .iter()
-                .map(|p| if is_there(p) { Placed { target: None, ..p.clone() } } else { p.clone() })
-                .collect();
-            new = edit::placed(&over.path, over.old.as_deref(), &placed)?;
-            over.put(app, &new, inputs);
-        }
-        steps.extend(over.step(new)?);
+        steps.extend(settle(app, &wanted, inputs)?);
     }
     Ok(steps)
+}
+
+/// Says in the override of an app that its stores are at these places; the target of each is given.
+fn settle(app: &AppName, wanted: &[Placed], inputs: &mut Vec<Input>) -> Result<Option<Step>> {
+    let mut over = Override::of(app, inputs)?;
+    // The volume alone, if that is enough: `%{base}` follows it.
+    let bare: Vec<Placed> = wanted.iter().map(|p| Placed { target: None, ..p.clone() }).collect();
+    let mut new = edit::placed(&over.path, over.old.as_deref(), &bare)?;
+    over.put(app, &new, inputs);
+    let now = resolve(inputs.clone(), &Incumbents::new());
+    let is_there = |p: &Placed| {
+        now.of_app(app).any(|(_, m)| m.mount_point == p.mount_point && Some(&m.store) == p.target.as_ref())
+    };
+    if !wanted.iter().all(is_there) {
+        let placed: Vec<Placed> =
+            wanted.iter().map(|p| if is_there(p) { Placed { target: None, ..p.clone() } } else { p.clone() }).collect();
+        new = edit::placed(&over.path, over.old.as_deref(), &placed)?;
+        over.put(app, &new, inputs);
+    }
+    over.step(new)
 }
 
 /// Where a mapping is to be; the target is always given.

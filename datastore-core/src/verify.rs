@@ -307,6 +307,8 @@ impl<'a> Checker<'a> {
             Action::Flush { .. } | Action::ReloadSystemd => {}
             Action::Copy { .. }
             | Action::FinishCopy { .. }
+            | Action::SeedCopy { .. }
+            | Action::DemandAlike { .. }
             | Action::DemandQuiet { .. }
             | Action::StopServices { .. }
             | Action::StartServices { .. }
@@ -321,7 +323,8 @@ impl<'a> Checker<'a> {
     /// Whether a directory of data may stand there: a store, a mount point, or one of the places for trees on their way.
     fn may_stand(&self, path: &AbsPath) -> bool {
         let in_fstab = || self.observed.fstab.entries().any(|row| row.ours && row.entry.spec == path.as_bytes());
-        self.is_store(path) || moving::is_ours(path) || self.known.contains_key(path) || in_fstab()
+        let is_point = || self.known.contains_key(path) || !self.wanted.at(path).is_empty();
+        self.is_store(path) || moving::is_ours(path) || is_point() || in_fstab()
     }
 
     /// The steps that move data.
@@ -339,6 +342,11 @@ impl<'a> Checker<'a> {
                     self.copied.extend(trees.iter().map(|t| t.to.clone()));
                 }
             }
+            Action::SeedCopy { from, to } => {
+                rule(moving::is_ours(from), "copies into a tree that was not put aside")?;
+                rule(moving::is_ours(to), "copies to a place that is not closed to others")?;
+            }
+            Action::DemandAlike { .. } => rule(self.closed, "compares while the app may still write")?,
             Action::DemandQuiet { paths } => {
                 rule(paths.iter().all(|path| self.may_stand(path)), "looks for writers where no data is")?;
                 self.copied.extend(paths.iter().cloned());
@@ -355,7 +363,9 @@ impl<'a> Checker<'a> {
                 )?;
                 rule(!self.volumes.contains(from) && !self.volumes.contains(to), "moves a volume")?;
                 rule(self.closed, "moves a directory while the app may still write")?;
-                rule(!matches!(self.known.get(to), Some(Known::Filled)), "gives a directory the name of another one")?;
+                // What settles looks at both names when it acts: the directory may have the one or the other.
+                let free = self.settles || !matches!(self.known.get(to), Some(Known::Filled));
+                rule(free, "gives a directory the name of another one")?;
                 // What becomes a store is what was copied whole, or what nobody writes to.
                 let becomes_store = self.is_store(to) && !moving::is_ours(to) && gets.is_some();
                 rule(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use datastore_core::goal::Goal;
+use datastore_core::moving::{Downtime, Part};
 use datastore_core::plan::Plan;
 use datastore_core::step::{Action, Step};
 
@@ -28,6 +29,8 @@ pub(crate) struct Carried {
     pub(crate) stuck: Vec<String>,
     /// The time that binds took.
     pub(crate) binding: Duration,
+    /// How long an app was kept from starting, if data was moved.
+    pub(crate) downtime: Option<Downtime>,
 }
 
 /// Carries out the steps of a plan.
@@ -40,6 +43,7 @@ pub(crate) fn carry_out(hands: &Hands<'_>, plan: &Plan, journal: &mut Journal) -
         done: vec![false; plan.steps.len()],
         out: HashSet::new(),
         failed_at: HashMap::new(),
+        down: None,
     };
     run.go();
     run.settle();
@@ -58,6 +62,8 @@ struct Run<'a, 'h> {
     out: HashSet<u32>,
     /// At which step each of them failed.
     failed_at: HashMap<u32, usize>,
+    /// Since when an app is kept from starting, and what has been done meanwhile.
+    down: Option<(Instant, Vec<(&'static str, Duration)>)>,
 }
 
 impl Run<'_, '_> {
@@ -80,7 +86,10 @@ impl Run<'_, '_> {
                     continue;
                 }
                 clock.enter(matches!(step.action, Action::Bind { .. }), &mut self.carried.binding);
-                match steps::act(self.hands, &step.action, &self.out) {
+                let started = Instant::now();
+                let outcome = steps::act(self.hands, &step.action, &self.out);
+                self.timed(&step.action, started);
+                match outcome {
                     Ok(()) => self.done[i] = true,
                     Err(failure) => {
                         self.record_done(begun, i);
@@ -96,6 +105,27 @@ impl Run<'_, '_> {
             self.record_done(begun, last + 1);
             self.hands.event(&Event::Done { steps: last + 1, of: steps.len(), what: &steps[last].action.to_string() });
             first = last + 1;
+        }
+    }
+
+    /// Takes the time that a step took into the downtime, if the app was kept from starting.
+    fn timed(&mut self, action: &Action, started: Instant) {
+        let told = self.hands.parts();
+        if matches!(action, Action::StopServices { .. }) && self.plan.goal.moves() {
+            self.down = Some((started, Vec::new()));
+        }
+        let Some((since, parts)) = &mut self.down else { return };
+        let word = match action {
+            Action::StopServices { .. } => "stop services",
+            Action::StartServices { .. } => "start services",
+            Action::DemandQuiet { .. } => "find writers",
+            Action::DemandAlike { .. } => "compare",
+            _ => "switch",
+        };
+        parts.extend(if told.is_empty() { vec![(word, started.elapsed())] } else { told });
+        if matches!(action, Action::StartServices { .. }) {
+            self.carried.downtime = Some(downtime(since.elapsed(), parts));
+            self.down = None;
         }
     }
 
@@ -116,7 +146,7 @@ impl Run<'_, '_> {
             return true;
         }
         match self.plan.goal {
-            Goal::Import(_) | Goal::Move(_) => {
+            Goal::Import(_) | Goal::Move(_) | Goal::Undo(_) => {
                 self.abort(failure);
                 return false;
             }
@@ -233,6 +263,20 @@ impl Run<'_, '_> {
         let failed_at = self.failed_at.get(&mapping).copied().unwrap_or(usize::MAX);
         failed_at < step
     }
+}
+
+/// The parts by their words, each once, in the order in which they came first.
+fn downtime(whole: Duration, all: &[(&'static str, Duration)]) -> Downtime {
+    let mut parts: Vec<(&str, Duration)> = Vec::new();
+    for (what, took) in all {
+        match parts.iter_mut().find(|(known, _)| known == what) {
+            Some((_, sum)) => *sum += *took,
+            None => parts.push((what, *took)),
+        }
+    }
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let parts = parts.into_iter().map(|(what, took)| Part { what: what.into(), ms: ms(took) }).collect();
+    Downtime { ms: ms(whole), parts }
 }
 
 /// Where the steps end that one intent covers. A hook has an intent of its own, so that after a crash the journal tells whether it

@@ -18,7 +18,7 @@ use datastore_core::plan::{self, PlanId};
 use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::status::{self, OperationRow, Status};
-use datastore_core::switch::switch;
+use datastore_core::switch::{switch, switch_back};
 use datastore_core::value::{AppName, Id};
 use datastore_core::verify::{self, CheckedPlan};
 use datastore_core::wanted::Wanted;
@@ -34,7 +34,7 @@ use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{examine, guard, journal_file, log, moving, peek, recovery, saved, site};
+use crate::{examine, guard, journal_file, log, moving, peek, receipts, recovery, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -202,9 +202,12 @@ impl Engine {
     pub(crate) fn plan_with(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
         match goal {
             Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => self.plan_volume(goal, request, seed),
-            Goal::Import(_) | Goal::Move(_) | Goal::Settle { .. } | Goal::Reclaim(_) | Goal::Abort(_) => {
-                self.plan_moving(goal, seed)
-            }
+            Goal::Import(_)
+            | Goal::Move(_)
+            | Goal::Undo(_)
+            | Goal::Settle { .. }
+            | Goal::Reclaim(_)
+            | Goal::Abort(_) => self.plan_moving(goal, seed),
             _ => self.plan_mappings(goal, seed),
         }
     }
@@ -235,11 +238,20 @@ impl Engine {
 
     fn plan_moving(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
         let begun = Instant::now();
+        let receipt = match goal {
+            Goal::Undo(request) => request.apps.names.first().map(|app| receipts::last(&self.root, app)),
+            _ => None,
+        };
+        let receipt = receipt.transpose()?.flatten();
         let (wanted, basis, (files, inputs)) = self.read(|inputs| {
             demand_globals(inputs)?;
             // Where data is now is told by the configuration as it was.
-            let before = matches!(goal, Goal::Move(_)).then(|| inputs.clone());
-            Ok((switch(goal, inputs)?, before))
+            let before = matches!(goal, Goal::Move(_) | Goal::Undo(_)).then(|| inputs.clone());
+            let files = match &receipt {
+                Some(receipt) => switch_back(receipt, inputs)?,
+                None => switch(goal, inputs)?,
+            };
+            Ok((files, before))
         })?;
         let before = inputs.map(|inputs| resolve(inputs, &incumbents(&basis.fstab)));
         let before = before.as_ref().unwrap_or(&wanted);
@@ -250,9 +262,11 @@ impl Engine {
         let care = Care { beneath: goal.uncovers() };
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
         let view = View::new(before, &observed);
-        let facts = moving::look(&self.root, &plan::moving::probe(goal, &view, &wanted, seed))?;
+        let receipt = receipt.as_ref();
+        let facts = moving::look(&self.root, &plan::moving::probe(goal, &view, &wanted, receipt, seed))?;
         let seen = Instant::now();
-        let scene = plan::moving::Scene { before, wanted: &wanted, observed: &observed, facts: &facts, files, seed };
+        let scene =
+            plan::moving::Scene { before, wanted: &wanted, observed: &observed, facts: &facts, receipt, files, seed };
         let plan = plan::moving::make(goal, scene)?;
         self.finish(plan, &wanted, &observed, [begun, loaded, seen])
     }
@@ -349,6 +363,20 @@ impl Engine {
     /// Hands over the operations that have run, as [`Engine::log`], and then each one that begins or ends, until `each` says `false`.
     pub fn follow_log(&self, query: &Query, each: &mut dyn FnMut(&LogRow) -> Result<bool>) -> Result<()> {
         log::follow(self, query, each)
+    }
+
+    /// The import or the move of an app that failed or stopped half-way and was not done since: what was asked for then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if there is none.
+    pub fn unfinished_move(&self, app: &AppName) -> Result<Goal> {
+        moving::unfinished(&self.root, app)?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Refused,
+                format!("no import or move of `{app}` failed or stopped half-way; nothing has been changed"),
+            )
+            .hint(format!("what was done is told by: datastore log {app}"))
+        })
     }
 
     /// Keeps a plan, to be applied later by its id.

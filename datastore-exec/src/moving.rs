@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 
+use datastore_core::goal::Goal;
+use datastore_core::journal::Outcome;
 use datastore_core::moving::{Facts, Left, Probe, TreeFacts, TreeProbe, Unfit, going};
 use datastore_core::path::printable;
 use datastore_core::state::Reason;
@@ -17,7 +19,8 @@ use crate::receipts;
 use crate::root::{Root, if_there};
 use crate::service::Manager;
 use crate::sys::Entry;
-use crate::sys::stat;
+use crate::sys::{clock, stat};
+use crate::tree::verify::{self, Contents, Verified};
 use crate::tree::{self, Control, Survey, Tally, limits};
 
 /// Looks at everything that the probe asks for. A tree is walked as a whole.
@@ -38,20 +41,23 @@ pub(crate) fn look(root: &Root, probe: &Probe) -> Result<Facts> {
 fn left(root: &Root, apps: &[AppName]) -> Result<Vec<Left>> {
     let of = |app: &AppName| apps.is_empty() || apps.contains(app);
     let mut found: Vec<Left> = Vec::new();
-    let mut add = |app: &AppName, mount_point: &AbsPath, path: &AbsPath, parked: bool| {
+    let now = clock::now();
+    let mut add = |app: &AppName, mount_point: &AbsPath, path: &AbsPath, parked: bool, until: Option<i64>| {
         for path in [path.clone(), going(path)] {
             let known = found.iter().any(|left| left.path == path);
             let Some(top) = (!known).then(|| open(root, &path).ok()).flatten() else { continue };
             let there = survey(&top, &path)?;
             let (app, mount_point) = (app.clone(), mount_point.clone());
-            found.push(Left { app, mount_point, path, parked, entries: there.entries, bytes: there.bytes });
+            let expired = until.is_some_and(|until| until <= now);
+            let Survey { entries, bytes, .. } = there;
+            found.push(Left { app, mount_point, path, parked, entries, bytes, until, expired });
         }
         Ok::<_, Error>(())
     };
     for (_, receipt) in receipts::all(root)? {
         for tree in receipt.trees.iter().filter(|_| of(&receipt.app)) {
             if let Some(parked) = &tree.parked {
-                add(&receipt.app, &tree.mount_point, parked, true)?;
+                add(&receipt.app, &tree.mount_point, parked, true, receipt.expires)?;
             }
         }
     }
@@ -63,11 +69,29 @@ fn left(root: &Root, apps: &[AppName]) -> Result<Vec<Left>> {
         for step in &told.begin.steps {
             let Action::Copy { trees, .. } = &step.action else { continue };
             for tree in trees {
-                add(app, &tree.from, &tree.to, false)?;
+                add(app, &tree.from, &tree.to, false, None)?;
             }
         }
     }
     Ok(found)
+}
+
+/// What the last import or move of an app was to do, if that did not come to its end.
+pub(crate) fn unfinished(root: &Root, app: &AppName) -> Result<Option<Goal>> {
+    let mut last = None;
+    for listed in list(root)? {
+        let Found::Told { told, running: false } = listed.open(root)? else { continue };
+        let goal = told.begin.goal.clone();
+        let of_app = goal.apps().is_some_and(|apps| apps.names.first() == Some(app));
+        let done = told.outcome() == Some(Outcome::Done);
+        match &goal {
+            // One that `recover` finished has nothing left to do, so that doing it again does no harm.
+            Goal::Import(_) | Goal::Move(_) if of_app => last = (!done).then_some(goal),
+            Goal::Undo(_) | Goal::Abort(_) if of_app && done => last = None,
+            _ => {}
+        }
+    }
+    Ok(last)
 }
 
 /// Opens a directory for reading.
@@ -84,14 +108,17 @@ pub(crate) fn survey(top: &OwnedFd, path: &AbsPath) -> Result<Survey> {
 }
 
 fn tree_facts(root: &Root, probe: &TreeProbe) -> Result<TreeFacts> {
-    let from = open(root, &probe.from)?;
+    let Some(from) = if_there(root.open_file(&probe.from, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else {
+        return Ok(gone(&probe.from));
+    };
     let mut found = survey(&from, &probe.from)?;
     let above = |path: &AbsPath| nearest(root, path);
     let mounts =
         found.mounted.iter().map(|path| probe.from.join(path).unwrap_or_else(|_| probe.from.clone())).collect();
     let (entries, bytes) = (found.entries, found.bytes);
     if same_mount(&above(&probe.from)?.1, &above(&probe.to)?.1)? {
-        return Ok(TreeFacts { entries, bytes, renames: true, unfit: Vec::new(), mounts });
+        let differs = probe.against.as_ref().map_or(Ok(None), |other| difference(root, other, &probe.from))?;
+        return Ok(TreeFacts { entries, bytes, renames: true, unfit: Vec::new(), mounts, differs });
     }
     // What an earlier run has copied takes room already.
     if let Some(staging) = if_there(root.open_file(&probe.staging, OFlags::RDONLY | OFlags::DIRECTORY, 0))? {
@@ -118,7 +145,43 @@ fn tree_facts(root: &Root, probe: &TreeProbe) -> Result<TreeFacts> {
             hint: format!("take them off: chattr -R -{} {}; or choose another volume", fitting.lost_flags, probe.from),
         });
     }
-    Ok(TreeFacts { entries, bytes, renames: false, unfit, mounts })
+    Ok(TreeFacts { entries, bytes, renames: false, unfit, mounts, differs: None })
+}
+
+/// A tree that is not where it was put.
+fn gone(path: &AbsPath) -> TreeFacts {
+    let unfit = Unfit {
+        reason: Reason::WrongStore,
+        detail: format!("{path} is gone, which was put aside"),
+        hint: "datastore status; what is left is listed by: datastore plan reclaim".into(),
+    };
+    TreeFacts { entries: 0, bytes: 0, renames: true, unfit: vec![unfit], mounts: Vec::new(), differs: None }
+}
+
+/// In what a tree differs from the one of which it was a copy once, or from its own copy: names, attributes, sizes and a sample of
+/// contents.
+pub(crate) fn difference(root: &Root, from: &AbsPath, to: &AbsPath) -> Result<Option<String>> {
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    let label = from.to_string();
+    let control = Control { label: &label, stop: &stop, tally: &tally, watch: &(), threads: tree::THREADS };
+    let differs = compare(root, from, to, &control)?;
+    Ok((differs.differ > 0).then(|| told(&differs)))
+}
+
+/// Compares two trees of which one was put aside.
+pub(crate) fn compare(root: &Root, from: &AbsPath, to: &AbsPath, control: &Control<'_>) -> Result<Verified> {
+    // Beside it: trying out changes the time of the directory in which that is done.
+    let beside = open(root, &to.parent().unwrap_or_else(AbsPath::root))?;
+    let holds = limits::holds(&beside).map_err(|e| e.because(format!("what {to} holds cannot be tried out")))?;
+    Ok(verify::verify(&open(root, from)?, &open(root, to)?, &holds, Contents::Sample, control)?)
+}
+
+/// What differs, in a few words.
+pub(crate) fn told(found: &Verified) -> String {
+    let some: Vec<String> = found.differences.iter().take(3).map(ToString::to_string).collect();
+    let more = found.differ.saturating_sub(some.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", some.join("; "))
 }
 
 /// The nearest directory above a path that is there, open for reading.

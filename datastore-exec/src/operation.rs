@@ -4,9 +4,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use datastore_core::goal::{Apps, Goal};
 use datastore_core::journal::{Begin, OperationId, Outcome, VERSION};
+use datastore_core::moving::Receipt;
 use datastore_core::plan::{Plan, Remark, Subject};
 use datastore_core::state::{Reason, State};
 use datastore_core::status::Row;
+use datastore_core::step::Action;
 use datastore_core::{Error, ErrorKind, Result};
 
 use crate::alarm;
@@ -17,6 +19,7 @@ use crate::journal_file::{self, Journal};
 use crate::lock::{self, Attempt, Held, Lock, Share};
 use crate::receipts;
 use crate::report::Report;
+use crate::root::Root;
 use crate::run_files::{self, Progress, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
@@ -208,6 +211,12 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         (None, true) => Outcome::Done,
     };
     let failed = carried.failed.len().max(usize::from(carried.aborted.is_some()));
+    // Before the end, so that what is cut off here is finished by `recover`.
+    if let Err(error) = receipted(engine.root(), plan, &operation, &carried) {
+        let detail = format!("the receipts could not be brought up to date: {}", error.chain());
+        remarks.push(Remark { detail, hint: "datastore plan reclaim".into() });
+    }
+    remarks.extend(kept(&carried, plan));
     let ended = journal.end(outcome, failed);
     let word = match outcome {
         Outcome::Done => "done",
@@ -233,13 +242,6 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         }
     }
     ended?;
-    if carried.aborted.is_some() && plan.goal.moves() {
-        // Nothing was moved, so there is nothing to tell of it.
-        receipts::settle(engine.root(), &operation)?;
-    }
-    if let Goal::Reclaim(_) = plan.goal {
-        receipts::prune(engine.root())?;
-    }
     if let Some(Failure { error, .. }) = carried.aborted {
         let holds = if carried.stuck.is_empty() {
             "everything that was done before has been taken back".to_owned()
@@ -262,6 +264,40 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     report.timing.apply_ms = ms(begun.elapsed());
     report.remarks.extend(remarks);
     Ok(report)
+}
+
+/// Brings the receipts up to date with what was done.
+fn receipted(root: &Root, plan: &Plan, operation: &OperationId, carried: &Carried) -> Result<()> {
+    if carried.aborted.is_some() && plan.goal.moves() {
+        // Nothing was moved, so there is nothing to tell of it.
+        receipts::settle(root, operation)?;
+    }
+    if let Some(downtime) = &carried.downtime {
+        receipts::add_downtime(root, operation, downtime)?;
+    }
+    if matches!(plan.goal, Goal::Reclaim(_) | Goal::Undo(_)) {
+        receipts::prune(root)?;
+    }
+    Ok(())
+}
+
+/// What is said of the trees that were put aside.
+fn kept(carried: &Carried, plan: &Plan) -> Option<Remark> {
+    let receipt = plan.steps.iter().find_map(|step| match &step.action {
+        Action::WriteReceipt(receipt) if carried.downtime.is_some() => Some(receipt),
+        _ => None,
+    })?;
+    let parked: Vec<String> =
+        receipt.trees.iter().filter_map(|tree| tree.parked.as_ref()).map(ToString::to_string).collect();
+    let (app, days) = (&receipt.app, Receipt::KEPT / (24 * 60 * 60));
+    (!parked.is_empty()).then(|| Remark {
+        detail: format!("what was there before is kept for {days} days at least: {}", parked.join(", ")),
+        hint: if receipt.is_undone() {
+            format!("datastore reclaim {app} removes it")
+        } else {
+            format!("datastore move {app} --undo takes it back; datastore reclaim {app} removes it")
+        },
+    })
 }
 
 /// The chain of an error that has been taken apart.
@@ -291,6 +327,7 @@ fn report(prepared: &Prepared, operation: Option<OperationId>, outcome: Option<O
         notes: plan.notes.clone(),
         remarks,
         recovered: Vec::new(),
+        downtime: carried.downtime.clone(),
         timing,
     }
 }

@@ -2,8 +2,8 @@
 //! put aside is there.
 
 use datastore_core::journal::OperationId;
-use datastore_core::moving::Receipt;
-use datastore_core::value::Attrs;
+use datastore_core::moving::{Downtime, Receipt};
+use datastore_core::value::{AppName, Attrs};
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::OFlags;
 
@@ -26,6 +26,17 @@ pub(crate) fn write(root: &Root, operation: &str, receipt: &Receipt) -> Result<(
     text.push(b'\n');
     let _ = durable::replace(root, &path(operation), &text, operation, Attrs::root(0o600), Expect::Anything)?;
     Ok(())
+}
+
+/// Adds to the receipt of an operation how long the app could not be used.
+pub(crate) fn add_downtime(root: &Root, operation: &OperationId, downtime: &Downtime) -> Result<()> {
+    let Some(receipt) = read(root, operation)? else { return Ok(()) };
+    write(root, operation.as_str(), &Receipt { downtime: Some(downtime.clone()), ..receipt })
+}
+
+/// The receipt of the last import or move of an app; `None` if there is none.
+pub(crate) fn last(root: &Root, app: &AppName) -> Result<Option<Receipt>> {
+    Ok(all(root)?.into_iter().rev().map(|(_, receipt)| receipt).find(|receipt| receipt.app == *app))
 }
 
 /// The receipt of an operation; `None` if there is none.
@@ -62,10 +73,15 @@ pub(crate) fn prune(root: &Root) -> Result<()> {
 /// Removes the receipt of an operation that moved nothing in the end: what it tells of as put aside is in its place.
 pub(crate) fn settle(root: &Root, operation: &OperationId) -> Result<()> {
     let Some(receipt) = read(root, operation)? else { return Ok(()) };
+    let is_there = |path: &AbsPath| Ok::<_, Error>(if_there(root.stat(path))?.is_some());
     for tree in &receipt.trees {
-        // What was renamed is in its new place, or back in its old one.
-        let moved = tree.parked.as_ref().unwrap_or(&tree.to);
-        if if_there(root.stat(moved))?.is_some() {
+        // What was renamed is in its new place, or back in its old one. A plain directory is there in any case.
+        let holds = match (&tree.parked, &tree.to_volume) {
+            (Some(parked), _) => is_there(parked)?,
+            (None, Some(_)) => is_there(&tree.to)?,
+            (None, None) => !is_there(&tree.from)?,
+        };
+        if holds {
             return Ok(());
         }
     }

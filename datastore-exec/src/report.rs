@@ -1,6 +1,7 @@
 //! What an operation came to.
 
 use datastore_core::journal::{OperationId, Outcome};
+use datastore_core::moving::Downtime;
 use datastore_core::plan::{PlanId, Remark};
 use datastore_core::status::Row;
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub struct Report {
     pub remarks: Vec<Remark>,
     /// Operations that had stopped half-way and were finished first.
     pub recovered: Vec<OperationId>,
+    /// How long the app could not be used while its data was moved; `null` if nothing was.
+    pub downtime: Option<Downtime>,
     /// Where the time went.
     pub timing: Timing,
 }

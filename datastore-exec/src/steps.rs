@@ -14,8 +14,9 @@ pub(crate) mod volume;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use datastore_core::moving::{Account, Receipt};
 use datastore_core::plan::Remark;
 use datastore_core::state::Reason;
 use datastore_core::step::Action;
@@ -25,6 +26,7 @@ use crate::event::{Event, Listener};
 use crate::receipts;
 use crate::root::{Miss, Root};
 use crate::sys::SysError;
+use crate::sys::clock;
 use crate::sys::ids::Ids;
 use crate::tree::{self as trees, Control, Tally, TreeError};
 
@@ -43,6 +45,10 @@ pub(crate) struct Hands<'a> {
     listener: RefCell<&'a mut dyn Listener>,
     /// Copies that were begun and are not whole yet.
     pub(crate) copies: RefCell<Vec<copy::Copying>>,
+    /// How each copy that is whole was made.
+    pub(crate) accounts: RefCell<Vec<Account>>,
+    /// Parts of the step in hand, with how long each took.
+    parts: RefCell<Vec<(&'static str, Duration)>>,
 }
 
 impl<'a> Hands<'a> {
@@ -55,6 +61,8 @@ impl<'a> Hands<'a> {
             remarks: RefCell::default(),
             listener: RefCell::new(listener),
             copies: RefCell::default(),
+            accounts: RefCell::default(),
+            parts: RefCell::default(),
         }
     }
 
@@ -91,10 +99,28 @@ impl<'a> Hands<'a> {
         })
     }
 
+    /// A part of a step has ended, which began then.
+    pub(crate) fn took(&self, what: &'static str, begun: Instant) {
+        self.parts.borrow_mut().push((what, begun.elapsed()));
+    }
+
+    /// The parts of the last step, if it told any.
+    pub(crate) fn parts(&self) -> Vec<(&'static str, Duration)> {
+        self.parts.take()
+    }
+
     /// What is worth telling although it failed nothing.
     pub(crate) fn finish(self) -> Vec<Remark> {
         self.remarks.into_inner()
     }
+}
+
+/// A receipt with what only its writer knows.
+fn complete(hands: &Hands<'_>, receipt: &Receipt) -> Receipt {
+    let at = clock::now();
+    let parked = receipt.trees.iter().any(|tree| tree.parked.is_some());
+    let expires = parked.then(|| at.saturating_add(Receipt::KEPT));
+    Receipt { at: Some(at), expires, copies: hands.accounts.take(), ..receipt.clone() }
 }
 
 /// Why a step failed, with the reason code for its mapping.
@@ -167,8 +193,10 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::MoveDir { from, to, gets, .. } => tree::move_dir(root, from, to, *gets),
         Action::Copy { trees, verify, max_downtime } => copy::copy(hands, trees, *verify, *max_downtime),
         Action::FinishCopy { trees, .. } => copy::finish(hands, trees),
+        Action::SeedCopy { from, to } => tree::move_dir(root, from, to, None),
+        Action::DemandAlike { app, trees } => copy::demand_alike(hands, app.as_str(), trees),
         Action::DemandQuiet { paths } => tree::demand_quiet(hands, paths),
-        Action::WriteReceipt(receipt) => Ok(receipts::write(root, hands.tag, receipt)?),
+        Action::WriteReceipt(receipt) => Ok(receipts::write(root, hands.tag, &complete(hands, receipt))?),
         Action::StopServices { app, running } => service::stop(hands, app, running),
         Action::StartServices { app, running } => service::start(hands, app, running),
         Action::RemoveTree { path } => tree::remove(hands, path),

@@ -116,6 +116,26 @@ fn filled(sandbox: &Sandbox) {
     sandbox.datastore(&["volume", "add", "data1", "--directory", "/srv/disk", "--yes"]).ok();
 }
 
+fn imported(sandbox: &Sandbox) {
+    full(sandbox);
+    sandbox.datastore(&["import", "mail", "--yes"]).ok();
+}
+
+fn imported_beside(sandbox: &Sandbox) {
+    full_beside(sandbox);
+    sandbox.datastore(&["import", "mail", "--yes"]).ok();
+}
+
+fn moved(sandbox: &Sandbox) {
+    filled(sandbox);
+    sandbox.datastore(&["move", "mail", "--to", "data1", "--yes"]).ok();
+}
+
+fn moved_and_changed(sandbox: &Sandbox) {
+    moved(sandbox);
+    std::fs::write(sandbox.path("/var/spool/mail/cur/2"), "written since").expect("write a file");
+}
+
 /// Every verb that changes something.
 pub const SCENES: &[Scene] = &[
     Scene { name: "init", before: nothing, command: &["init", "--host", "server1", "--yes"] },
@@ -144,6 +164,18 @@ pub const SCENES: &[Scene] = &[
         name: "move (rename)",
         before: filled,
         command: &["move", "mail", "--to", "/store/data0/live/server1/post", "--yes"],
+    },
+    Scene { name: "undo of an import", before: imported, command: &["move", "mail", "--undo", "--yes"] },
+    Scene {
+        name: "undo of an import (rename)",
+        before: imported_beside,
+        command: &["move", "mail", "--undo", "--yes"],
+    },
+    Scene { name: "undo of a move", before: moved, command: &["move", "mail", "--undo", "--yes"] },
+    Scene {
+        name: "undo of a move (keep new)",
+        before: moved_and_changed,
+        command: &["move", "mail", "--undo", "--keep", "new", "--yes"],
     },
     Scene { name: "volume remove", before: two_volumes, command: &["volume", "remove", "data1", "--yes"] },
 ];

@@ -149,6 +149,26 @@ fn a_move_by_rename() {
 }
 
 #[test]
+fn undo_of_an_import() {
+    killed_everywhere("undo of an import");
+}
+
+#[test]
+fn undo_of_an_import_by_rename() {
+    killed_everywhere("undo of an import (rename)");
+}
+
+#[test]
+fn undo_of_a_move() {
+    killed_everywhere("undo of a move");
+}
+
+#[test]
+fn undo_of_a_move_that_keeps_what_is_new() {
+    killed_everywhere("undo of a move (keep new)");
+}
+
+#[test]
 fn a_directory_becomes_a_volume() {
     killed_everywhere("volume add (directory)");
 }

@@ -7,7 +7,7 @@ use datastore_exec::report::Report;
 
 use super::Session;
 use super::change::{self, Change};
-use crate::args::{self, Apply, Import, Move, Names, SomeApps, Start};
+use crate::args::{self, Apply, Import, Move, Reclaim, SomeApps, Start};
 use crate::exit::Exit;
 use crate::view::{self, progress::Progress};
 
@@ -61,18 +61,23 @@ pub(crate) fn import(session: &Session, args: Import) -> Result<Exit> {
 }
 
 pub(crate) fn move_to(session: &Session, args: Move) -> Result<Exit> {
-    let Move { app, to, abort: _, max_downtime, verify } = args;
-    let apps = args::apps(vec![app], false);
+    let Move { app, to, undo, keep, resume, abort: _, max_downtime, verify } = args;
+    let engine = session.engine()?;
+    let apps = args::apps(vec![app.clone()], false);
     // The parser sees to it that one of them is given.
     let goal = match to {
         Some(to) => Goal::Move(goal::Move { apps, to, max_downtime, verify }),
+        None if undo => Goal::Undo(goal::Undo { apps, keep }),
+        None if resume => engine.unfinished_move(&app)?,
         None => Goal::Abort(apps),
     };
-    with_question(session, &session.engine()?, &goal)
+    with_question(session, &engine, &goal)
 }
 
-pub(crate) fn reclaim(session: &Session, args: Names) -> Result<Exit> {
-    with_question(session, &session.engine()?, &Goal::Reclaim(args::apps(args.apps, false)))
+pub(crate) fn reclaim(session: &Session, args: Reclaim) -> Result<Exit> {
+    let Reclaim { apps, expired } = args;
+    let goal = Goal::Reclaim(goal::Reclaim { apps: args::apps(apps, false), expired });
+    with_question(session, &session.engine()?, &goal)
 }
 
 fn without_question(session: &Session, goal: &Goal) -> Result<Exit> {

@@ -137,6 +137,8 @@ impl Hands<'_, '_, '_> {
             }
             Action::Copy { .. }
             | Action::FinishCopy { .. }
+            | Action::SeedCopy { .. }
+            | Action::DemandAlike { .. }
             | Action::DemandQuiet { .. }
             | Action::StopServices { .. }
             | Action::StartServices { .. }

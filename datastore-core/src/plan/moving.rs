@@ -3,24 +3,29 @@
 //! What comes after the move is what makes any mapping active, so it is planned by the planner of mappings: on facts in which the
 //! move has been made already.
 
+mod home;
 mod import;
 mod leftovers;
 mod settle;
 mod stores;
+mod undo;
+
+pub use undo::has_changed;
 
 use std::collections::BTreeSet;
 
 use super::{Fate, Load, Plan, missing_above};
 use crate::amount::{count, size};
 use crate::error::{Error, ErrorKind};
-use crate::goal::Goal;
+use crate::goal::{self, Goal};
+use crate::manifest;
 use crate::mapping::Mapping;
-use crate::moving::{self, Facts, Moved, Probe, Receipt, TreeCopy, TreeFacts, Verify};
-use crate::observed::{DirFacts, Observed, Place};
+use crate::moving::{self, Facts, Moved, Probe, Receipt, Rewritten, TreeCopy, TreeFacts, Verify};
+use crate::observed::{DirFacts, FileFacts, Observed, Place};
 use crate::path::AbsPath;
 use crate::standing::View;
 use crate::state::{Reason, Refusal};
-use crate::step::{Action, Step};
+use crate::step::{Action, ManifestEdit, Step};
 use crate::value::{AppName, Attrs, Id};
 use crate::wanted::Wanted;
 
@@ -34,6 +39,8 @@ pub struct Scene<'a> {
     pub observed: &'a Observed,
     /// What was asked for by [`probe`].
     pub facts: &'a Facts,
+    /// The receipt of what is to be undone.
+    pub receipt: Option<&'a Receipt>,
     /// The changes of configuration, which `wanted` already takes as made.
     pub files: Vec<Step>,
     /// Decides new identities, and the names of trees that are put aside.
@@ -41,13 +48,16 @@ pub struct Scene<'a> {
 }
 
 /// What must be known to plan for a goal that moves data, or settles such a one. `view` is of what was wanted before the goal changed
-/// it, `wanted` what is wanted now.
-pub fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> Probe {
+/// it, `wanted` what is wanted now, `receipt` that of what is to be undone.
+pub fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, receipt: Option<&Receipt>, seed: Id) -> Probe {
     match goal {
         Goal::Import(_) => import::probe(goal, view, seed),
-        Goal::Move(_) => stores::probe(goal, view, wanted, seed),
+        Goal::Move(_) => stores::probe(goal, view, wanted, None, seed),
+        Goal::Undo(request) => undo::probe(goal, request, view, wanted, receipt, seed),
         Goal::Settle { operation, .. } => settle::probe(view, operation),
-        Goal::Reclaim(apps) | Goal::Abort(apps) => Probe { left: Some(apps.names.clone()), ..Probe::default() },
+        Goal::Reclaim(goal::Reclaim { apps, .. }) | Goal::Abort(apps) => {
+            Probe { left: Some(apps.names.clone()), ..Probe::default() }
+        }
         _ => Probe::default(),
     }
 }
@@ -55,13 +65,16 @@ pub fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> Probe {
 /// Makes the plan.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for a goal that moves nothing.
+/// [`ErrorKind::Usage`] for a goal that moves nothing; [`ErrorKind::Refused`] if there is nothing to undo, or it cannot be undone.
 pub fn make(goal: &Goal, scene: Scene<'_>) -> Result<Plan, Error> {
     match goal {
         Goal::Import(request) => Ok(import::plan(goal, request, scene)),
-        Goal::Move(request) => Ok(stores::plan(goal, request, scene)),
+        Goal::Move(request) => Ok(stores::plan(goal, stores::Asked::of(request), scene, None)),
+        Goal::Undo(request) => undo::plan(goal, request, scene),
         Goal::Settle { operation, .. } => Ok(settle::plan(goal, operation, &scene)),
-        Goal::Reclaim(_) => Ok(leftovers::plan(goal, &scene, |left| left.parked)),
+        Goal::Reclaim(request) => {
+            Ok(leftovers::plan(goal, &scene, |left| left.parked && (left.expired || !request.expired)))
+        }
         Goal::Abort(_) => Ok(leftovers::plan(goal, &scene, |left| !left.parked)),
         _ => Err(Error::new(ErrorKind::Usage, format!("`{goal}` moves nothing"))),
     }
@@ -94,21 +107,56 @@ impl<'f> Steps<'f> {
         }
     }
 
+    /// The directory in which a store is put aside. It is this operation's alone, unlike those above it.
+    fn room_for(&mut self, parked: &AbsPath) {
+        let Some(room) = parked.parent() else { return };
+        let Some(Place::Absent { missing }) = self.facts.places.get(parked) else { return };
+        let missing = missing.clone();
+        for path in missing_above(parked, &missing) {
+            if self.made.insert(path.clone()) {
+                let shared = path != room;
+                self.push(Action::MakeDir { path, attrs: Attrs::root(0o700), id: None, shared });
+            }
+        }
+    }
+
     /// The room for a tree that is to be the store of a mapping, and for the copy of it, if it must be copied. What an earlier run has
     /// copied is used.
     fn prepare(&mut self, from: &AbsPath, to: &Mapping, known: &TreeFacts) -> Option<TreeCopy> {
-        self.loads.push(load(&to.mount_point, from, known));
-        self.rooms_above(&to.store, true);
         if known.renames {
+            self.renamed(from, to, known);
             return None;
         }
+        Some(self.copied(from, to, known, None))
+    }
+
+    /// The room for a tree that is renamed to be the store of a mapping.
+    fn renamed(&mut self, from: &AbsPath, to: &Mapping, known: &TreeFacts) {
+        self.loads.push(load(&to.mount_point, from, known));
+        self.rooms_above(&to.store, true);
+    }
+
+    /// The room for a tree that is copied to be the store of a mapping, and for its copy. What an earlier run has copied is used, else
+    /// a tree that was put aside, if there is one.
+    fn copied(&mut self, from: &AbsPath, to: &Mapping, known: &TreeFacts, seed: Option<&AbsPath>) -> TreeCopy {
+        self.loads.push(load(&to.mount_point, from, known));
+        self.rooms_above(&to.store, true);
         let staging = staging(to);
         self.rooms_above(&staging, true);
-        if let Some(Place::Absent { .. }) = self.facts.places.get(&staging) {
-            let attrs = Attrs::root(0o700);
-            self.push(Action::MakeDir { path: staging.clone(), attrs, id: None, shared: false });
+        self.staging(&staging, seed);
+        TreeCopy { from: from.clone(), to: staging }
+    }
+
+    /// Where a copy comes into being.
+    fn staging(&mut self, staging: &AbsPath, seed: Option<&AbsPath>) {
+        if !matches!(self.facts.places.get(staging), Some(Place::Absent { .. })) {
+            return;
         }
-        Some(TreeCopy { from: from.clone(), to: staging })
+        let seed = seed.filter(|seed| matches!(self.facts.places.get(*seed), Some(Place::Dir(_))));
+        self.push(match seed {
+            Some(seed) => Action::SeedCopy { from: seed.clone(), to: staging.clone() },
+            None => Action::MakeDir { path: staging.clone(), attrs: Attrs::root(0o700), id: None, shared: false },
+        });
     }
 
     /// Copies while the app goes on, then closes it, copies the rest, and makes sure that nobody writes to what is renamed.
@@ -139,6 +187,16 @@ impl<'f> Steps<'f> {
         self.push(Action::StartServices { app: app.clone(), running: self.facts.running.clone() });
     }
 
+    /// Removes the directory in which a tree was put aside that has come back, unless something else is in it.
+    fn room_below(&mut self, aside: &AbsPath) {
+        if let Some(room) = aside.parent().filter(moving::is_room) {
+            let removes = |step: &Step| matches!(&step.action, Action::RemoveDir { path, .. } if *path == room);
+            if !self.steps.iter().any(removes) {
+                self.push(Action::RemoveDir { path: room, attrs: Attrs::root(0o700), id: None });
+            }
+        }
+    }
+
     /// Takes an empty directory out of the place of a store.
     fn clear(&mut self, store: &AbsPath) {
         if let Some(Place::Dir(dir)) = self.facts.places.get(store) {
@@ -147,10 +205,36 @@ impl<'f> Steps<'f> {
         }
     }
 
-    /// Keeps a receipt.
-    fn receipt(&mut self, verb: &str, app: &AppName, trees: Vec<Moved>) {
-        let receipt = Receipt { version: Receipt::VERSION, verb: verb.into(), app: app.clone(), trees };
+    /// Keeps a receipt, which holds changes of configuration too.
+    fn receipt(&mut self, verb: &str, app: &AppName, trees: Vec<Moved>, files: &[Step]) {
+        let rewritten = |step: &Step| match &step.action {
+            Action::WriteFile { path, from, to, .. } => {
+                Some(Rewritten { path: path.clone(), from: from.clone(), to: to.clone() })
+            }
+            _ => None,
+        };
+        let receipt = Receipt {
+            version: Receipt::VERSION,
+            verb: verb.into(),
+            app: app.clone(),
+            trees,
+            files: files.iter().filter_map(rewritten).collect(),
+            at: None,
+            expires: None,
+            copies: Vec::new(),
+            downtime: None,
+        };
         self.push(Action::WriteReceipt(Box::new(receipt)));
+    }
+
+    /// Takes one entry out of a manifest, if there is one.
+    fn forget(&mut self, mapping: &Mapping, number: usize, observed: &Observed) {
+        let manifest = observed.manifests.get(&mapping.home).and_then(FileFacts::said);
+        if let Some(entry) = manifest.and_then(|m| m.get(&mapping.key())) {
+            let edit = manifest::Edit { store: mapping.key(), from: Some(entry.clone()), to: None };
+            let edits = vec![ManifestEdit { mapping: u32::try_from(number).ok(), edit }];
+            self.push(Action::Manifest { home: mapping.home.clone(), edits });
+        }
     }
 }
 
@@ -189,7 +273,7 @@ fn load(mount_point: &AbsPath, path: &AbsPath, tree: &TreeFacts) -> Load {
     let (fate, seconds) =
         if tree.renames { (Fate::Renamed, 0) } else { (Fate::Copied, tree.entries / SLOW.0 + tree.bytes / SLOW.1 + 1) };
     let (mount_point, path) = (mount_point.clone(), path.clone());
-    Load { fate, path, mount_point, entries: tree.entries, bytes: tree.bytes, seconds }
+    Load { fate, path, mount_point, entries: tree.entries, bytes: tree.bytes, seconds, until: None }
 }
 
 impl std::fmt::Display for Load {

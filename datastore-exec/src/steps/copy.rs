@@ -4,12 +4,13 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use datastore_core::moving::{TreeCopy, Verify};
+use datastore_core::plan::moving::has_changed;
 use datastore_core::state::Reason;
 use datastore_core::{AbsPath, Error, ErrorKind};
 
 use super::tree::{demand_quiet, still_written};
 use super::{Failure, Hands};
-use crate::moving::open;
+use crate::moving::{compare, open, told};
 use crate::tree::delta::delta;
 use crate::tree::dirty::Dirty;
 use crate::tree::limits::{self, Holds};
@@ -110,13 +111,27 @@ fn shrink(hands: &Hands<'_>, how: Verify, max_downtime: Option<u32>) -> Result<(
 /// Copies what has changed since, now that nobody writes any more, and makes sure that the copies are right and on the disk.
 pub(super) fn finish(hands: &Hands<'_>, trees: &[TreeCopy]) -> Result<(), Failure> {
     let paths: Vec<AbsPath> = trees.iter().map(|tree| tree.from.clone()).collect();
+    let begun = Instant::now();
     demand_quiet(hands, &paths)?;
+    hands.took("find writers", begun);
     let mut copies = hands.copies.take();
     if copies.len() != trees.len() {
         return Err(Failure::changed(Reason::Busy, "the copy was not begun by this run"));
     }
     for copying in &mut copies {
         copying.finish(hands)?;
+    }
+    Ok(())
+}
+
+/// Fails if somebody has changed something since one of two trees was put aside.
+pub(super) fn demand_alike(hands: &Hands<'_>, app: &str, trees: &[TreeCopy]) -> Result<(), Failure> {
+    for TreeCopy { from, to } in trees {
+        let walk = |control: &tree::Control<'_>| compare(hands.root, from, to, control);
+        let found = hands.while_walking("comparing", &from.to_string(), walk)?;
+        if found.differ > 0 {
+            return Err(Failure { reason: Reason::Busy, error: has_changed(app, &told(&found)) });
+        }
     }
     Ok(())
 }
@@ -240,7 +255,10 @@ impl Copying {
     }
 
     fn finish(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
+        let begun = Instant::now();
         let touched = self.pass(hands)?;
+        hands.took("copy changes", begun);
+        let begun = Instant::now();
         let (from, to, holds) = (&self.from, &self.to, &self.holds);
         let found = match &touched {
             Some(touched) => self.walk(hands, "comparing", |c| verify::entries(from, to, holds, touched, c))?,
@@ -254,15 +272,12 @@ impl Copying {
             let name = datastore_core::path::printable(first);
             return Err(still_written(format!("something still writes to {}: {name}", self.tree.from)));
         }
+        hands.took("compare", begun);
         if found.differ > 0 { Err(self.wrong(&found)) } else { Ok(()) }
     }
 
     fn wrong(&self, found: &Verified) -> Failure {
-        let some: Vec<String> = found.differences.iter().take(3).map(ToString::to_string).collect();
-        let more = found.differ.saturating_sub(some.len() as u64);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let message =
-            format!("the copy in {} is not the same as {}: {}{more}", self.tree.to, self.tree.from, some.join("; "));
+        let message = format!("the copy in {} is not the same as {}: {}", self.tree.to, self.tree.from, told(found));
         Error::new(ErrorKind::System, message)
             .hint("look after the disks (dmesg, smartctl); the original is as it was")
             .into()

@@ -1,6 +1,7 @@
 //! A plan, by mapping.
 
 use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use anstyle::Style;
 use datastore_core::goal::Goal;
@@ -21,7 +22,9 @@ pub(in crate::view) fn plan(plan: &Plan, limit: Option<usize>, look: Look) -> St
     } else {
         out.push_str(&head(plan));
         for load in &plan.loads {
-            out.push_str(&format!("  {}\n", clean(&load.to_string())));
+            let until =
+                load.until.map(|until| format!(" (put aside, to be kept until {})", day(until))).unwrap_or_default();
+            out.push_str(&format!("  {}{until}\n", clean(&load.to_string())));
         }
         out.push_str(&steps(plan, limit, look));
     }
@@ -29,6 +32,15 @@ pub(in crate::view) fn plan(plan: &Plan, limit: Option<usize>, look: Look) -> St
     out.push_str(&remarks(&plan.remarks));
     out
 }
+
+/// The day of a time in seconds since 1970, in UTC.
+fn day(seconds: i64) -> String {
+    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(FAR));
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string().chars().take(10).collect()
+}
+
+/// The end of the year 9999: no later time can be written.
+const FAR: u64 = 253_402_300_799;
 
 fn head(plan: &Plan) -> String {
     let host = plan.host.as_ref().map(|h| format!(" on {h}")).unwrap_or_default();
@@ -106,7 +118,8 @@ fn kinds(steps: &[Step]) -> String {
 
 /// `plan` can show the plans of verbs about apps.
 fn show_all(goal: &Goal) -> String {
-    let is_shown = goal.apps().is_some() && !matches!(goal, Goal::Move(_) | Goal::Abort(_) | Goal::Settle { .. });
+    let is_shown =
+        goal.apps().is_some() && !matches!(goal, Goal::Move(_) | Goal::Undo(_) | Goal::Abort(_) | Goal::Settle { .. });
     if is_shown { typed(&format!("; `datastore plan {goal}` shows all")) } else { String::new() }
 }
 

@@ -1,5 +1,6 @@
 //! What an operation came to.
 
+use datastore_core::moving::Downtime;
 use datastore_exec::report::Report;
 
 use super::plan::{not_done, remarks};
@@ -31,6 +32,9 @@ pub(in crate::view) fn report(report: &Report, look: Look) -> String {
             count(*steps, "step")
         ));
     }
+    if let Some(downtime) = &report.downtime {
+        out.push_str(&could_not_be_used(downtime));
+    }
     if !report.failed.is_empty() {
         out.push_str("failed:\n");
         out.push_str(&rows(report.failed.iter().take(MOST_ROWS), true, look));
@@ -41,6 +45,13 @@ pub(in crate::view) fn report(report: &Report, look: Look) -> String {
     out.push_str(&not_done(&report.notes, Some(MOST_ROWS), look));
     out.push_str(&remarks(&report.remarks));
     out
+}
+
+/// How long, and what the time went into.
+fn could_not_be_used(downtime: &Downtime) -> String {
+    let time = |ms: u64| format!("{}.{:03} s", ms / 1000, ms % 1000);
+    let parts: Vec<String> = downtime.parts.iter().map(|part| format!("{} {}", part.what, time(part.ms))).collect();
+    format!("its data could not be used for {} ({})\n", time(downtime.ms), parts.join(", "))
 }
 
 /// All that `recover` did.

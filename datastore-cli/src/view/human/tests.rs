@@ -159,6 +159,7 @@ pub(in crate::view) fn report_of(plan: &Plan) -> Report {
         notes: plan.notes.clone(),
         remarks: plan.remarks.clone(),
         recovered: Vec::new(),
+        downtime: None,
         timing: Timing { apply_ms: 1234.0, ..Timing::default() },
     }
 }

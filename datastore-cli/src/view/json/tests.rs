@@ -96,7 +96,7 @@ fn plans() {
 #[test]
 fn reports() {
     let report = report_of(&plan_of(1));
-    let common = "goal operation plan outcome steps done failed notes remarks recovered timing";
+    let common = "goal operation plan outcome steps done failed notes remarks recovered downtime timing";
     assert_eq!(names(&report), sorted(common));
     let init = Initialised { report: &report, enable: None, offers: &[] };
     assert_eq!(names(&init), sorted(&format!("{common} enable offers")));

@@ -60,7 +60,7 @@ pub(super) fn probe(goal: &Goal, view: &View<'_>, seed: Id) -> Probe {
         let staging = staging(tree.mapping);
         probe.places.extend([staging.clone(), tree.mapping.store.clone()]);
         probe.places.extend(parked(&tree, view, seed));
-        probe.trees.push(TreeProbe { from: tree.from, to: tree.mapping.store.clone(), staging });
+        probe.trees.push(TreeProbe { from: tree.from, to: tree.mapping.store.clone(), staging, against: None });
         if let Some(app) = view.wanted.app(&tree.mapping.app) {
             probe.services.clone_from(&app.services);
         }
@@ -92,7 +92,7 @@ pub(super) fn plan(goal: &Goal, request: &Import, scene: Scene<'_>) -> Plan {
         return plan;
     }
     let mut importer = Importer { view: &view, seed, steps: Steps::new(facts) };
-    importer.import(&trees, request, &mut plan, files);
+    importer.import(&trees, request, &mut plan, &files);
     plan.loads = importer.steps.loads;
     plan.steps = importer.steps.steps;
     plan
@@ -137,12 +137,12 @@ struct Importer<'v> {
 }
 
 impl Importer<'_> {
-    fn import(&mut self, trees: &[Tree<'_>], request: &Import, plan: &mut Plan, files: Vec<Step>) {
+    fn import(&mut self, trees: &[Tree<'_>], request: &Import, plan: &mut Plan, files: &[Step]) {
         let Some(first) = trees.first() else { return };
         let app = &first.mapping.app;
         let facts = self.steps.facts;
         plan.remarks.extend(facts.remarks.iter().cloned());
-        self.steps.steps = files;
+        self.steps.steps.extend_from_slice(files);
         let all = || trees.iter().zip(&facts.trees);
         let copies = all().filter_map(|(tree, known)| self.steps.prepare(&tree.from, tree.mapping, known)).collect();
         let renames = all().filter(|(_, known)| known.renames).map(|(tree, _)| tree.from.clone()).collect();
@@ -152,7 +152,7 @@ impl Importer<'_> {
             self.store(tree, known);
             moved.push(self.moved(tree, known));
         }
-        self.steps.receipt("import", app, moved.clone());
+        self.steps.receipt("import", app, moved.clone(), files);
         // From here on the store counts.
         for ((tree, known), moved) in all().zip(&moved) {
             self.leave(tree, known, moved);
@@ -183,7 +183,8 @@ impl Importer<'_> {
             from: tree.from.clone(),
             from_volume: None,
             to: tree.mapping.store.clone(),
-            to_volume: tree.mapping.volume.clone(),
+            to_volume: Some(tree.mapping.volume.clone()),
+            had: Some(Top { attrs: tree.top.attrs, id: tree.top.identity() }),
             parked: if known.renames { None } else { parked(tree, self.view, self.seed) },
         }
     }

@@ -23,6 +23,7 @@ pub(super) fn plan(goal: &Goal, scene: &Scene<'_>, of: impl Fn(&Left) -> bool) -
         entries: left.entries,
         bytes: left.bytes,
         seconds: 0,
+        until: left.until,
     };
     Plan {
         // Whoever moves them meanwhile may need them yet.

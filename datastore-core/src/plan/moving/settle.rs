@@ -6,7 +6,7 @@ use crate::fstab::Stand;
 use crate::goal::Goal;
 use crate::journal::{OperationId, Rest, Unfinished};
 use crate::manifest::Edit;
-use crate::moving::{Facts, Moved, Probe, Running};
+use crate::moving::{self, Facts, Moved, Probe, Running};
 use crate::observed::{FileFacts, Observed, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark};
@@ -25,7 +25,7 @@ pub(super) fn probe(view: &View<'_>, operation: &OperationId) -> Probe {
     for step in &rest.steps {
         match &step.action {
             Action::MoveDir { from, to, .. } => probe.places.extend([from.clone(), to.clone()]),
-            Action::MakeDir { path, .. } => {
+            Action::MakeDir { path, .. } | Action::RemoveDir { path, .. } | Action::Unseal { path, .. } => {
                 probe.places.insert(path.clone());
             }
             Action::Copy { trees, .. } => probe.places.extend(trees.iter().map(|tree| tree.to.clone())),
@@ -77,6 +77,14 @@ impl Settler<'_> {
     }
 
     fn has_left(&self, tree: &Moved) -> bool {
+        if tree.to_volume.is_none() {
+            // Brought home: what stood aside, or was the store, has left its place.
+            let comes = |step: &&Step| matches!(&step.action, Action::MoveDir { to, .. } if *to == tree.to);
+            return self.rest.steps.iter().find(comes).is_some_and(|step| match &step.action {
+                Action::MoveDir { from, .. } => !self.is_dir(from),
+                _ => false,
+            });
+        }
         match (&tree.parked, &tree.from_volume) {
             // Imported: what stood at the mount point stands aside, or is the store by now.
             (parked, None) => self.is_dir(parked.as_ref().unwrap_or(&tree.to)),
@@ -90,6 +98,18 @@ impl Settler<'_> {
 
     fn is_dir(&self, path: &AbsPath) -> bool {
         matches!(self.facts.places.get(path), Some(Place::Dir(_)))
+    }
+
+    /// Whether a directory that was called `to` is called `from` by now.
+    fn has_come(&self, from: &AbsPath, to: &AbsPath) -> bool {
+        // What the operation itself made in that place does not count.
+        let made = |step: &Step| matches!(&step.action, Action::MakeDir { path, .. } if path == to);
+        self.is_dir(from) && (!self.is_dir(to) || self.rest.steps.iter().any(made))
+    }
+
+    /// Whether it is called `to` still. Mode, owner and identity may have been changed by then.
+    fn has_stayed(&self, from: &AbsPath, to: &AbsPath) -> bool {
+        self.is_dir(to) && !self.is_dir(from)
     }
 
     /// Whether a store, or anything if none is named, is bound at a mount point.
@@ -106,12 +126,19 @@ impl Settler<'_> {
             Action::MoveDir { from, to, .. } => self.is_dir(from) && !self.is_dir(to),
             Action::Seal { path, .. } => !self.is_bound(path, None),
             Action::Bind { mount_point, .. } => !self.is_bound(mount_point, None),
+            // A boot has bound it once more.
+            Action::Unbind { mount_point, store, .. } => self.is_bound(mount_point, Some(store)),
+            // What stood at a mount point that is a plain directory again has gone before that could be.
+            Action::Unseal { .. } => false,
+            Action::RemoveDir { path, .. } => moving::is_room(path) && self.is_dir(path),
             Action::Fstab { edits } => return self.fstab(edits, |edit| edit.to.clone()),
             Action::Manifest { home, edits } => return self.manifest(home, edits, |edit| edit.to.clone()),
             Action::StartServices { .. } => return Some(self.start(action.clone())),
             Action::StopServices { .. }
             | Action::Copy { .. }
             | Action::FinishCopy { .. }
+            | Action::SeedCopy { .. }
+            | Action::DemandAlike { .. }
             | Action::DemandQuiet { .. } => false,
             _ => true,
         };
@@ -129,11 +156,13 @@ impl Settler<'_> {
         let needed = match &back {
             Action::RemoveDir { path, .. } => self.is_dir(path),
             Action::MakeDir { path, .. } => !self.is_dir(path),
-            Action::MoveDir { from, .. } => self.is_dir(from),
+            Action::MoveDir { from, to, gets, .. } => {
+                self.has_come(from, to) || (gets.is_some() && self.has_stayed(from, to))
+            }
             Action::Unbind { mount_point, store, .. } => self.is_bound(mount_point, Some(store)),
             Action::Bind { mount_point, .. } => !self.is_bound(mount_point, None),
             Action::Swap { mount_point, to, .. } => !self.is_bound(mount_point, Some(&to.store)),
-            Action::Unseal { path, .. } => self.is_dir(path) && !self.is_bound(path, None),
+            Action::Seal { path, .. } | Action::Unseal { path, .. } => self.is_dir(path) && !self.is_bound(path, None),
             Action::StartServices { .. } => return Some(self.start(back)),
             _ => true,
         };

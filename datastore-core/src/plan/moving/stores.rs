@@ -4,16 +4,53 @@ use super::{Scene, Steps, fits, is_free, staging};
 use crate::goal::{Goal, Move};
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
-use crate::moving::{self, Moved, Probe, TreeFacts, TreeProbe};
-use crate::observed::{DirFacts, FileFacts};
+use crate::moving::{self, Keep, Moved, Probe, Receipt, TreeCopy, TreeFacts, TreeProbe, Verify};
+use crate::observed::{DirFacts, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark, Subject};
 use crate::standing::{Ask, Standing, View, record};
 use crate::state::{Reason, Refusal, State};
 use crate::status::Row;
-use crate::step::{Action, Bound, FstabEdit, ManifestEdit, Top};
+use crate::step::{Action, Bound, FstabEdit, ManifestEdit, Step, Top};
 use crate::value::Id;
 use crate::wanted::Wanted;
+
+/// How, as far as that was said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    pub(super) verify: Option<Verify>,
+    pub(super) max_downtime: Option<u32>,
+}
+
+impl Asked {
+    pub(super) fn of(request: &Move) -> Self {
+        Self { verify: request.verify, max_downtime: request.max_downtime }
+    }
+}
+
+/// A move that is taken back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Back<'a> {
+    pub(super) receipt: &'a Receipt,
+    pub(super) keep: Option<Keep>,
+}
+
+impl Back<'_> {
+    fn parked(&self, mount_point: &AbsPath) -> Option<&AbsPath> {
+        self.receipt.trees.iter().find(|tree| tree.mount_point == *mount_point)?.parked.as_ref()
+    }
+}
+
+/// How a store comes to its new place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// It is copied. What an earlier move put aside is the beginning of the copy, if it is there.
+    Copied { seed: Option<AbsPath> },
+    /// It is renamed, and its bind goes on to show it.
+    Renamed,
+    /// What an earlier move put aside comes back.
+    Back { parked: AbsPath },
+}
 
 /// One store that is to move.
 struct Tree<'a> {
@@ -22,6 +59,18 @@ struct Tree<'a> {
     standing: Standing,
     /// The store directory as it is.
     top: DirFacts,
+}
+
+impl Tree<'_> {
+    fn way(&self, known: &TreeFacts, back: Option<Back<'_>>) -> Way {
+        let parked = back.and_then(|back| Some((back.keep, back.parked(&self.old.mount_point)?.clone())));
+        match parked {
+            Some((Some(Keep::New), parked)) if !known.renames => Way::Copied { seed: Some(parked) },
+            Some((keep, parked)) if keep != Some(Keep::New) => Way::Back { parked },
+            _ if known.renames => Way::Renamed,
+            _ => Way::Copied { seed: None },
+        }
+    }
 }
 
 /// An app's mappings with where each is and where it is to be; `Err` for one that cannot be moved as it is.
@@ -63,17 +112,26 @@ fn tree<'a>(view: &View<'a>, i: usize, old: &'a Mapping, new: &'a Mapping) -> Re
 }
 
 /// Where an old store is put aside.
-fn parked(old: &Mapping, seed: Id) -> AbsPath {
+pub(super) fn parked(old: &Mapping, seed: Id) -> AbsPath {
     moving::parked_store(&old.home, &old.key(), seed)
 }
 
-pub(super) fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> Probe {
+pub(super) fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, back: Option<Back<'_>>, seed: Id) -> Probe {
     let mut probe = Probe::default();
     for tree in trees(goal, view, wanted).into_iter().flatten() {
         let staging = staging(tree.new);
         let parked = parked(tree.old, seed);
         probe.places.extend([staging.clone(), tree.new.store.clone(), parked]);
-        probe.trees.push(TreeProbe { from: tree.old.store.clone(), to: tree.new.store.clone(), staging });
+        let (to, store) = (tree.new.store.clone(), tree.old.store.clone());
+        let aside = back.and_then(|back| Some((back.keep, back.parked(&tree.old.mount_point)?.clone())));
+        probe.places.extend(aside.iter().map(|(_, parked)| parked.clone()));
+        probe.trees.push(match aside {
+            // What is there takes room already.
+            Some((Some(Keep::New), parked)) => TreeProbe { from: store, to, staging: parked, against: None },
+            Some((Some(Keep::Old), parked)) => TreeProbe { from: parked, to, staging, against: None },
+            Some((None, parked)) => TreeProbe { from: parked, to, staging, against: Some(store) },
+            None => TreeProbe { from: store, to, staging, against: None },
+        });
         if let Some(app) = wanted.app(&tree.old.app) {
             probe.services.clone_from(&app.services);
         }
@@ -81,7 +139,7 @@ pub(super) fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, seed: Id) -> 
     probe
 }
 
-pub(super) fn plan(goal: &Goal, request: &Move, scene: Scene<'_>) -> Plan {
+pub(super) fn plan(goal: &Goal, asked: Asked, scene: Scene<'_>, back: Option<Back<'_>>) -> Plan {
     let before = View::new(scene.before, scene.observed);
     let after = View::new(scene.wanted, scene.observed);
     let mut plan = Plan::empty(goal, scene.wanted.host.clone(), scene.seed);
@@ -100,8 +158,9 @@ pub(super) fn plan(goal: &Goal, request: &Move, scene: Scene<'_>) -> Plan {
     if plan.refused() > 0 || good.is_empty() {
         return plan;
     }
-    let mut mover = Mover { after, steps: Steps::new(scene.facts), scene };
-    mover.go(request, &good, &mut plan);
+    let ways = good.iter().zip(&scene.facts.trees).map(|(tree, known)| tree.way(known, back)).collect();
+    let mut mover = Mover { after, steps: Steps::new(scene.facts), scene, ways };
+    mover.go(asked, &good, back, &mut plan);
     plan.loads = mover.steps.loads;
     plan.steps = mover.steps.steps;
     plan
@@ -136,27 +195,47 @@ struct Mover<'v> {
     scene: Scene<'v>,
     after: View<'v>,
     steps: Steps<'v>,
+    /// For each tree.
+    ways: Vec<Way>,
 }
 
 impl Mover<'_> {
-    fn go(&mut self, request: &Move, trees: &[Tree<'_>], plan: &mut Plan) {
+    fn go(&mut self, asked: Asked, trees: &[Tree<'_>], back: Option<Back<'_>>, plan: &mut Plan) {
         let Some(first) = trees.first() else { return };
         let app = first.old.app.clone();
-        let facts = self.scene.facts;
-        plan.remarks.extend(facts.remarks.iter().cloned());
-        let known = &facts.trees;
-        let all = || trees.iter().zip(known);
-        let copies = all().filter_map(|(tree, known)| self.steps.prepare(&tree.old.store, tree.new, known)).collect();
-        let renames = all().filter(|(_, known)| known.renames).map(|(tree, _)| tree.old.store.clone()).collect();
-        self.steps.close(&app, copies, renames, request.verify, request.max_downtime);
-        for (n, (tree, known)) in all().enumerate() {
-            plan.mappings.push(subject(tree));
-            self.place(u32::try_from(n).unwrap_or(u32::MAX), tree, known);
+        plan.remarks.extend(self.scene.facts.remarks.iter().cloned());
+        let ways = self.ways.clone();
+        let all = || trees.iter().zip(&ways);
+        let (mut copies, mut quiet, mut alike) = (Vec::new(), Vec::new(), Vec::new());
+        for ((tree, way), known) in all().zip(&self.scene.facts.trees) {
+            let old = || tree.old.store.clone();
+            match way {
+                Way::Copied { seed } => copies.push(self.steps.copied(&tree.old.store, tree.new, known, seed.as_ref())),
+                Way::Renamed => {
+                    self.steps.renamed(&tree.old.store, tree.new, known);
+                    quiet.push(old());
+                }
+                Way::Back { parked } => {
+                    self.steps.renamed(parked, tree.new, known);
+                    quiet.extend([old(), parked.clone()]);
+                    alike.push(TreeCopy { from: old(), to: parked.clone() });
+                }
+            }
         }
-        let moved = all().map(|(tree, known)| self.moved(tree, known)).collect();
-        self.steps.receipt("move", &app, moved);
-        self.switch(trees, known);
-        self.leave(trees, known);
+        self.steps.close(&app, copies, quiet, asked.verify, asked.max_downtime);
+        if !alike.is_empty() && back.is_some_and(|back| back.keep.is_none()) {
+            self.steps.push(Action::DemandAlike { app: app.clone(), trees: alike });
+        }
+        for (n, (tree, way)) in all().enumerate() {
+            plan.mappings.push(subject(tree));
+            self.place(u32::try_from(n).unwrap_or(u32::MAX), tree, way);
+        }
+        let moved = all().map(|(tree, way)| self.moved(tree, way)).collect();
+        let verb = if back.is_some() { Receipt::UNDO } else { "move" };
+        let files = std::mem::take(&mut self.scene.files);
+        self.steps.receipt(verb, &app, moved, &files);
+        self.switch(trees, files);
+        self.leave(trees);
         self.steps.open(&app);
         plan.remarks.extend(trees.iter().filter(|tree| tree.standing.state == State::Drifted).map(|tree| Remark {
             detail: format!("{} has drifted: {}", tree.old.mount_point, tree.standing.detail),
@@ -164,19 +243,33 @@ impl Mover<'_> {
         }));
     }
 
+    /// The directory that was put aside.
+    fn aside(&self, parked: &AbsPath) -> Option<&DirFacts> {
+        self.scene.facts.places.get(parked).and_then(Place::dir)
+    }
+
     /// What the store's top is to carry. One that is renamed stays what it is.
-    fn id(&self, tree: &Tree<'_>, known: &TreeFacts) -> Option<Id> {
-        if known.renames { tree.top.identity() } else { Some(self.scene.seed.derive(tree.new.store.as_bytes())) }
+    fn id(&self, tree: &Tree<'_>, way: &Way) -> Option<Id> {
+        let fresh = || Some(self.scene.seed.derive(tree.new.store.as_bytes()));
+        match way {
+            Way::Renamed => tree.top.identity(),
+            Way::Back { parked } => self.aside(parked).and_then(DirFacts::identity).or_else(fresh),
+            Way::Copied { .. } => fresh(),
+        }
     }
 
     /// Gives the copy, or what is renamed, the name of the store, and the manifest there an entry.
-    fn place(&mut self, number: u32, tree: &Tree<'_>, known: &TreeFacts) {
+    fn place(&mut self, number: u32, tree: &Tree<'_>, way: &Way) {
         let store = tree.new.store.clone();
         self.steps.clear(&store);
-        let id = self.id(tree, known);
+        let id = self.id(tree, way);
         let attrs = tree.standing.attrs.unwrap_or(tree.top.attrs);
-        let from = if known.renames { tree.old.store.clone() } else { staging(tree.new) };
-        let had = known.renames.then(|| Top { attrs: tree.top.attrs, id: tree.top.identity() });
+        let top = |dir: &DirFacts| Top { attrs: dir.attrs, id: dir.identity() };
+        let (from, had) = match way {
+            Way::Copied { .. } => (staging(tree.new), None),
+            Way::Renamed => (tree.old.store.clone(), Some(top(&tree.top))),
+            Way::Back { parked } => (parked.clone(), self.aside(parked).map(top)),
+        };
         self.steps.push(Action::MoveDir { from, to: store, had, gets: Some(Top { attrs, id }) });
         if let Some(id) = id {
             let from = self.after.recorded(tree.new).cloned();
@@ -188,19 +281,20 @@ impl Mover<'_> {
         self.steps.push(Action::Flush { path: tree.new.home.clone() });
     }
 
-    fn moved(&self, tree: &Tree<'_>, known: &TreeFacts) -> Moved {
+    fn moved(&self, tree: &Tree<'_>, way: &Way) -> Moved {
         Moved {
             mount_point: tree.old.mount_point.clone(),
             from: tree.old.store.clone(),
             from_volume: Some(tree.old.volume.clone()),
             to: tree.new.store.clone(),
-            to_volume: tree.new.volume.clone(),
-            parked: (!known.renames).then(|| parked(tree.old, self.scene.seed)),
+            to_volume: Some(tree.new.volume.clone()),
+            parked: (*way != Way::Renamed).then(|| parked(tree.old, self.scene.seed)),
+            had: Some(Top { attrs: tree.top.attrs, id: tree.top.identity() }),
         }
     }
 
     /// From here on the new places count: for the next boot, for the bind, and for the configuration.
-    fn switch(&mut self, trees: &[Tree<'_>], known: &[TreeFacts]) {
+    fn switch(&mut self, trees: &[Tree<'_>], mut files: Vec<Step>) {
         let fstab = &self.scene.observed.fstab;
         let edit = |(n, tree): (usize, &Tree<'_>)| {
             let line = tree.standing.line.as_ref()?;
@@ -215,32 +309,30 @@ impl Mover<'_> {
                 self.steps.push(Action::ReloadSystemd);
             }
         }
-        for (tree, known) in trees.iter().zip(known) {
+        for (tree, way) in trees.iter().zip(self.ways.clone()) {
             // What is renamed is the same directory still, which its bind goes on to show.
-            if let Some(bound) = tree.standing.bound.as_ref().filter(|_| !known.renames) {
+            if let Some(bound) = tree.standing.bound.as_ref().filter(|_| way != Way::Renamed) {
                 let options: BindOptions = bound.options;
                 let from = Bound { store: tree.old.store.clone(), id: tree.top.identity() };
-                let to = Bound { store: tree.new.store.clone(), id: self.id(tree, known) };
+                let to = Bound { store: tree.new.store.clone(), id: self.id(tree, &way) };
                 self.steps.push(Action::Swap { mount_point: tree.old.mount_point.clone(), from, to, options });
             }
         }
-        self.steps.steps.append(&mut self.scene.files);
+        self.steps.steps.append(&mut files);
     }
 
     /// Puts the old stores aside, and takes their entries out of the manifest.
-    fn leave(&mut self, trees: &[Tree<'_>], known: &[TreeFacts]) {
-        for (n, (tree, known)) in trees.iter().zip(known).enumerate() {
-            if !known.renames {
+    fn leave(&mut self, trees: &[Tree<'_>]) {
+        for (n, (tree, way)) in trees.iter().zip(self.ways.clone()).enumerate() {
+            if way != Way::Renamed {
                 let to = parked(tree.old, self.scene.seed);
-                self.steps.rooms_above(&to, true);
+                self.steps.room_for(&to);
                 self.steps.push(Action::MoveDir { from: tree.old.store.clone(), to, had: None, gets: None });
             }
-            let manifest = self.scene.observed.manifests.get(&tree.old.home).and_then(FileFacts::said);
-            if let Some(entry) = manifest.and_then(|m| m.get(&tree.old.key())) {
-                let edit = manifest::Edit { store: tree.old.key(), from: Some(entry.clone()), to: None };
-                let edits = vec![ManifestEdit { mapping: u32::try_from(n).ok(), edit }];
-                self.steps.push(Action::Manifest { home: tree.old.home.clone(), edits });
+            if let Way::Back { parked } | Way::Copied { seed: Some(parked) } = &way {
+                self.steps.room_below(parked);
             }
+            self.steps.forget(tree.old, n, self.scene.observed);
             self.steps.push(Action::Flush { path: tree.old.home.clone() });
         }
     }
