@@ -1,6 +1,7 @@
 //! Copies of trees that are in use: pass by pass, each shorter than the one before, and a last one when nobody writes any more.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use datastore_core::moving::{TreeCopy, Verify};
@@ -11,11 +12,12 @@ use datastore_core::{AbsPath, Error, ErrorKind};
 use super::tree::{demand_quiet, still_written};
 use super::{Failure, Hands};
 use crate::moving::{compare, open, told};
+use crate::tree::account::{Account, Kind, Pass};
 use crate::tree::delta::delta;
 use crate::tree::dirty::Dirty;
 use crate::tree::limits::{self, Holds};
 use crate::tree::map::Map;
-use crate::tree::update::update;
+use crate::tree::update::{Changed, update};
 use crate::tree::verify::{self, Contents, Verified};
 use crate::tree::watch::Watch;
 use crate::tree::{self, TreeError};
@@ -29,15 +31,16 @@ const MOST_PASSES: usize = 100;
 
 /// A copy that is being made.
 pub(crate) struct Copying {
-    tree: TreeCopy,
+    /// What the passes came to so far; it names the tree and its copy.
+    account: Account,
     from: OwnedFd,
     to: OwnedFd,
     holds: Holds,
     map: Map,
     /// What follows the changes; none where the kernel cannot.
     watch: Option<Watch>,
-    /// How long the last pass took.
-    took: Duration,
+    /// Whether the services are stopped.
+    stopped: bool,
 }
 
 /// Copies trees while they are in use, until a last pass would be short.
@@ -78,7 +81,7 @@ fn shrink(hands: &Hands<'_>, how: Verify, max_downtime: Option<u32>) -> Result<(
         for copying in copies.iter_mut() {
             copying.pass(hands)?;
         }
-        let took: Duration = copies.iter().map(|copying| copying.took).sum();
+        let took: Duration = copies.iter().map(Copying::took).sum();
         let shrinks = took < before.mul_f64(0.8);
         if took <= fits || !shrinks {
             if !compared {
@@ -98,7 +101,7 @@ fn shrink(hands: &Hands<'_>, how: Verify, max_downtime: Option<u32>) -> Result<(
         before = took;
     }
     let Some(seconds) = max_downtime else { return Ok(()) };
-    let took: Duration = copies.iter().map(|copying| copying.took).sum();
+    let took: Duration = copies.iter().map(Copying::took).sum();
     let message = format!(
         "the data changes faster than it can be copied in {seconds} s: the last pass took {:.1} s and does not get shorter; \
          nothing was stopped",
@@ -121,6 +124,7 @@ pub(super) fn finish(hands: &Hands<'_>, trees: &[TreeCopy]) -> Result<(), Failur
     for copying in &mut copies {
         copying.finish(hands)?;
     }
+    hands.accounts.replace(copies.into_iter().map(|copying| copying.account).collect());
     Ok(())
 }
 
@@ -151,7 +155,8 @@ impl Copying {
         // Beside the copy: a file in it would be compared.
         let beside = tree.to.parent().unwrap_or_else(AbsPath::root);
         let map = Map::new(&open(hands.root, &beside)?)?;
-        Ok(Self { tree: tree.clone(), from, to, holds, map, watch, took: Duration::ZERO })
+        let account = Account::new(tree.from.clone(), tree.to.clone());
+        Ok(Self { account, from, to, holds, map, watch, stopped: false })
     }
 
     fn walk<T: Send>(
@@ -160,26 +165,41 @@ impl Copying {
         what: &str,
         walk: impl FnOnce(&tree::Control<'_>) -> Result<T, TreeError> + Send,
     ) -> Result<T, Failure> {
-        Ok(hands.while_walking(what, &self.tree.from.to_string(), walk)?)
+        Ok(hands.while_walking(what, &self.account.from.to_string(), walk)?)
     }
 
     /// Brings the copy to the disk.
     fn sync(&self) -> Result<(), Failure> {
-        Ok(tree::sync(&self.to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.tree.to)))?)
+        Ok(tree::sync(&self.to).map_err(|e| e.because(format!("{} cannot be brought to the disk", self.account.to)))?)
     }
 
     fn first_pass(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
         let begun = Instant::now();
         let (from, to, map) = (&self.from, &self.to, Some(&self.map));
-        if hands.root.is_empty_dir(&self.tree.to)? {
-            self.walk(hands, "copying", |control| tree::copy(from, to, map, control))?;
+        if hands.root.is_empty_dir(&self.account.to)? {
+            let copied = self.walk(hands, "copying", |control| {
+                tree::copy(from, to, map, control)?;
+                Ok((control.tally.entries(), control.tally.bytes.load(Ordering::Relaxed)))
+            })?;
+            self.sync()?;
+            self.note(Kind::Copy, copied, begun);
         } else {
             // What an earlier run has copied.
-            self.walk(hands, "copying", |control| update(from, to, map, control))?;
+            let changed = self.walk(hands, "copying", |control| update(from, to, map, control))?;
+            self.sync()?;
+            self.note(Kind::Scan, amount(&changed), begun);
         }
-        self.sync()?;
-        self.took = begun.elapsed();
         Ok(())
+    }
+
+    /// Notes a pass that is on the disk.
+    fn note(&mut self, kind: Kind, (entries, bytes): (u64, u64), begun: Instant) {
+        self.account.passes.push(Pass { kind, entries, bytes, took: begun.elapsed(), stopped: self.stopped });
+    }
+
+    /// How long the last pass took.
+    fn took(&self) -> Duration {
+        self.account.passes.last().map_or(Duration::ZERO, |pass| pass.took)
     }
 
     /// Copies what has changed since the last pass. Returns the names that were touched; none if everything was compared.
@@ -191,12 +211,14 @@ impl Copying {
             watch.take()
         });
         let (mut touched, mut why) = (None, None);
+        let (mut kind, mut done) = (Kind::Changes, (0, 0));
         match dirty {
             Some(Dirty::Some(changes)) => {
                 let map = &self.map;
-                let done = self.walk(hands, "copying changes", |control| delta(from, to, &changes, map, control))?;
-                why = done.scan.map(|scan| scan.to_string());
-                touched = why.is_none().then_some(done.touched);
+                let delta = self.walk(hands, "copying changes", |control| delta(from, to, &changes, map, control))?;
+                why = delta.scan.map(|scan| scan.to_string());
+                done = amount(&delta.changed);
+                touched = why.is_none().then_some(delta.touched);
             }
             Some(Dirty::Everything(unknown)) => why = Some(unknown.to_string()),
             // That was told in the beginning.
@@ -204,13 +226,14 @@ impl Copying {
         }
         if touched.is_none() {
             if let Some(why) = why {
-                hands.remark(format!("{}: {why}; so everything was compared", self.tree.from), "");
+                hands.remark(format!("{}: {why}; so everything was compared", self.account.from), "");
             }
             let map = Some(&self.map);
-            self.walk(hands, "comparing", |control| update(from, to, map, control))?;
+            let (entries, bytes) = amount(&self.walk(hands, "comparing", |control| update(from, to, map, control))?);
+            (kind, done) = (Kind::Scan, (done.0 + entries, done.1 + bytes));
         }
         self.sync()?;
-        self.took = begun.elapsed();
+        self.note(kind, done, begun);
         Ok(touched)
     }
 
@@ -219,6 +242,7 @@ impl Copying {
         let contents = if how == Verify::Content { Contents::All } else { Contents::Sample };
         let (from, to, holds) = (&self.from, &self.to, &self.holds);
         let found = self.walk(hands, "comparing", |control| verify::verify(from, to, holds, contents, control))?;
+        self.account.whole(&found);
         if found.differ == 0 {
             return Ok(());
         }
@@ -237,6 +261,7 @@ impl Copying {
         for last in [false, true] {
             let (from, to, holds) = (&self.from, &self.to, &self.holds);
             let found = self.walk(hands, "comparing", |control| verify::entries(from, to, holds, paths, control))?;
+            self.account.since(&found);
             if found.differ == 0 {
                 return Ok(());
             }
@@ -255,6 +280,7 @@ impl Copying {
     }
 
     fn finish(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
+        self.stopped = true;
         let begun = Instant::now();
         let touched = self.pass(hands)?;
         hands.took("copy changes", begun);
@@ -264,22 +290,35 @@ impl Copying {
             Some(touched) => self.walk(hands, "comparing", |c| verify::entries(from, to, holds, touched, c))?,
             None => self.walk(hands, "comparing", |c| verify::verify(from, to, holds, Contents::Sample, c))?,
         };
+        if touched.is_some() {
+            self.account.since(&found);
+        } else {
+            self.account.whole(&found);
+        }
         if touched.is_some()
             && let Some(again) = self.pass(hands)?
             // The top is looked at each time; what is made in it has a name.
             && let Some(first) = again.iter().find(|path| !path.is_empty())
         {
             let name = datastore_core::path::printable(first);
-            return Err(still_written(format!("something still writes to {}: {name}", self.tree.from)));
+            return Err(still_written(format!("something still writes to {}: {name}", self.account.from)));
         }
         hands.took("compare", begun);
         if found.differ > 0 { Err(self.wrong(&found)) } else { Ok(()) }
     }
 
     fn wrong(&self, found: &Verified) -> Failure {
-        let message = format!("the copy in {} is not the same as {}: {}", self.tree.to, self.tree.from, told(found));
+        let message = format!("the copy in {} is not the same as {}: {}", self.account.to, self.account.from, told(found));
         Error::new(ErrorKind::System, message)
             .hint("look after the disks (dmesg, smartctl); the original is as it was")
             .into()
     }
 }
+
+/// Entries and bytes of a pass.
+fn amount(changed: &Changed) -> (u64, u64) {
+    (changed.copied + changed.updated + changed.removed, changed.bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,10 @@ impl std::fmt::Display for Difference {
 pub struct Verified {
     /// Names that were compared, the top among them.
     pub entries: u64,
+    /// Length of the files among them.
+    pub length: u64,
+    /// Files whose contents were compared, or their beginnings.
+    pub files: u64,
     /// Bytes of contents that were compared.
     pub bytes: u64,
     /// What differs, at most a hundred.
@@ -333,6 +337,11 @@ impl<'a> Comparer<'a> {
             Contents::Sample if of_a.attr.ino % SAMPLE.0 == 0 => of_a.attr.size.min(SAMPLE.1),
             Contents::Sample => 0,
         };
+        {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.length += of_a.attr.size;
+            found.files += u64::from(most == of_a.attr.size || most > 0);
+        }
         let (same, contents) = self.same_contents(&a, &b, most)?;
         if !same {
             self.differs(path(), vec!["contents"]);
