@@ -15,6 +15,7 @@ pub mod links;
 pub mod map;
 pub mod meta;
 mod names;
+pub mod owed;
 pub mod remove;
 pub mod resolver;
 pub mod survey;
@@ -24,6 +25,7 @@ pub mod update;
 pub mod verify;
 pub mod walk;
 pub mod watch;
+pub mod written;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

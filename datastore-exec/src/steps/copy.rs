@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use datastore_core::moving::{TreeCopy, Verify};
 use datastore_core::plan::moving::has_changed;
+use datastore_core::path::printable;
 use datastore_core::state::Reason;
 use datastore_core::{AbsPath, Error, ErrorKind};
 
@@ -17,9 +18,11 @@ use crate::tree::delta::delta;
 use crate::tree::dirty::Dirty;
 use crate::tree::limits::{self, Holds};
 use crate::tree::map::Map;
+use crate::tree::owed::Owed;
 use crate::tree::update::{Changed, update};
 use crate::tree::verify::{self, Contents, Verified};
 use crate::tree::watch::Watch;
+use crate::tree::written::Written;
 use crate::tree::{self, TreeError};
 
 /// A pass that takes no longer than this leaves nothing worth another one.
@@ -28,6 +31,10 @@ const SHORT: Duration = Duration::from_millis(500);
 const PASSES: usize = 10;
 /// So many, if one was.
 const MOST_PASSES: usize = 100;
+/// So often everything is compared that changes while it is.
+const COMPARISONS: usize = 3;
+/// So many passes are made to find alike what differed.
+const ROUNDS: usize = 2;
 
 /// A copy that is being made.
 pub(crate) struct Copying {
@@ -39,8 +46,32 @@ pub(crate) struct Copying {
     map: Map,
     /// What follows the changes; none where the kernel cannot.
     watch: Option<Watch>,
+    /// How contents are compared.
+    contents: Contents,
+    /// What is still to be found alike; none before everything was compared.
+    owed: Option<Owed>,
     /// Whether the services are stopped.
     stopped: bool,
+}
+
+/// What a pass has looked at.
+struct Looked {
+    /// The names below the top; none if it was everything.
+    names: Option<Vec<Vec<u8>>>,
+    /// Whether it has found nothing to do.
+    idle: bool,
+}
+
+impl Looked {
+    /// A name that somebody has changed. The top is looked at each time.
+    fn changed(&self) -> Option<&[u8]> {
+        self.names.iter().flatten().map(Vec::as_slice).find(|path| !path.is_empty())
+    }
+
+    /// Whether nobody has changed anything.
+    fn is_quiet(&self) -> bool {
+        self.idle && self.changed().is_none()
+    }
 }
 
 /// Copies trees while they are in use, until a last pass would be short.
@@ -51,12 +82,12 @@ pub(super) fn copy(
     max_downtime: Option<u32>,
 ) -> Result<(), Failure> {
     let copied = trees.iter().try_for_each(|tree| {
-        let mut copying = Copying::begin(hands, tree)?;
+        let mut copying = Copying::begin(hands, tree, how)?;
         copying.first_pass(hands)?;
         hands.copies.borrow_mut().push(copying);
         Ok::<_, Failure>(())
     });
-    let copied = copied.and_then(|()| shrink(hands, how, max_downtime));
+    let copied = copied.and_then(|()| shrink(hands, max_downtime));
     copied.inspect_err(|failure| {
         hands.copies.borrow_mut().clear();
         if failure.reason == Reason::NoSpace {
@@ -70,45 +101,65 @@ pub(super) fn copy(
     })
 }
 
-/// Passes over all trees until they are short, and a comparison while there is time for it.
-fn shrink(hands: &Hands<'_>, how: Verify, max_downtime: Option<u32>) -> Result<(), Failure> {
-    let fits = max_downtime.map_or(SHORT, |seconds| Duration::from_secs(seconds.into()));
+/// What comes after a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// One more.
+    Pass,
+    /// The comparison of everything, while there is time for it. It takes its time, so that there will be something to copy again.
+    Compare,
+    /// A last one would be short.
+    Last,
+    /// They do not get shorter, and more time was not allowed.
+    Hopeless,
+}
+
+/// What comes after a pass that took so long. `before` is how long the one before took.
+fn next(took: Duration, before: Duration, compared: bool, passes: usize, max_downtime: Option<Duration>) -> Next {
     let most = if max_downtime.is_some() { MOST_PASSES } else { PASSES };
+    let (fits, shrinks) = (took <= max_downtime.unwrap_or(SHORT), took < before.mul_f64(0.8));
+    if !fits && shrinks && passes < most {
+        return Next::Pass;
+    }
+    match (compared, fits || max_downtime.is_none()) {
+        (false, _) => Next::Compare,
+        (true, true) => Next::Last,
+        (true, false) => Next::Hopeless,
+    }
+}
+
+/// Passes over all trees until they are short, and a comparison while there is time for it.
+fn shrink(hands: &Hands<'_>, max_downtime: Option<u32>) -> Result<(), Failure> {
     let mut copies = hands.copies.borrow_mut();
-    let mut before = Duration::MAX;
-    let mut compared = false;
-    for _ in 0..most {
+    let (mut before, mut compared) = (Duration::MAX, false);
+    for passes in 1.. {
         for copying in copies.iter_mut() {
             copying.pass(hands)?;
         }
         let took: Duration = copies.iter().map(Copying::took).sum();
-        let shrinks = took < before.mul_f64(0.8);
-        if took <= fits || !shrinks {
-            if !compared {
-                // This takes its time, so that there will be something to copy again.
+        match next(took, before, compared, passes, max_downtime.map(|seconds| Duration::from_secs(seconds.into()))) {
+            Next::Pass => before = took,
+            Next::Compare => {
                 for copying in copies.iter_mut() {
-                    copying.compare(hands, how)?;
+                    copying.compare(hands)?;
                 }
-                compared = true;
-                before = Duration::MAX;
-                continue;
+                (before, compared) = (Duration::MAX, true);
             }
-            if took <= fits || max_downtime.is_none() {
-                return Ok(());
-            }
-            break;
+            Next::Last => break,
+            Next::Hopeless => return Err(too_fast(took, max_downtime.unwrap_or_default())),
         }
-        before = took;
     }
-    let Some(seconds) = max_downtime else { return Ok(()) };
-    let took: Duration = copies.iter().map(Copying::took).sum();
+    Ok(())
+}
+
+fn too_fast(took: Duration, seconds: u32) -> Failure {
     let message = format!(
         "the data changes faster than it can be copied in {seconds} s: the last pass took {:.1} s and does not get shorter; \
          nothing was stopped",
         took.as_secs_f64()
     );
     let hint = "allow more with --max-downtime, or do it when less is written";
-    Err(Failure { reason: Reason::Busy, error: Error::new(ErrorKind::Refused, message).hint(hint) })
+    Failure { reason: Reason::Busy, error: Error::new(ErrorKind::Refused, message).hint(hint) }
 }
 
 /// Copies what has changed since, now that nobody writes any more, and makes sure that the copies are right and on the disk.
@@ -141,7 +192,7 @@ pub(super) fn demand_alike(hands: &Hands<'_>, app: &str, trees: &[TreeCopy]) -> 
 }
 
 impl Copying {
-    fn begin(hands: &Hands<'_>, tree: &TreeCopy) -> Result<Self, Failure> {
+    fn begin(hands: &Hands<'_>, tree: &TreeCopy, how: Verify) -> Result<Self, Failure> {
         let (from, to) = (open(hands.root, &tree.from)?, open(hands.root, &tree.to)?);
         let watch = match Watch::start(&from) {
             Ok(watch) => Some(watch),
@@ -156,7 +207,8 @@ impl Copying {
         let beside = tree.to.parent().unwrap_or_else(AbsPath::root);
         let map = Map::new(&open(hands.root, &beside)?)?;
         let account = Account::new(tree.from.clone(), tree.to.clone());
-        Ok(Self { account, from, to, holds, map, watch, stopped: false })
+        let contents = if how == Verify::Content { Contents::All } else { Contents::Sample };
+        Ok(Self { account, from, to, holds, map, watch, contents, owed: None, stopped: false })
     }
 
     fn walk<T: Send>(
@@ -185,7 +237,7 @@ impl Copying {
             self.note(Kind::Copy, copied, begun);
         } else {
             // What an earlier run has copied.
-            let changed = self.walk(hands, "copying", |control| update(from, to, map, control))?;
+            let changed = self.walk(hands, "copying", |control| update(from, to, map, None, control))?;
             self.sync()?;
             self.note(Kind::Scan, amount(&changed), begun);
         }
@@ -202,115 +254,152 @@ impl Copying {
         self.account.passes.last().map_or(Duration::ZERO, |pass| pass.took)
     }
 
-    /// Copies what has changed since the last pass. Returns the names that were touched; none if everything was compared.
-    fn pass(&mut self, hands: &Hands<'_>) -> Result<Option<Vec<Vec<u8>>>, Failure> {
+    /// Copies what has changed since the last pass, and compares it if everything else was compared already.
+    fn pass(&mut self, hands: &Hands<'_>) -> Result<Looked, Failure> {
         let begun = Instant::now();
+        let (looked, kind, done) = self.bring(hands)?;
+        self.settle(hands)?;
+        self.note(kind, done, begun);
+        Ok(looked)
+    }
+
+    /// Copies what has changed since the last pass, and brings it to the disk.
+    fn bring(&mut self, hands: &Hands<'_>) -> Result<(Looked, Kind, (u64, u64)), Failure> {
         let (from, to) = (&self.from, &self.to);
         let dirty = self.watch.as_ref().map(|watch| {
             watch.settle();
             watch.take()
         });
-        let (mut touched, mut why) = (None, None);
+        let written = Written::default();
+        // Before everything was compared nothing has to be compared by itself.
+        let note = self.owed.as_ref().map(|_| &written);
+        let (mut names, mut below, mut why) = (None, Vec::new(), None);
         let (mut kind, mut done) = (Kind::Changes, (0, 0));
         match dirty {
+            Some(Dirty::Some(changes)) if changes.is_empty() => names = Some(Vec::new()),
             Some(Dirty::Some(changes)) => {
                 let map = &self.map;
-                let delta = self.walk(hands, "copying changes", |control| delta(from, to, &changes, map, control))?;
+                let delta = self.walk(hands, "copying changes", |c| delta(from, to, &changes, map, note, c))?;
                 why = delta.scan.map(|scan| scan.to_string());
                 done = amount(&delta.changed);
-                touched = why.is_none().then_some(delta.touched);
+                (names, below) = (why.is_none().then_some(delta.touched), delta.walked);
             }
             Some(Dirty::Everything(unknown)) => why = Some(unknown.to_string()),
             // That was told in the beginning.
             None => {}
         }
-        if touched.is_none() {
+        if names.is_none() {
             if let Some(why) = why {
                 hands.remark(format!("{}: {why}; so everything was compared", self.account.from), "");
             }
             let map = Some(&self.map);
-            let (entries, bytes) = amount(&self.walk(hands, "comparing", |control| update(from, to, map, control))?);
+            let changed = self.walk(hands, "comparing", |control| update(from, to, map, note, control))?;
+            let (entries, bytes) = amount(&changed);
             (kind, done) = (Kind::Scan, (done.0 + entries, done.1 + bytes));
         }
         self.sync()?;
-        self.note(kind, done, begun);
-        Ok(touched)
+        if let Some(owed) = &mut self.owed {
+            owed.looked(names.as_deref(), &below);
+            owed.wrote(written.take());
+        }
+        Ok((Looked { names, idle: done == (0, 0) }, kind, done))
     }
 
-    /// Compares everything while it is in use. What differs then, and still does after a further pass, is wrong.
-    fn compare(&mut self, hands: &Hands<'_>, how: Verify) -> Result<(), Failure> {
-        let contents = if how == Verify::Content { Contents::All } else { Contents::Sample };
-        let (from, to, holds) = (&self.from, &self.to, &self.holds);
-        let found = self.walk(hands, "comparing", |control| verify::verify(from, to, holds, contents, control))?;
-        self.account.whole(&found);
-        if found.differ == 0 {
-            return Ok(());
+    /// Compares what is owed. What differs stays owed: it may have changed once more.
+    fn settle(&mut self, hands: &Hands<'_>) -> Result<Verified, Failure> {
+        let Some(mut owed) = self.owed.take() else { return Ok(Verified::default()) };
+        if owed.is_empty() {
+            self.owed = Some(owed);
+            return Ok(Verified::default());
         }
-        // It changed meanwhile, or in a way that nobody is told of (an inode flag).
-        self.pass(hands)?;
-        let (from, to, map) = (&self.from, &self.to, Some(&self.map));
-        if found.differ > found.differences.len() as u64 {
-            self.walk(hands, "comparing", |control| update(from, to, map, control))?;
-        }
-        let paths: Vec<Vec<u8>> = found.differences.into_iter().map(|difference| difference.path).collect();
-        self.judge_live(hands, &paths)
+        let (from, to, holds, contents) = (&self.from, &self.to, &self.holds, self.contents);
+        let found = self.walk(hands, "comparing", |control| owed.settle(from, to, holds, contents, control))?;
+        self.owed = Some(owed);
+        self.account.since(&found);
+        Ok(found)
     }
 
-    /// What was found to differ must be alike by now, unless it has changed once more.
-    fn judge_live(&mut self, hands: &Hands<'_>, paths: &[Vec<u8>]) -> Result<(), Failure> {
-        for last in [false, true] {
-            let (from, to, holds) = (&self.from, &self.to, &self.holds);
-            let found = self.walk(hands, "comparing", |control| verify::entries(from, to, holds, paths, control))?;
-            self.account.since(&found);
-            if found.differ == 0 {
+    /// Compares everything while it is in use. What differs then, and still does when nobody has changed it, is wrong.
+    fn compare(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
+        for _ in 0..COMPARISONS {
+            let (from, to, holds, contents) = (&self.from, &self.to, &self.holds, self.contents);
+            // What is copied from now on is compared by itself.
+            self.owed = None;
+            let found = self.walk(hands, "comparing", |control| verify::verify(from, to, holds, contents, control))?;
+            self.account.whole(&found);
+            let mut owed = Owed::default();
+            owed.found(&found);
+            let again = owed.is_everything();
+            self.owed = Some(owed);
+            if !again {
+                break;
+            }
+            // So much has changed meanwhile that it is not worth comparing by itself.
+            self.owed = None;
+            self.pass(hands)?;
+            self.owed = Some(Owed::everything());
+        }
+        self.judge(hands)
+    }
+
+    /// What was found to differ must be alike by now, unless it has changed once more. What still differs stays owed, and is judged
+    /// when nobody can write any more: somebody who writes through a mapping of a file is not noticed before.
+    fn judge(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
+        for _ in 0..ROUNDS {
+            if !self.is_owed() {
                 return Ok(());
             }
-            let changed = self.pass(hands)?.is_none_or(|touched| !touched.is_empty());
-            if !changed || last {
-                let contents = found.differences.iter().any(|d| d.what.contains(&"contents"));
-                if contents && !changed {
-                    return Err(self.wrong(&found));
+            if self.pass(hands)?.is_quiet() && self.is_owed() {
+                // Nobody is told of the settings of an inode (chattr(1)).
+                let (from, to, map, written) = (&self.from, &self.to, Some(&self.map), Written::default());
+                self.walk(hands, "comparing", |control| update(from, to, map, Some(&written), control))?;
+                self.sync()?;
+                if let Some(owed) = &mut self.owed {
+                    owed.wrote(written.take());
                 }
-                let map = Some(&self.map);
-                let (from, to) = (&self.from, &self.to);
-                self.walk(hands, "comparing", |control| update(from, to, map, control))?;
+                return self.settle(hands).map(drop);
             }
         }
         Ok(())
     }
 
+    /// Whether there is something that was not found alike so far.
+    fn is_owed(&self) -> bool {
+        self.owed.as_ref().is_none_or(|owed| !owed.is_empty())
+    }
+
     fn finish(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
         self.stopped = true;
         let begun = Instant::now();
-        let touched = self.pass(hands)?;
+        self.pass(hands)?;
         hands.took("copy changes", begun);
         let begun = Instant::now();
-        let (from, to, holds) = (&self.from, &self.to, &self.holds);
-        let found = match &touched {
-            Some(touched) => self.walk(hands, "comparing", |c| verify::entries(from, to, holds, touched, c))?,
-            None => self.walk(hands, "comparing", |c| verify::verify(from, to, holds, Contents::Sample, c))?,
-        };
-        if touched.is_some() {
-            self.account.since(&found);
-        } else {
-            self.account.whole(&found);
-        }
-        if touched.is_some()
-            && let Some(again) = self.pass(hands)?
-            // The top is looked at each time; what is made in it has a name.
-            && let Some(first) = again.iter().find(|path| !path.is_empty())
-        {
-            let name = datastore_core::path::printable(first);
-            return Err(still_written(format!("something still writes to {}: {name}", self.account.from)));
-        }
+        self.close(hands)?;
         hands.took("compare", begun);
-        if found.differ > 0 { Err(self.wrong(&found)) } else { Ok(()) }
+        Ok(())
     }
 
-    fn wrong(&self, found: &Verified) -> Failure {
-        let message = format!("the copy in {} is not the same as {}: {}", self.account.to, self.account.from, told(found));
+    /// Demands that nobody has written since the last pass, and that nothing is owed.
+    fn close(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
+        if self.watch.is_some() {
+            let looked = self.pass(hands)?;
+            if !looked.is_quiet() {
+                let name = looked.changed().map_or(String::new(), |path| format!(": {}", printable(path)));
+                return Err(still_written(format!("something still writes to {}{name}", self.account.from)));
+            }
+        }
+        let found = self.settle(hands)?;
+        if self.is_owed() { Err(self.wrong(hands, &found)) } else { Ok(()) }
+    }
+
+    fn wrong(&self, hands: &Hands<'_>, found: &Verified) -> Failure {
+        if let Some(Err(error)) = self.owed.as_ref().map(|owed| owed.distrust(&self.to)) {
+            hands.remark(error.to_string(), format!("remove the copy: rm -rf {}", self.account.to));
+        }
+        let message =
+            format!("the copy in {} is not the same as {}: {}", self.account.to, self.account.from, told(found));
         Error::new(ErrorKind::System, message)
-            .hint("look after the disks (dmesg, smartctl); the original is as it was")
+            .hint("look after the disks (dmesg, smartctl); the original is as it was, and the next run copies anew what differs")
             .into()
     }
 }

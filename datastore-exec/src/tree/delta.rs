@@ -26,6 +26,7 @@ use super::resolver::Resolver;
 use super::survey::still_there;
 use super::update::{Changed, State, Updater, loosen};
 use super::walk::{Dir, Entered, Met, Visit, walk};
+use super::written::Written;
 use super::{Control, Tally};
 use crate::sys::attr::{self, Attr};
 use crate::sys::handle::{self, Handle};
@@ -41,6 +42,8 @@ pub struct Delta {
     pub changed: Changed,
     /// The paths below the top that were looked at, the top itself as an empty one. Of a directory that was made or moved: itself only.
     pub touched: Vec<Vec<u8>>,
+    /// The directories that were compared as a whole.
+    pub walked: Vec<Vec<u8>>,
     /// Why both trees have to be compared all the same ([`super::update::update`]), if they have.
     pub scan: Option<Scan>,
 }
@@ -67,12 +70,13 @@ impl std::fmt::Display for Scan {
 }
 
 /// Makes everything in `to` that is dirty equal to `from`. Both are open for reading; `to` is a copy of `from`, made with this map,
-/// as it was when the changes began. Nothing is brought to the disk: see [`super::sync`].
+/// as it was when the changes began. Nothing is brought to the disk: see [`super::sync`]. What is written is noted in `written`.
 pub fn delta(
     from: &OwnedFd,
     to: &OwnedFd,
     changes: &Changes,
     map: &Map,
+    written: Option<&Written>,
     control: &Control<'_>,
 ) -> Result<Delta, TreeError> {
     let here = |fail: Fail| fail.at(control.label.to_owned());
@@ -83,22 +87,24 @@ pub fn delta(
     }
     let resolver = Resolver::new(from).map_err(|error| here(Fail::source(error)))?;
     let dirs = places(&resolver, changes).map_err(here)?;
-    let Some((wanted, written)) = gather(&resolver, &dirs, changes, control)? else { return Ok(scan(Scan::Size)) };
-    let inodes = written.keys().copied().collect();
-    let known = Known::new(to, map, control, wanted, inodes).map_err(|error| here(Fail::target(error)))?;
+    let Some((wanted, inodes)) = gather(&resolver, &dirs, changes, control)? else { return Ok(scan(Scan::Size)) };
+    let known = Known::new(to, map, control, wanted, inodes.keys().copied().collect())
+        .map_err(|error| here(Fail::target(error)))?;
     loosen(to).map_err(|error| here(Fail::target(error)))?;
-    let updater = Updater::new(from, to, Some(map), *control, &known).map_err(here)?;
+    let updater = Updater::new(from, to, Some(map), written, *control, &known).map_err(here)?;
     let mut pass = Pass {
         resolver,
         control,
         known: &known,
         updater: &updater,
+        written,
         touched: Vec::new(),
+        walked: HashSet::new(),
         dressed: BTreeMap::new(),
         dressed_anew: 0,
         nameless: false,
     };
-    let outcome = pass.run(&dirs, &written);
+    let outcome = pass.run(&dirs, &inodes);
     // After a failure too: it may be room that is lacking.
     let cleared = known.clear().map_err(here);
     outcome?;
@@ -106,7 +112,8 @@ pub fn delta(
     let mut changed = updater.changed();
     changed.updated += pass.dressed_anew;
     let split = pass.nameless || known.has_split().map_err(here)?;
-    Ok(Delta { changed, touched: pass.touched, scan: split.then_some(Scan::Split) })
+    let walked = pass.walked.into_iter().collect();
+    Ok(Delta { changed, touched: pass.touched, walked, scan: split.then_some(Scan::Split) })
 }
 
 /// Names that are dirty, by the path of their directory, from the top downwards.
@@ -116,7 +123,7 @@ type Places<'c> = Vec<(Vec<u8>, &'c Names)>;
 type Names = HashMap<Box<[u8]>, Change>;
 
 /// Inodes that were written, each with its handle.
-type Written = BTreeMap<Inode, Handle>;
+type Inodes = BTreeMap<Inode, Handle>;
 
 /// Where the directories are now. One that is nowhere in the tree was removed or moved, and that is told of its name.
 fn places<'c>(resolver: &Resolver, changes: &'c Changes) -> Result<Places<'c>, Fail> {
@@ -178,11 +185,11 @@ fn gather(
     dirs: &Places<'_>,
     changes: &Changes,
     control: &Control<'_>,
-) -> Result<Option<(HashSet<Inode>, Written)>, TreeError> {
+) -> Result<Option<(HashSet<Inode>, Inodes)>, TreeError> {
     let full = AtomicBool::new(false);
     let gather =
         Gather { stop: control.stop, full: &full, limit: 2 * Limit::default().entries, found: Mutex::default() };
-    let mut written = Written::new();
+    let mut written = Inodes::new();
     let mut walked = HashSet::new();
     let top = |fail: Fail| fail.at(control.label.to_owned());
     for (path, names) in dirs {
@@ -273,7 +280,10 @@ struct Pass<'a> {
     control: &'a Control<'a>,
     known: &'a Known<'a>,
     updater: &'a Updater<'a, Known<'a>>,
+    written: Option<&'a Written>,
     touched: Vec<Vec<u8>>,
+    /// Directories that were compared as a whole.
+    walked: HashSet<Vec<u8>>,
     /// Directories that get their attributes in the end, and whether these are dirty themselves.
     dressed: BTreeMap<(usize, Vec<u8>), bool>,
     /// How many of these were dirty and differed.
@@ -283,12 +293,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(&mut self, dirs: &Places<'_>, written: &Written) -> Result<(), TreeError> {
+    fn run(&mut self, dirs: &Places<'_>, written: &Inodes) -> Result<(), TreeError> {
         let top = self.control.label.to_owned();
-        let mut walked = HashSet::new();
         self.dress_later(b"", false);
         for (path, names) in dirs {
-            self.directory(path, names, &mut walked)?;
+            self.directory(path, names)?;
         }
         self.known.clear().map_err(|fail| fail.at(top.clone()))?;
         for (&inode, handle) in written {
@@ -307,9 +316,9 @@ impl Pass<'_> {
     }
 
     /// The dirty names of one directory.
-    fn directory(&mut self, path: &[u8], names: &Names, walked: &mut HashSet<Vec<u8>>) -> Result<(), TreeError> {
+    fn directory(&mut self, path: &[u8], names: &Names) -> Result<(), TreeError> {
         self.go_on()?;
-        if is_below(walked, path) {
+        if is_below(&self.walked, path) {
             self.touched.extend(names.keys().filter(|name| &***name != b".").map(|name| join(path, name)));
             return Ok(());
         }
@@ -325,8 +334,10 @@ impl Pass<'_> {
             let (from, to) = (Entry::new(&source, name), Entry::new(&target, name));
             if let Some(dir) = self.judge(&below, |pass| pass.name(from, to, &below, change.whole))? {
                 let label = self.control.shown(&below);
+                self.written.inspect(|written| written.within(&below));
                 walk(self.updater, dir, &Control { label: &label, ..*self.control })?;
-                walked.insert(below.clone());
+                self.written.inspect(|written| written.within(b""));
+                self.walked.insert(below.clone());
             }
             self.touched.push(below);
         }
@@ -384,7 +395,7 @@ impl Pass<'_> {
         let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
         let copy = handle::open(self.known.to, &target, READ).map_err(Fail::target)?;
         let write = || handle::open(self.known.to, &target, OFlags::WRONLY | OFlags::NONBLOCK);
-        self.updater.bring_file(&source, &attr, &copy, write, || Place::Handle(target.clone()))
+        self.updater.bring_file(&source, &attr, &copy, write, || Place::Handle(target.clone()), Vec::new)
     }
 
     /// The attributes of a directory whose entries were touched, or which is dirty itself.

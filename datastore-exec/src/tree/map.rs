@@ -106,6 +106,9 @@ impl Map {
     /// The same with everything that was ever noted of them, the first in front, each once.
     pub fn find_all(&self, wanted: &HashSet<Inode>) -> Result<HashMap<Inode, Vec<Handle>>, SysError> {
         let mut found: HashMap<Inode, Vec<Handle>> = HashMap::new();
+        if wanted.is_empty() {
+            return Ok(found);
+        }
         self.each(|inode, kind, bytes| {
             if wanted.contains(&inode)
                 && let Some(handle) = Handle::new(kind, bytes)

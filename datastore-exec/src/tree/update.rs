@@ -18,6 +18,7 @@ use super::links::{Claim, Links, Place};
 use super::map::{Inode, Map};
 use super::meta::{Meta, Now, unlock};
 use super::walk::{Dir, Entered, Met, Visit, count, walk};
+use super::written::Written;
 use super::{Control, Counter, Tally, remove};
 use crate::sys::attr::{self, Attr, LOCKS, NOCOW, PROJECT_INHERIT};
 use crate::sys::{Entry, SysError, data, fd, name, xattrs};
@@ -37,15 +38,21 @@ pub struct Changed {
 
 /// Compares two trees name by name and makes `to` equal to `from`. Both are open for reading. The map holds every inode
 /// afterwards, and nothing of before. Nothing is brought to the disk: see [`super::sync`]. While it goes on, `to` is closed to
-/// others.
-pub fn update(from: &OwnedFd, to: &OwnedFd, map: Option<&Map>, control: &Control<'_>) -> Result<Changed, TreeError> {
+/// others. What is written is noted in `written`.
+pub fn update(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    map: Option<&Map>,
+    written: Option<&Written>,
+    control: &Control<'_>,
+) -> Result<Changed, TreeError> {
     let here = |fail: Fail| fail.at(control.label.to_owned());
     if let Some(map) = map {
         map.clear();
     }
     let scan = Scan { control, owners: Mutex::default() };
     loosen(to).map_err(|error| here(Fail::target(error)))?;
-    let updater = Updater::new(from, to, map, *control, &scan).map_err(here)?;
+    let updater = Updater::new(from, to, map, written, *control, &scan).map_err(here)?;
     let (source, target, state) = updater.top(from, to).map_err(here)?;
     walk(&updater, (source, Some(target), state), control)?;
     updater.end().map_err(here)?;
@@ -91,6 +98,7 @@ pub(super) struct Updater<'a, T> {
     pub(super) copier: Copier<'a>,
     control: Control<'a>,
     targets: &'a T,
+    written: Option<&'a Written>,
     copied: Counter,
     updated: Counter,
     removed: Counter,
@@ -102,18 +110,26 @@ impl<'a, T: Targets> Updater<'a, T> {
         from: &OwnedFd,
         to: &OwnedFd,
         map: Option<&'a Map>,
+        written: Option<&'a Written>,
         control: Control<'a>,
         targets: &'a T,
     ) -> Result<Self, Fail> {
         let copier = Copier::new(from, to, map, control)?.settled();
         let zero = Counter::default;
-        Ok(Self { copier, control, targets, copied: zero(), updated: zero(), removed: zero(), bytes: zero() })
+        Ok(Self { copier, control, targets, written, copied: zero(), updated: zero(), removed: zero(), bytes: zero() })
     }
 
     pub(super) fn changed(&self) -> Changed {
         let [copied, updated, removed, bytes] =
             [&self.copied, &self.updated, &self.removed, &self.bytes].map(|counter| counter.load(Ordering::Relaxed));
         Changed { copied, updated, removed, bytes }
+    }
+
+    /// Notes a file whose contents were written.
+    fn wrote(&self, source: Entry<'_>, target: Entry<'_>, path: impl FnOnce() -> Vec<u8>) {
+        if let Some(written) = self.written {
+            written.add(&path(), source, target);
+        }
     }
 
     /// Locks what could not be locked before all its names were made.
@@ -294,7 +310,12 @@ impl<'a, T: Targets> Updater<'a, T> {
                     self.targets.displace(to)?;
                 }
                 match &source {
-                    Some(file) => self.copier.opened(file, attr, to, path)?,
+                    Some(file) => {
+                        self.copier.opened(file, attr, to, &path)?;
+                        if !foreign {
+                            self.wrote(Entry::itself(file), to, &path);
+                        }
+                    }
                     None => match self.copier.entry(from, kind, to, path)? {
                         Met::Done => {}
                         changed @ Met::Is(_) => return Ok(changed),
@@ -336,7 +357,7 @@ impl<'a, T: Targets> Updater<'a, T> {
         let target = fd::open(to, READ.union(reading), 0).or_else(|_| fd::open(to, READ, 0)).map_err(Fail::target)?;
         let write = || fd::open(to, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0);
         let place = || self.copier.links.place(Entry::itself(&target), &path);
-        self.bring_file(source, attr, &target, write, place)
+        self.bring_file(source, attr, &target, write, place, &path)
     }
 
     /// The same with a file of which both inodes are open for reading.
@@ -347,6 +368,7 @@ impl<'a, T: Targets> Updater<'a, T> {
         target: &OwnedFd,
         write: impl FnOnce() -> Result<OwnedFd, SysError>,
         place: impl FnOnce() -> Place,
+        path: impl FnOnce() -> Vec<u8>,
     ) -> Result<(), Fail> {
         let mut fit = self.copier.fit(false);
         let meta = Meta::read(Entry::itself(source), *attr, false).map_err(Fail::source)?;
@@ -366,6 +388,7 @@ impl<'a, T: Targets> Updater<'a, T> {
             meta.set_early(&file, fit, false).map_err(Fail::target)?;
             self.copier.ways.copy(source, &file, attr.size, attr.blocks)?;
             count(&self.bytes, attr.size);
+            self.wrote(Entry::itself(source), Entry::itself(target), path);
         }
         // Further names can be made only while it is not locked.
         fit.unlocked = several && meta.flags & fit.flags & LOCKS != 0;

@@ -2,6 +2,8 @@
 //!
 //! The time of the last reading is left out: reading changes it.
 
+mod some;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
@@ -18,12 +20,16 @@ use super::limits::Holds;
 use super::meta::{Fit, Meta};
 use super::survey::still_there;
 use super::walk::{Dir, Entered, Met, Visit, count, walk};
+use super::written::File;
 use super::{Control, Counter};
 use crate::sys::attr::{self, Attr};
+use crate::sys::handle::Handle;
 use crate::sys::{Entry, SysError, data, fd, name};
 
+pub(super) use some::some;
+
 /// So many differences are named; more are counted only.
-const NAMED: usize = 100;
+const NAMED: usize = 10_000;
 /// How much is read at once.
 const BLOCK: usize = 1 << 20;
 /// Of a sample, one file in so many is compared, and so much of it.
@@ -36,6 +42,22 @@ pub enum Contents {
     All,
     /// Those at the beginning of some files.
     Sample,
+    /// Those at the beginning of every file.
+    Beginnings,
+    /// None: attributes alone.
+    Nothing,
+}
+
+impl Contents {
+    /// How much of a file is compared; none if it is not looked into.
+    fn of(self, attr: &Attr) -> Option<u64> {
+        match self {
+            Self::All => Some(attr.size),
+            Self::Sample if !attr.ino.is_multiple_of(SAMPLE.0) => None,
+            Self::Sample | Self::Beginnings => Some(attr.size.min(SAMPLE.1)),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// What differs of one entry.
@@ -45,6 +67,8 @@ pub struct Difference {
     pub path: Vec<u8>,
     /// In what: "missing", "mode", "contents".
     pub what: Vec<&'static str>,
+    /// Of a file: the inode of the original and that of the copy, where they have handles.
+    pub inodes: Option<(Handle, Handle)>,
 }
 
 impl std::fmt::Display for Difference {
@@ -64,7 +88,7 @@ pub struct Verified {
     pub files: u64,
     /// Bytes of contents that were compared.
     pub bytes: u64,
-    /// What differs, at most a hundred.
+    /// What differs, at most ten thousand.
     pub differences: Vec<Difference>,
     /// How many differ.
     pub differ: u64,
@@ -94,22 +118,6 @@ pub fn verify(
     let state = comparer.top(&source, &target).map_err(here)?;
     walk(&comparer, (source, Some(target), state), control)?;
     Ok(comparer.finish())
-}
-
-/// Compares some entries, by their paths below the top, and nothing below them. Contents are compared of all that are files.
-pub fn entries(
-    from: &OwnedFd,
-    to: &OwnedFd,
-    holds: &Holds,
-    paths: &[Vec<u8>],
-    control: &Control<'_>,
-) -> Result<Verified, TreeError> {
-    let here = |fail: Fail| fail.at(control.label.to_owned());
-    let comparer = Comparer::new(from, holds, Contents::All, control).map_err(here)?;
-    for path in paths {
-        comparer.one(from, to, path).map_err(|fail| fail.at(control.shown(path)))?;
-    }
-    Ok(Verified { contents: None, metadata: String::new(), ..comparer.finish() })
 }
 
 /// Digests of entries, put together whatever their order: in one directory no two have the same name, so none takes another away.
@@ -159,6 +167,8 @@ struct Groups {
 struct Comparer<'a> {
     control: &'a Control<'a>,
     contents: Contents,
+    /// The directory below the top that is walked, with a slash behind it; nothing for the top itself.
+    within: Vec<u8>,
     fit: Fit,
     /// The top of the original.
     original: Attr,
@@ -211,6 +221,7 @@ impl<'a> Comparer<'a> {
         Ok(Self {
             control,
             contents,
+            within: Vec::new(),
             fit: Fit { flags: holds.flags, extra: holds.extra, top: false, unlocked: false },
             original: attr,
             found: Mutex::default(),
@@ -227,7 +238,7 @@ impl<'a> Comparer<'a> {
         let (a, mut b) = (read(source).map_err(Fail::source)?, read(target).map_err(Fail::target)?);
         // These are the store's own in the end.
         (b.attr.uid, b.attr.gid, b.attr.mode) = (a.attr.uid, a.attr.gid, a.attr.mode);
-        self.compare(Vec::new, &a, &b);
+        self.compare(Vec::new, &a, &b, || None);
         Ok(State::of(digest_of(&a, b"")))
     }
 
@@ -241,15 +252,26 @@ impl<'a> Comparer<'a> {
     }
 
     fn differs(&self, path: Vec<u8>, what: Vec<&'static str>) {
+        self.differs_in(path, what, None);
+    }
+
+    fn differs_in(&self, path: Vec<u8>, what: Vec<&'static str>, inodes: Option<(Handle, Handle)>) {
+        let path = if self.within.is_empty() { path } else { [&self.within, path.as_slice()].concat() };
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.differ += 1;
         if found.differences.len() < NAMED {
-            found.differences.push(Difference { path, what });
+            found.differences.push(Difference { path, what, inodes });
         }
     }
 
     /// Compares attributes and the group of hard links. Says whether they are alike.
-    fn compare(&self, path: impl FnOnce() -> Vec<u8>, a: &Meta, b: &Meta) -> bool {
+    fn compare(
+        &self,
+        path: impl FnOnce() -> Vec<u8>,
+        a: &Meta,
+        b: &Meta,
+        inodes: impl FnOnce() -> Option<(Handle, Handle)>,
+    ) -> bool {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).entries += 1;
         let mut what = a.differences(b, self.fit);
         what.retain(|word| *word != "time of reading");
@@ -259,7 +281,7 @@ impl<'a> Comparer<'a> {
         if what.is_empty() {
             return true;
         }
-        self.differs(path(), what);
+        self.differs_in(path(), what, inodes());
         false
     }
 
@@ -277,10 +299,11 @@ impl<'a> Comparer<'a> {
         from: Entry<'_>,
         to: Entry<'_>,
         kind: FileType,
+        contents: Contents,
         path: impl Fn() -> Vec<u8>,
     ) -> Result<Option<Digests>, Fail> {
         if kind.is_file() {
-            return self.regular(from, to, path);
+            return self.regular(from, to, contents, path);
         }
         let gone = |error: &SysError| error.errno() == Errno::NOENT;
         let a = match attr::attr(from).and_then(|attr| Meta::read(from, attr, false)) {
@@ -294,7 +317,7 @@ impl<'a> Comparer<'a> {
             }
             other => other.map_err(Fail::target)?,
         };
-        if !self.compare(&path, &a, &b) {
+        if !self.compare(&path, &a, &b, || None) {
             return Ok(None);
         }
         let mut link = Vec::new();
@@ -307,7 +330,13 @@ impl<'a> Comparer<'a> {
         Ok(Some((digest_of(&a, &link), [0; 32])))
     }
 
-    fn regular(&self, from: Entry<'_>, to: Entry<'_>, path: impl Fn() -> Vec<u8>) -> Result<Option<Digests>, Fail> {
+    fn regular(
+        &self,
+        from: Entry<'_>,
+        to: Entry<'_>,
+        contents: Contents,
+        path: impl Fn() -> Vec<u8>,
+    ) -> Result<Option<Digests>, Fail> {
         const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
         let Some(Opened::Fd(a)) = open(from, FILE)? else { return Ok(None) };
         let b = match open(to, FILE).map_err(|fail| Fail::target(fail.error))? {
@@ -321,30 +350,38 @@ impl<'a> Comparer<'a> {
                 return Ok(None);
             }
         };
+        self.pair(&a, &b, contents, path)
+    }
+
+    /// A file and its copy, both open.
+    fn pair(
+        &self,
+        a: &OwnedFd,
+        b: &OwnedFd,
+        contents: Contents,
+        path: impl Fn() -> Vec<u8>,
+    ) -> Result<Option<Digests>, Fail> {
         let read = |fd: &OwnedFd| {
             let attr = attr::attr(Entry::itself(fd))?;
             Meta::read(Entry::itself(fd), attr, false)
         };
-        let (of_a, of_b) = (read(&a).map_err(Fail::source)?, read(&b).map_err(Fail::target)?);
+        let (of_a, of_b) = (read(a).map_err(Fail::source)?, read(b).map_err(Fail::target)?);
         if !of_a.attr.is_on_mount_of(&self.original) || !of_a.attr.kind().is_file() {
             return Ok(None);
         }
-        if !self.compare(&path, &of_a, &of_b) {
+        let inodes = || File::of(Vec::new(), Entry::itself(a), Entry::itself(b)).inodes;
+        if !self.compare(&path, &of_a, &of_b, inodes) {
             return Ok(None);
         }
-        let most = match self.contents {
-            Contents::All => of_a.attr.size,
-            Contents::Sample if of_a.attr.ino % SAMPLE.0 == 0 => of_a.attr.size.min(SAMPLE.1),
-            Contents::Sample => 0,
-        };
+        let most = contents.of(&of_a.attr);
         {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
             found.length += of_a.attr.size;
-            found.files += u64::from(most == of_a.attr.size || most > 0);
+            found.files += u64::from(most.is_some());
         }
-        let (same, contents) = self.same_contents(&a, &b, most)?;
+        let (same, contents) = self.same_contents(a, b, most.unwrap_or(0))?;
         if !same {
-            self.differs(path(), vec!["contents"]);
+            self.differs_in(path(), vec!["contents"], inodes());
         }
         Ok(Some((digest_of(&of_a, b""), contents)))
     }
@@ -387,41 +424,6 @@ impl<'a> Comparer<'a> {
         })
     }
 
-    /// One entry by its path.
-    fn one(&self, from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<(), Fail> {
-        let mut dirs = [None, None];
-        let mut names: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|name| !name.is_empty()).collect();
-        let Some(last) = names.pop() else { return Ok(()) };
-        for (dir, top) in dirs.iter_mut().zip([from, to]) {
-            for name in &names {
-                let above = dir.as_ref().unwrap_or(top);
-                match open(Entry::new(above, name), OFlags::RDONLY | OFlags::DIRECTORY)? {
-                    Some(Opened::Fd(fd)) => *dir = Some(fd),
-                    // It went with a directory above it, which is an entry of its own.
-                    _ => return Ok(()),
-                }
-            }
-        }
-        let (a, b) = (dirs[0].as_ref().unwrap_or(from), dirs[1].as_ref().unwrap_or(to));
-        let (a, b) = (Entry::new(a, last), Entry::new(b, last));
-        let kind = |entry| match attr::attr(entry) {
-            Ok(attr) => Ok(Some(attr.kind())),
-            Err(error) if error.errno() == Errno::NOENT => Ok(None),
-            Err(error) => Err(error),
-        };
-        match (kind(a).map_err(Fail::source)?, kind(b).map_err(Fail::target)?) {
-            (None, None) => {}
-            (None, Some(_)) => self.differs(path.to_vec(), vec!["not in the original"]),
-            (Some(kind), Some(_)) if kind.is_dir() => {
-                self.directory(a, b, || path.to_vec())?;
-            }
-            (Some(kind), _) => {
-                self.file(a, b, kind, || path.to_vec())?;
-            }
-        }
-        Ok(())
-    }
-
     /// The attributes of a directory. None if there is none in one of the trees.
     fn directory(
         &self,
@@ -444,7 +446,7 @@ impl<'a> Comparer<'a> {
         };
         let a = Meta::read(Entry::itself(&source), attr, false).map_err(Fail::source)?;
         let b = attr::attr(Entry::itself(&target)).and_then(|attr| Meta::read(Entry::itself(&target), attr, false));
-        self.compare(&path, &a, &b.map_err(Fail::target)?);
+        self.compare(&path, &a, &b.map_err(Fail::target)?, || None);
         let own = digest_of(&a, b"");
         Ok(Some((source, target, own)))
     }
@@ -481,7 +483,7 @@ impl Visit for Comparer<'_> {
         let (from, to) = (Entry::new(&*from, name), Entry::new(&*to, name));
         count(&dir.state.names, 1);
         count(&self.control.tally.files, 1);
-        if let Some((metadata, contents)) = self.file(from, to, kind, || dir.path(name))? {
+        if let Some((metadata, contents)) = self.file(from, to, kind, self.contents, || dir.path(name))? {
             dir.state.metadata.add(&digest(&[name, &metadata]));
             dir.state.contents.add(&digest(&[name, &contents]));
         }

@@ -199,6 +199,12 @@ impl Watch {
         }
     }
 
+    /// As if the queue had been full.
+    #[cfg(test)]
+    pub(crate) fn overflow(&self) {
+        self.shared.state().dirty = Dirty::Everything(Unknown::Overflow);
+    }
+
     /// How much there is to take.
     pub fn pending(&self) -> Pending {
         let state = self.shared.state();

@@ -1,6 +1,7 @@
 //! Copies of trees that change while they are made.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -19,6 +20,41 @@ struct Trees {
 impl Trees {
     fn at(&self, name: &str) -> PathBuf {
         self.from.join(name)
+    }
+
+    /// A copy of which everything was compared.
+    fn compared(&self, hands: &Hands<'_>, how: Verify) -> Copying {
+        copy(hands, &self.copy, how, None).unwrap();
+        hands.copies.take().remove(0)
+    }
+
+    /// Changes one byte of a file of the copy behind everybody's back; its times stay.
+    fn flip(&self, name: &str) {
+        let file = fs::File::options().read(true).write(true).open(self.to.join(name)).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 33).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], 33).unwrap();
+        file.set_modified(time).unwrap();
+        file.sync_all().unwrap();
+    }
+
+    /// The tree stays as it is, what is told names the file, and the next run mends it.
+    fn is_caught(&self, hands: &Hands<'_>, closed: Result<(), Failure>, name: &str) {
+        let error = closed.expect_err("the flipped byte was not found").error;
+        let told = error.to_string();
+        assert!(told.contains("is not the same as") && told.contains(&format!("{name} (contents)")), "{told}");
+        copy(hands, &self.copy, Verify::Content, None).unwrap();
+        finish(hands, &self.copy).unwrap();
+        assert_alike(&self.from, &self.to);
+    }
+}
+
+/// Makes a directory with two files and one below.
+fn plant(dir: &Path) {
+    fs::create_dir_all(dir.join("below")).unwrap();
+    for name in ["a", "b", "below/c"] {
+        fs::write(dir.join(name), name.repeat(2000)).unwrap();
     }
 }
 
@@ -85,4 +121,125 @@ fn what_is_quiet_has_the_digests_of_the_tree_as_it_is() {
         assert_eq!((content.since.files, sample.since.files), (0, 0));
         assert_eq!((&content.metadata, sample.contents), (&sample.metadata, None));
     });
+}
+
+#[test]
+fn a_byte_that_was_flipped_before_the_comparison_is_caught() {
+    everywhere(|hands, trees| {
+        plant(&trees.at("dir"));
+        let mut copying = Copying::begin(hands, &trees.copy[0], Verify::Content).unwrap();
+        copying.first_pass(hands).unwrap();
+        trees.flip("dir/below/c");
+        copying.compare(hands).unwrap();
+        trees.is_caught(hands, copying.finish(hands), "dir/below/c");
+    });
+}
+
+#[test]
+fn a_byte_that_was_flipped_in_what_the_last_pass_has_written_is_caught() {
+    everywhere(|hands, trees| {
+        fs::write(trees.at("one"), vec![1; 3000]).unwrap();
+        fs::hard_link(trees.at("one"), trees.from.with_extension("outside")).unwrap();
+        plant(&trees.from.with_extension("came"));
+        for (name, how) in [
+            ("dir/a", Verify::Content),
+            ("dir/below/c", Verify::Sample),
+            ("came/below/c", Verify::Content),
+            ("one", Verify::Content),
+        ] {
+            let mut copying = trees.compared(hands, how);
+            match name {
+                "one" => fs::write(trees.from.with_extension("outside"), vec![3; 3000]).unwrap(),
+                "came/below/c" => fs::rename(trees.from.with_extension("came"), trees.at("came")).unwrap(),
+                _ => plant(&trees.at("dir")),
+            }
+            copying.bring(hands).unwrap();
+            trees.flip(name);
+            trees.is_caught(hands, copying.close(hands), name);
+        }
+    });
+}
+
+#[test]
+fn what_an_earlier_pass_has_written_stays_owed_wherever_it_goes() {
+    everywhere(|hands, trees| {
+        let mut copying = trees.compared(hands, Verify::Content);
+        plant(&trees.at("dir"));
+        copying.bring(hands).unwrap();
+        trees.flip("dir/below/c");
+        copying.settle(hands).unwrap();
+        fs::rename(trees.at("dir"), trees.at("moved")).unwrap();
+        trees.is_caught(hands, copying.finish(hands), "dir/below/c");
+    });
+}
+
+#[test]
+fn a_pass_that_compares_everything_owes_what_it_has_written() {
+    everywhere(|hands, trees| {
+        plant(&trees.at("dir"));
+        let mut copying = trees.compared(hands, Verify::Content);
+        fs::write(trees.at("dir/b"), vec![7; 3000]).unwrap();
+        copying.watch.as_ref().unwrap().overflow();
+        let (_, kind, _) = copying.bring(hands).unwrap();
+        assert_eq!(kind, Kind::Scan);
+        trees.flip("dir/b");
+        trees.is_caught(hands, copying.close(hands), "dir/b");
+        // Attributes are compared of everything.
+        let mut copying = trees.compared(hands, Verify::Content);
+        copying.watch.as_ref().unwrap().overflow();
+        copying.bring(hands).unwrap();
+        fs::remove_file(trees.to.join("dir/a")).unwrap();
+        let told = copying.close(hands).unwrap_err().error.to_string();
+        assert!(told.contains("dir/a (missing)"), "{told}");
+    });
+}
+
+#[test]
+fn whoever_writes_after_the_last_pass_is_found_also_where_changes_were_lost() {
+    everywhere(|hands, trees| {
+        plant(&trees.at("dir"));
+        let told = |closed: Result<(), Failure>| closed.unwrap_err().error.to_string();
+        let close = |name: Option<&str>, overflow: bool| {
+            let mut copying = trees.compared(hands, Verify::Content);
+            copying.pass(hands).unwrap();
+            if let Some(name) = name {
+                fs::write(trees.at(name), name).unwrap();
+            }
+            if overflow {
+                let watch = copying.watch.as_ref().unwrap();
+                watch.settle();
+                watch.overflow();
+            }
+            copying.close(hands)
+        };
+        close(None, false).unwrap();
+        close(None, true).unwrap();
+        let named = told(close(Some("dir/late"), false));
+        assert!(named.contains("something still writes") && named.contains("dir/late"), "{named}");
+        assert!(told(close(Some("dir/later"), true)).contains("something still writes"));
+        copy(hands, &trees.copy, Verify::Content, None).unwrap();
+        finish(hands, &trees.copy).unwrap();
+        assert_alike(&trees.from, &trees.to);
+    });
+}
+
+#[test]
+fn everything_is_compared_before_the_last_pass_however_many_there_were() {
+    let (short, long, half) = (Duration::from_millis(400), Duration::from_secs(60), Duration::from_secs(30));
+    let asked = Some(Duration::from_secs(10));
+    for (took, before, compared, passes, asked, wanted) in [
+        (long, Duration::MAX, false, 1, None, Next::Pass),
+        (half, long, false, 2, None, Next::Pass),
+        (half, long, false, PASSES, None, Next::Compare),
+        (half, half, false, 3, None, Next::Compare),
+        (short, long, false, 2, None, Next::Compare),
+        (half, Duration::MAX, true, PASSES + 1, None, Next::Last),
+        (short, Duration::MAX, true, 3, None, Next::Last),
+        (half, long, false, PASSES, asked, Next::Pass),
+        (half, half, true, 3, asked, Next::Hopeless),
+        (half, long, true, MOST_PASSES, asked, Next::Hopeless),
+        (short, long, true, 3, asked, Next::Last),
+    ] {
+        assert_eq!(next(took, before, compared, passes, asked), wanted, "{took:?} after {before:?}");
+    }
 }

@@ -48,7 +48,7 @@ impl Copy {
     fn pass(&self) -> Result<Delta, TreeError> {
         let (stop, tally) = (AtomicBool::new(false), Tally::default());
         let control = Control { label: "/from", stop: &stop, tally: &tally, watch: &(), threads: 4 };
-        delta(&open(&self.from), &open(&self.to), &self.changes(), &self.map, &control)
+        delta(&open(&self.from), &open(&self.to), &self.changes(), &self.map, None, &control)
     }
 
     /// The last pass: afterwards both trees are alike.

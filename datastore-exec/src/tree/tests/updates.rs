@@ -19,7 +19,7 @@ use crate::testing::{Sandbox, succeeds, without};
 pub(super) fn updated(from: &Path, to: &Path, map: Option<&Map>) -> Result<Changed, TreeError> {
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     let control = Control { label: "/from", stop: &stop, tally: &tally, watch: &(), threads: 4 };
-    let done = update(&open(from), &open(to), map, &control)?;
+    let done = update(&open(from), &open(to), map, None, &control)?;
     let entries = succeeds(Command::new("find").arg(from).args(["-printf", "x"])).len() as u64;
     assert_eq!(tally.entries(), entries, "every entry is counted once");
     Ok(done)

@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use super::super::limits;
-use super::super::verify::{Contents, Verified, entries, verify};
+use super::super::owed::Owed;
+use super::super::verify::{Contents, Verified, verify};
+use super::super::written::File;
 use super::super::{Control, Tally, copy, sync};
 use super::forest::{self, ALL};
 use super::open;
@@ -32,8 +34,12 @@ impl Pair {
         with(|control| verify(&self.from, &self.to, &self.holds, contents, control)).unwrap()
     }
     fn of(&self, paths: &[&str]) -> Vec<String> {
-        let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-        let found = with(|control| entries(&self.from, &self.to, &self.holds, &paths, control)).unwrap();
+        let mut owed = Owed::default();
+        let file = |path: &&str| File { path: path.as_bytes().to_vec(), inodes: None };
+        owed.wrote(Some(paths.iter().map(file).collect()));
+        let settle = |control: &Control<'_>| owed.settle(&self.from, &self.to, &self.holds, Contents::All, control);
+        let found = with(settle).unwrap();
+        assert_eq!(owed.is_empty(), found.differ == 0, "what differs stays owed");
         found.differences.iter().map(ToString::to_string).collect()
     }
 }
