@@ -83,7 +83,7 @@ impl Group {
         loop {
             match rustix::io::read(&self.fd, &mut *buffer) {
                 Ok(0) | Err(Errno::AGAIN) => return Ok(None),
-                Ok(length) => return Ok(Some(Events { rest: &buffer[..length] })),
+                Ok(length) => return Ok(Some(Events::of(&buffer[..length]))),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(SysError::new(Call::Read { fd: FdName::of(&self.fd) }, errno)),
             }
@@ -146,6 +146,14 @@ pub struct Garbled;
 #[derive(Debug)]
 pub struct Events<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Events<'a> {
+    /// The events in what was read.
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
 }
 
 impl<'a> Iterator for Events<'a> {
@@ -222,6 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sys::handle;
 
     /// An event as the kernel writes it.
     fn event(mask: u64, records: &[(u8, &[u8], &[u8])]) -> Vec<u8> {
@@ -248,7 +257,7 @@ mod tests {
     }
 
     fn parse(bytes: &[u8]) -> Vec<Result<Event<'_>, Garbled>> {
-        Events { rest: bytes }.collect()
+        Events::of(bytes).collect()
     }
 
     #[test]
@@ -279,6 +288,43 @@ mod tests {
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let events = parse(&bytes);
             prop_assert!(events.len() <= bytes.len() / HEAD + 1);
+        }
+
+        #[test]
+        fn whatever_is_written_is_read(
+            all in prop::collection::vec(
+                (
+                    any::<u64>(),
+                    prop::collection::vec(any::<u8>(), 0..=handle::LONGEST),
+                    prop::collection::vec((1_u8..).prop_filter("no slash", |&b| b != b'/'), 1..=255),
+                    prop::option::of(prop::collection::vec(any::<u8>(), 0..=handle::LONGEST)),
+                ),
+                0..5,
+            ),
+            cut in 1..HEAD,
+        ) {
+            let names = all.iter().map(|(_, _, name, _)| if name == b".." { b"...".to_vec() } else { name.clone() });
+            let names: Vec<Vec<u8>> = names.collect();
+            let mut bytes = Vec::new();
+            for ((mask, dir, _, inode), name) in all.iter().zip(&names) {
+                let ended = [name, b"\0".as_slice()].concat();
+                let mut records = vec![(2, dir.as_slice(), ended.as_slice())];
+                records.extend(inode.iter().map(|inode| (1, inode.as_slice(), b"".as_slice())));
+                bytes.extend(event(*mask, &records));
+            }
+            let of = |bytes: &[u8]| Handle::new(1, bytes).unwrap();
+            let events = parse(&bytes);
+            prop_assert_eq!(events.len(), all.len());
+            for (((mask, dir, _, inode), name), event) in all.iter().zip(&names).zip(&events) {
+                let (name, inode) = (Some((of(dir), name.as_slice())), inode.as_deref().map(of));
+                prop_assert_eq!(event, &Ok(Event { mask: *mask, name, inode }));
+            }
+            // Of one that is cut off nothing is believed, and of those before it everything.
+            if !bytes.is_empty() {
+                let cut = parse(&bytes[..bytes.len() - cut]);
+                prop_assert_eq!(cut.last(), Some(&Err(Garbled)));
+                prop_assert_eq!(&cut[..cut.len() - 1], &events[..events.len() - 1]);
+            }
         }
 
         #[test]
