@@ -1,7 +1,7 @@
 //! Extended attributes (xattr(7)) of an entry: all of them, ACLs among them.
 //!
 //! Of an open file or directory they are asked by descriptor; of a name (a link, a socket) by `/proc/self/fd/N/name`, which
-//! follows no link.
+//! follows no link; of what is open with `O_PATH` by `/proc/self/fd/N`.
 
 use std::ffi::CStr;
 
@@ -10,7 +10,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 use super::error::{Call, SysError};
-use super::fd::Entry;
+use super::fd::{self, Entry};
 
 /// The longest value and the longest list of names, XATTR_SIZE_MAX and XATTR_LIST_MAX in linux/limits.h.
 pub const LONGEST: usize = 65_536;
@@ -21,11 +21,14 @@ pub fn list(entry: Entry<'_>, names: &mut Vec<u8>) -> Result<(), SysError> {
     names.clear();
     names.reserve(256);
     loop {
-        let room = rustix::buffer::spare_capacity(names);
+        let room = rustix::buffer::spare_capacity;
         let found = if entry.name().is_empty() {
-            rustix::fs::flistxattr(entry.dir(), room)
+            match rustix::fs::flistxattr(entry.dir(), room(names)) {
+                Err(Errno::BADF) => rustix::fs::listxattr(fd::proc_path(entry.dir()), room(names)),
+                other => other,
+            }
         } else {
-            rustix::fs::llistxattr(entry.proc_path(), room)
+            rustix::fs::llistxattr(entry.proc_path(), room(names))
         };
         match found {
             Ok(_) | Err(Errno::OPNOTSUPP) => return Ok(()),
@@ -42,11 +45,14 @@ pub fn list(entry: Entry<'_>, names: &mut Vec<u8>) -> Result<(), SysError> {
 pub fn get(entry: Entry<'_>, attribute: &CStr) -> Result<Option<Vec<u8>>, SysError> {
     let mut value = Vec::with_capacity(256);
     loop {
-        let room = rustix::buffer::spare_capacity(&mut value);
+        let room = rustix::buffer::spare_capacity;
         let found = if entry.name().is_empty() {
-            rustix::fs::fgetxattr(entry.dir(), attribute, room)
+            match rustix::fs::fgetxattr(entry.dir(), attribute, room(&mut value)) {
+                Err(Errno::BADF) => rustix::fs::getxattr(fd::proc_path(entry.dir()), attribute, room(&mut value)),
+                other => other,
+            }
         } else {
-            rustix::fs::lgetxattr(entry.proc_path(), attribute, room)
+            rustix::fs::lgetxattr(entry.proc_path(), attribute, room(&mut value))
         };
         match found {
             Ok(_) => return Ok(Some(value)),

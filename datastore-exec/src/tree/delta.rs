@@ -57,6 +57,8 @@ pub enum Scan {
     Size,
     /// An inode got a name while it was copied, and is there twice.
     Split,
+    /// A link or a special file was changed by a name that is gone, and has others that nobody knows of.
+    Nameless,
 }
 
 impl std::fmt::Display for Scan {
@@ -65,6 +67,7 @@ impl std::fmt::Display for Scan {
             Self::Handles => "the file system of the target cannot find a file by its handle",
             Self::Size => "large directories were made or moved",
             Self::Split => "a file got another name while it was copied",
+            Self::Nameless => "a link or a special file was changed by a name that is gone",
         })
     }
 }
@@ -111,9 +114,12 @@ pub fn delta(
     cleared?;
     let mut changed = updater.changed();
     changed.updated += pass.dressed_anew;
-    let split = pass.nameless || known.has_split().map_err(here)?;
+    let scan = match known.has_split().map_err(here)? {
+        true => Some(Scan::Split),
+        false => pass.nameless.then_some(Scan::Nameless),
+    };
     let walked = pass.walked.into_iter().collect();
-    Ok(Delta { changed, touched: pass.touched, walked, scan: split.then_some(Scan::Split) })
+    Ok(Delta { changed, touched: pass.touched, walked, scan })
 }
 
 /// Names that are dirty, by the path of their directory, from the top downwards.
@@ -385,8 +391,13 @@ impl Pass<'_> {
         let attr = attr::attr(Entry::itself(&found)).map_err(Fail::source)?;
         let Some(target) = self.known.live(&attr)? else { return Ok(()) };
         if !attr.kind().is_file() {
-            // A link or a special file cannot be changed without a name.
-            self.nameless = true;
+            // A link or a special file cannot be changed without a name. As a rule it has only lost one.
+            let copy = handle::open(self.known.to, &target, OFlags::PATH).map_err(Fail::target)?;
+            let there = attr::attr(Entry::itself(&copy)).map_err(Fail::target)?;
+            let meta = Meta::read(Entry::itself(&found), attr, false).map_err(Fail::source)?;
+            let old = Meta::read(Entry::itself(&copy), there, false).map_err(Fail::target)?;
+            let differs = meta.differences(&old, self.updater.copier.fit(false));
+            self.nameless |= differs.iter().any(|what| *what != "time of reading");
             return Ok(());
         }
         let Some(source) = self.resolver.open(handle, READ | OFlags::NOATIME).map_err(Fail::source)? else {

@@ -45,6 +45,8 @@ struct State {
     looked: HashSet<Inode>,
     /// Inodes whose contents are up to date, and other ones that were met.
     done: HashSet<Inode>,
+    /// Those that had several names when they were met the last time, as they were then.
+    several: HashMap<Inode, Attr>,
 }
 
 /// A directory in the target's top for what is taken from its place and may be needed at another one.
@@ -65,7 +67,7 @@ impl<'a> Known<'a> {
     ) -> Result<Self, SysError> {
         let targets = map.find_all(&wanted)?;
         let kept = targets.values().flatten().cloned().collect();
-        let state = Mutex::new(State { targets, kept, looked: wanted, done: HashSet::new() });
+        let state = Mutex::new(State { targets, kept, looked: wanted, done: HashSet::new(), several: HashMap::new() });
         Ok(Self { to, resolver: Resolver::new(to)?, map, control, written, state, aside: Mutex::default() })
     }
 
@@ -83,6 +85,12 @@ impl<'a> Known<'a> {
     pub(super) fn live(&self, source: &Attr) -> Result<Option<Handle>, Fail> {
         let inode = (source.dev, source.ino);
         let mut state = self.state();
+        if source.nlink > 1 && !source.kind().is_dir() {
+            state.several.insert(inode, *source);
+        } else {
+            // The number may have been another inode's.
+            state.several.remove(&inode);
+        }
         // It came after everything was looked for; with a single name it is new, or will be met again.
         if source.nlink > 1 && !source.kind().is_dir() && state.looked.insert(inode) {
             let found = self.map.find_all(&HashSet::from([inode])).map_err(Fail::target)?;
@@ -119,18 +127,46 @@ impl<'a> Known<'a> {
 
     /// Whether the names of one inode lead to several in the target: a name was made while it was copied, and the other one is
     /// not known.
+    ///
+    /// More often two inodes of the target belong to one number because it was freed and used again, and the old name has not gone
+    /// yet: those are not alike, or the inode has one name, so that every other one goes when its own change is told.
     pub(super) fn has_split(&self) -> Result<bool, Fail> {
-        let several: Vec<Vec<Handle>> = self.state().targets.values().filter(|all| all.len() > 1).cloned().collect();
-        for handles in several {
-            let mut live = 0;
+        let state = self.state();
+        let handles = |(inode, source): (&Inode, &Attr)| {
+            let all = state.targets.get(inode).filter(|all| all.len() > 1)?;
+            Some((all.clone(), source.kind(), source.rdev))
+        };
+        let several: Vec<_> = state.several.iter().filter_map(handles).collect();
+        drop(state);
+        for (handles, kind, rdev) in several {
+            let mut texts = HashSet::new();
             for handle in &handles {
-                live += usize::from(self.look(handle)?.is_some());
-            }
-            if live > 1 {
-                return Ok(true);
+                if !self.look(handle)?.is_some_and(|attr| attr.kind() == kind && attr.rdev == rdev) {
+                    continue;
+                }
+                let text = if kind.is_symlink() { self.text(handle)? } else { Vec::new() };
+                if !texts.insert(text) {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
+    }
+
+    /// Whether two links lead to the same place. A link that is gone leads nowhere.
+    fn is_same_link(&self, from: Entry<'_>, to: &Handle) -> Result<bool, Fail> {
+        let text = match name::read_symlink(from) {
+            Ok(text) => text,
+            Err(error) if matches!(error.errno(), Errno::NOENT | Errno::INVAL) => return Ok(false),
+            Err(error) => return Err(Fail::source(error)),
+        };
+        Ok(self.text(to)? == text)
+    }
+
+    /// Where a link of the target leads.
+    fn text(&self, link: &Handle) -> Result<Vec<u8>, Fail> {
+        let opened = handle::open(self.to, link, OFlags::PATH | OFlags::NOFOLLOW).map_err(Fail::target)?;
+        name::read_symlink(Entry::itself(&opened)).map_err(Fail::target)
     }
 
     /// Moves a directory from wherever it is; says whether that was possible.
@@ -195,7 +231,14 @@ impl Aside {
 }
 
 impl Targets for Known<'_> {
-    fn turn<'l>(&self, links: &'l Links, source: &Attr, to: Entry<'_>, there: Option<&Attr>) -> Result<Turn<'l>, Fail> {
+    fn turn<'l>(
+        &self,
+        links: &'l Links,
+        from: Entry<'_>,
+        source: &Attr,
+        to: Entry<'_>,
+        there: Option<&Attr>,
+    ) -> Result<Turn<'l>, Fail> {
         let inode = (source.dev, source.ino);
         if !source.kind().is_file() {
             self.state().done.insert(inode);
@@ -212,8 +255,9 @@ impl Targets for Known<'_> {
                 unlock(Entry::itself(&opened), LOCKS).map_err(Fail::target)?;
             }
             // Nothing is saved with those, unless there are other names.
-            // And a link whose number was used before had another text.
-            _ if source.nlink < 2 || source.kind().is_symlink() => return Ok(Turn::New),
+            _ if source.nlink < 2 => return Ok(Turn::New),
+            // One whose number was used before had another text.
+            FileType::Symlink if !self.is_same_link(from, handle)? => return Ok(Turn::New),
             _ => {}
         }
         Ok(Turn::Link(place, true))

@@ -66,7 +66,14 @@ pub fn update(
 /// Which inodes of the target are used again, and what becomes of those that are not.
 pub(super) trait Targets: Sync {
     /// What is to be at a name that is no directory. `there` is what the target has at this name, if it could be used.
-    fn turn<'l>(&self, links: &'l Links, source: &Attr, to: Entry<'_>, there: Option<&Attr>) -> Result<Turn<'l>, Fail>;
+    fn turn<'l>(
+        &self,
+        links: &'l Links,
+        from: Entry<'_>,
+        source: &Attr,
+        to: Entry<'_>,
+        there: Option<&Attr>,
+    ) -> Result<Turn<'l>, Fail>;
     /// Makes sure that a name is a directory that can be used for this one, or is free. Says whether it is there.
     fn directory(&self, source: &Attr, to: Entry<'_>, there: Option<&Attr>) -> Result<bool, Fail>;
     /// An inode of the source was copied to this name.
@@ -280,8 +287,11 @@ impl<'a, T: Targets> Updater<'a, T> {
                 Err(error) => return Err(Fail::source(error)),
             }
         }
-        let turn =
-            if foreign { Turn::New } else { self.targets.turn(&self.copier.links, &attr, to, usable.as_ref())? };
+        let turn = if foreign {
+            Turn::New
+        } else {
+            self.targets.turn(&self.copier.links, from, &attr, to, usable.as_ref())?
+        };
         match turn {
             Turn::Keep(claim) => {
                 self.bring(source.as_ref(), from, &attr, to, &path)?;
@@ -439,7 +449,14 @@ impl Scan<'_> {
 }
 
 impl Targets for Scan<'_> {
-    fn turn<'l>(&self, links: &'l Links, source: &Attr, _: Entry<'_>, there: Option<&Attr>) -> Result<Turn<'l>, Fail> {
+    fn turn<'l>(
+        &self,
+        links: &'l Links,
+        _: Entry<'_>,
+        source: &Attr,
+        _: Entry<'_>,
+        there: Option<&Attr>,
+    ) -> Result<Turn<'l>, Fail> {
         let is_free = || there.is_some_and(|there| self.is_free(there, source));
         if source.nlink < 2 {
             return Ok(if is_free() { Turn::Keep(None) } else { Turn::New });
