@@ -48,6 +48,9 @@ pub(crate) struct Copying {
     watch: Option<Watch>,
     /// How contents are compared.
     contents: Contents,
+    /// Whether a part of the copy is from an earlier run. Whatever that run has seen to fail, contents may be other than length and time
+    /// of a file say: the kernel tells only once that something did not get to the disk.
+    reused: bool,
     /// What is still to be found alike; none before everything was compared.
     owed: Option<Owed>,
     /// Whether the services are stopped.
@@ -208,7 +211,7 @@ impl Copying {
         let map = Map::new(&open(hands.root, &beside)?)?;
         let account = Account::new(tree.from.clone(), tree.to.clone());
         let contents = if how == Verify::Content { Contents::All } else { Contents::Sample };
-        Ok(Self { account, from, to, holds, map, watch, contents, owed: None, stopped: false })
+        Ok(Self { account, from, to, holds, map, watch, contents, reused: false, owed: None, stopped: false })
     }
 
     fn walk<T: Send>(
@@ -227,8 +230,9 @@ impl Copying {
 
     fn first_pass(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
         let begun = Instant::now();
+        let empty = hands.root.is_empty_dir(&self.account.to)?;
         let (from, to, map) = (&self.from, &self.to, Some(&self.map));
-        if hands.root.is_empty_dir(&self.account.to)? {
+        if empty {
             let copied = self.walk(hands, "copying", |control| {
                 tree::copy(from, to, map, control)?;
                 Ok((control.tally.entries(), control.tally.bytes.load(Ordering::Relaxed)))
@@ -236,7 +240,8 @@ impl Copying {
             self.sync()?;
             self.note(Kind::Copy, copied, begun);
         } else {
-            // What an earlier run has copied.
+            // What an earlier run has copied: all of it is read once.
+            (self.reused, self.contents) = (true, Contents::All);
             let changed = self.walk(hands, "copying", |control| update(from, to, map, None, control))?;
             self.sync()?;
             self.note(Kind::Scan, amount(&changed), begun);
@@ -350,6 +355,10 @@ impl Copying {
                 return Ok(());
             }
             if self.pass(hands)?.is_quiet() && self.is_owed() {
+                if self.reused {
+                    // What did not get to the disk is copied once more.
+                    self.distrust()?;
+                }
                 // Nobody is told of the settings of an inode (chattr(1)).
                 let (from, to, map, written) = (&self.from, &self.to, Some(&self.map), Written::default());
                 self.walk(hands, "comparing", |control| update(from, to, map, Some(&written), control))?;
@@ -392,9 +401,14 @@ impl Copying {
         if self.is_owed() { Err(self.wrong(hands, &found)) } else { Ok(()) }
     }
 
+    /// Makes what still differs such that the next comparison of the trees copies it anew.
+    fn distrust(&self) -> Result<(), Failure> {
+        self.owed.as_ref().map_or(Ok(()), |owed| Ok(owed.distrust(&self.to)?))
+    }
+
     fn wrong(&self, hands: &Hands<'_>, found: &Verified) -> Failure {
-        if let Some(Err(error)) = self.owed.as_ref().map(|owed| owed.distrust(&self.to)) {
-            hands.remark(error.to_string(), format!("remove the copy: rm -rf {}", self.account.to));
+        if let Err(failure) = self.distrust() {
+            hands.remark(failure.error.chain(), format!("remove the copy: rm -rf {}", self.account.to));
         }
         let message =
             format!("the copy in {} is not the same as {}: {}", self.account.to, self.account.from, told(found));
