@@ -5,6 +5,8 @@
 //! (`parked`). The copy is made in `<home>/.datastore/incoming`, on the file system of the store and closed to everybody but root. The
 //! tree is put aside on its own file system: in `<home>/.datastore/parked` where it was a store, else in a closed directory beside it.
 
+mod receipt;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,9 @@ use crate::observed::Place;
 use crate::path::AbsPath;
 use crate::plan::Remark;
 use crate::state::{Reason, words};
-use crate::step::Top;
-use crate::value::{AppName, Id, VolumeName};
+use crate::value::{AppName, Id};
+
+pub use receipt::{Account, Compared, Downtime, Led, Moved, Part, Pass, Receipt, Rewritten};
 
 words! {
     /// How a copy is held against its original. Names, kinds, modes, owners, times, attributes and sizes of everything always are.
@@ -55,134 +58,6 @@ pub struct TreeCopy {
     pub from: AbsPath,
     /// The copy: a directory that is there.
     pub to: AbsPath,
-}
-
-/// What was moved, and where everything is: kept until all that was put aside has been removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// [`Receipt::VERSION`].
-    pub version: u32,
-    /// `import`, `move` or `undo`.
-    pub verb: String,
-    /// The app.
-    pub app: AppName,
-    /// Its trees.
-    pub trees: Vec<Moved>,
-    /// The changes of configuration that went with it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<Rewritten>,
-    /// When it was done, in seconds since 1970; written by whoever does it, as is the rest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<i64>,
-    /// Until when what was put aside is to be kept, in seconds since 1970. Nothing removes it by itself then; `reclaim --expired` does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<i64>,
-    /// How each copy was made and verified.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub copies: Vec<Account>,
-    /// How long the app could not be used, as far as that is over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub downtime: Option<Downtime>,
-}
-
-impl Receipt {
-    /// The version that is written.
-    pub const VERSION: u32 = 1;
-    /// The verb of one that tells how another one was undone.
-    pub const UNDO: &str = "undo";
-    /// For so many seconds what was put aside is to be kept: 30 days.
-    pub const KEPT: i64 = 30 * 24 * 60 * 60;
-
-    /// Whether the last thing that was done is an undo, so that there is nothing to undo.
-    #[must_use]
-    pub fn is_undone(&self) -> bool {
-        self.verb == Self::UNDO
-    }
-}
-
-/// One tree that was moved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moved {
-    /// The mount point.
-    pub mount_point: AbsPath,
-    /// Where it was.
-    pub from: AbsPath,
-    /// The volume on which it was; `None` for what was imported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_volume: Option<VolumeName>,
-    /// Where it is.
-    pub to: AbsPath,
-    /// The volume on which it is; `None` for what stands in a plain directory again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to_volume: Option<VolumeName>,
-    /// Where the old tree was put aside; `None` if it was renamed, so that there is no old one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parked: Option<AbsPath>,
-    /// What the top of the old tree had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub had: Option<Top>,
-}
-
-/// A file of configuration that was changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rewritten {
-    /// The file.
-    pub path: AbsPath,
-    /// What stood there; `None` if there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// What stands there now; `None` if it was removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-}
-
-/// How a copy was made and verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// The tree.
-    pub from: AbsPath,
-    /// How many files, directories and other things were compared.
-    pub entries: u64,
-    /// How many bytes of contents were compared, read from the disk.
-    pub bytes: u64,
-    /// How contents were compared.
-    pub verify: Verify,
-    /// A digest of names and attributes.
-    pub metadata: String,
-    /// A digest of all contents, if all were compared at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contents: Option<String>,
-    /// The passes, in order; the last one was made while nobody could write.
-    pub passes: Vec<Pass>,
-}
-
-/// One pass of a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pass {
-    /// How many entries it copied, changed or removed.
-    pub entries: u64,
-    /// How many bytes it copied.
-    pub bytes: u64,
-    /// How many milliseconds it took.
-    pub ms: u64,
-}
-
-/// How long an app could not be used: from when its services were told to stop until they were up again, or until it might start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Downtime {
-    /// In milliseconds.
-    pub ms: u64,
-    /// The parts of it, in order.
-    pub parts: Vec<Part>,
-}
-
-/// A part of a downtime.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// What was done.
-    pub what: String,
-    /// How many milliseconds it took.
-    pub ms: u64,
 }
 
 /// What must be known before data is moved.

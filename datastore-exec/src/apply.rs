@@ -12,6 +12,7 @@ use datastore_core::step::{Action, Step};
 use crate::event::Event;
 use crate::journal_file::Journal;
 use crate::steps::{self, Failure, Hands};
+use crate::sys::clock::whole_ms as ms;
 
 /// How many steps one synced intent covers.
 const BATCH: usize = 512;
@@ -274,7 +275,6 @@ fn downtime(whole: Duration, all: &[(&'static str, Duration)]) -> Downtime {
             None => parts.push((what, *took)),
         }
     }
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let parts = parts.into_iter().map(|(what, took)| Part { what: what.into(), ms: ms(took) }).collect();
     Downtime { ms: ms(whole), parts }
 }

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use datastore_core::moving::Receipt;
+use datastore_core::moving::{Account, Receipt};
 use datastore_core::plan::Remark;
 use datastore_core::state::Reason;
 use datastore_core::step::Action;
@@ -46,7 +46,7 @@ pub(crate) struct Hands<'a> {
     /// Copies that were begun and are not whole yet.
     pub(crate) copies: RefCell<Vec<copy::Copying>>,
     /// How each copy that is whole was made.
-    pub(crate) accounts: RefCell<Vec<trees::Account>>,
+    pub(crate) accounts: RefCell<Vec<Account>>,
     /// Parts of the step in hand, with how long each took.
     parts: RefCell<Vec<(&'static str, Duration)>>,
 }
@@ -120,7 +120,7 @@ fn complete(hands: &Hands<'_>, receipt: &Receipt) -> Receipt {
     let at = clock::now();
     let parked = receipt.trees.iter().any(|tree| tree.parked.is_some());
     let expires = parked.then(|| at.saturating_add(Receipt::KEPT));
-    let copies = hands.accounts.take().iter().map(trees::Account::told).collect();
+    let copies = hands.accounts.take();
     Receipt { at: Some(at), expires, copies, ..receipt.clone() }
 }
 

@@ -3,7 +3,6 @@
 //! The source may be in use: what vanishes is passed over, what changes its kind is looked at again, and attributes are read
 //! before contents, so that a later pass sees every change. No link is followed and no other mount is entered.
 
-pub mod account;
 pub mod copy;
 pub mod data;
 pub mod delta;
@@ -32,7 +31,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::FileType;
 
-pub use account::Account;
 pub use copy::{Copier, copy};
 pub use error::{Fail, Fault, TreeError};
 pub use remove::remove;

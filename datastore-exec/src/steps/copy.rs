@@ -4,16 +4,16 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use datastore_core::moving::{TreeCopy, Verify};
-use datastore_core::plan::moving::has_changed;
+use datastore_core::moving::{Account, Compared, Led, Pass, TreeCopy, Verify};
 use datastore_core::path::printable;
+use datastore_core::plan::moving::has_changed;
 use datastore_core::state::Reason;
 use datastore_core::{AbsPath, Error, ErrorKind};
 
 use super::tree::{demand_quiet, still_written};
 use super::{Failure, Hands};
 use crate::moving::{compare, open, told};
-use crate::tree::account::{Account, Kind, Pass};
+use crate::sys::clock::whole_ms as ms;
 use crate::tree::delta::delta;
 use crate::tree::dirty::Dirty;
 use crate::tree::limits::{self, Holds};
@@ -238,38 +238,38 @@ impl Copying {
                 Ok((control.tally.entries(), control.tally.bytes.load(Ordering::Relaxed)))
             })?;
             self.sync()?;
-            self.note(Kind::Copy, copied, begun);
+            self.note(Led::All, copied, begun);
         } else {
             // What an earlier run has copied: all of it is read once.
             (self.reused, self.contents) = (true, Contents::All);
             let changed = self.walk(hands, "copying", |control| update(from, to, map, None, control))?;
             self.sync()?;
-            self.note(Kind::Scan, amount(&changed), begun);
+            self.note(Led::Scan, amount(&changed), begun);
         }
         Ok(())
     }
 
     /// Notes a pass that is on the disk.
-    fn note(&mut self, kind: Kind, (entries, bytes): (u64, u64), begun: Instant) {
-        self.account.passes.push(Pass { kind, entries, bytes, took: begun.elapsed(), stopped: self.stopped });
+    fn note(&mut self, led: Led, (entries, bytes): (u64, u64), begun: Instant) {
+        self.account.passes.push(Pass { led, entries, bytes, ms: ms(begun.elapsed()), stopped: self.stopped });
     }
 
     /// How long the last pass took.
     fn took(&self) -> Duration {
-        self.account.passes.last().map_or(Duration::ZERO, |pass| pass.took)
+        self.account.passes.last().map_or(Duration::ZERO, |pass| Duration::from_millis(pass.ms))
     }
 
     /// Copies what has changed since the last pass, and compares it if everything else was compared already.
     fn pass(&mut self, hands: &Hands<'_>) -> Result<Looked, Failure> {
         let begun = Instant::now();
-        let (looked, kind, done) = self.bring(hands)?;
+        let (looked, led, done) = self.bring(hands)?;
         self.settle(hands)?;
-        self.note(kind, done, begun);
+        self.note(led, done, begun);
         Ok(looked)
     }
 
     /// Copies what has changed since the last pass, and brings it to the disk.
-    fn bring(&mut self, hands: &Hands<'_>) -> Result<(Looked, Kind, (u64, u64)), Failure> {
+    fn bring(&mut self, hands: &Hands<'_>) -> Result<(Looked, Led, (u64, u64)), Failure> {
         let (from, to) = (&self.from, &self.to);
         let dirty = self.watch.as_ref().map(|watch| {
             watch.settle();
@@ -279,7 +279,7 @@ impl Copying {
         // Before everything was compared nothing has to be compared by itself.
         let note = self.owed.as_ref().map(|_| &written);
         let (mut names, mut below, mut why) = (None, Vec::new(), None);
-        let (mut kind, mut done) = (Kind::Changes, (0, 0));
+        let (mut led, mut done) = (Led::Changes, (0, 0));
         match dirty {
             Some(Dirty::Some(changes)) if changes.is_empty() => names = Some(Vec::new()),
             Some(Dirty::Some(changes)) => {
@@ -300,14 +300,14 @@ impl Copying {
             let map = Some(&self.map);
             let changed = self.walk(hands, "comparing", |control| update(from, to, map, note, control))?;
             let (entries, bytes) = amount(&changed);
-            (kind, done) = (Kind::Scan, (done.0 + entries, done.1 + bytes));
+            (led, done) = (Led::Scan, (done.0 + entries, done.1 + bytes));
         }
         self.sync()?;
         if let Some(owed) = &mut self.owed {
             owed.looked(names.as_deref(), &below);
             owed.wrote(written.take());
         }
-        Ok((Looked { names, idle: done == (0, 0) }, kind, done))
+        Ok((Looked { names, idle: done == (0, 0) }, led, done))
     }
 
     /// Compares what is owed. What differs stays owed: it may have changed once more.
@@ -320,7 +320,7 @@ impl Copying {
         let (from, to, holds, contents) = (&self.from, &self.to, &self.holds, self.contents);
         let found = self.walk(hands, "comparing", |control| owed.settle(from, to, holds, contents, control))?;
         self.owed = Some(owed);
-        self.account.since(&found);
+        self.account.add(Compared::from(&found));
         Ok(found)
     }
 
@@ -331,7 +331,7 @@ impl Copying {
             // What is copied from now on is compared by itself.
             self.owed = None;
             let found = self.walk(hands, "comparing", |control| verify::verify(from, to, holds, contents, control))?;
-            self.account.whole(&found);
+            found.settle(&mut self.account);
             let mut owed = Owed::default();
             owed.found(&found);
             let again = owed.is_everything();

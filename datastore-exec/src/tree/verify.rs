@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
+use datastore_core::moving::{Account, Compared};
 use datastore_core::path::printable;
 use rustix::fs::{Advice, FileType, OFlags};
 use rustix::io::Errno;
@@ -96,6 +97,22 @@ pub struct Verified {
     pub metadata: String,
     /// A digest of all contents, if they were all compared.
     pub contents: Option<String>,
+}
+
+impl Verified {
+    /// Notes a comparison of everything in the account of a copy.
+    pub(crate) fn settle(&self, account: &mut Account) {
+        account.whole = Compared::from(self);
+        account.metadata.clone_from(&self.metadata);
+        account.contents.clone_from(&self.contents);
+        account.since = Compared::default();
+    }
+}
+
+impl From<&Verified> for Compared {
+    fn from(found: &Verified) -> Self {
+        Self { entries: found.entries, bytes: found.length, files: found.files, read: found.bytes }
+    }
 }
 
 /// Compares everything below two directories that are open for reading, and the two themselves but for what a store's top has of

@@ -8,8 +8,8 @@ use super::*;
 use crate::event::Silent;
 use crate::sys::ids::Ids;
 use crate::testing::Sandbox;
-use crate::tree::account::Compared;
 use crate::tree::tests::assert_alike;
+use datastore_core::moving::{Compared, Led};
 
 /// A tree and the place of its copy, each on a disk of its own.
 struct Trees {
@@ -100,10 +100,10 @@ fn an_account_is_kept_of_every_pass() {
         assert!(account.metadata.starts_with("sha256:") && account.contents.is_some(), "{account:#?}");
         assert_eq!((account.since.files, account.since.read), (1, 700), "{account:#?}");
         let first = account.passes[0];
-        assert_eq!((first.kind, first.entries, first.bytes, first.stopped), (Kind::Copy, 4, 8000, false));
+        assert_eq!((first.led, first.entries, first.bytes, first.stopped), (Led::All, 4, 8000, false));
         let last: Vec<&Pass> = account.passes.iter().filter(|pass| pass.stopped).collect();
         assert_eq!(last.len(), 2, "the last one, and one that finds nothing: {account:#?}");
-        assert_eq!((last[0].kind, last[0].bytes), (Kind::Changes, 700));
+        assert_eq!((last[0].led, last[0].bytes), (Led::Changes, 700));
         assert!(last[0].entries >= 2 && account.passes.iter().all(|pass| !pass.took.is_zero()), "{account:#?}");
     });
 }
@@ -137,7 +137,7 @@ fn what_an_earlier_run_has_left_is_read_and_mended() {
         finish(hands, &trees.copy).unwrap();
         assert_alike(&trees.from, &trees.to);
         let account = hands.accounts.take().remove(0);
-        assert_eq!((account.passes[0].kind, account.passes[0].entries), (Kind::Scan, 0), "{account:#?}");
+        assert_eq!((account.passes[0].led, account.passes[0].entries), (Led::Scan, 0), "{account:#?}");
         assert!(account.contents.is_some() && account.since.files > 0, "{account:#?}");
     });
 }
@@ -199,8 +199,8 @@ fn a_pass_that_compares_everything_owes_what_it_has_written() {
         let mut copying = trees.compared(hands, Verify::Content);
         fs::write(trees.at("dir/b"), vec![7; 3000]).unwrap();
         copying.watch.as_ref().unwrap().overflow();
-        let (_, kind, _) = copying.bring(hands).unwrap();
-        assert_eq!(kind, Kind::Scan);
+        let (_, led, _) = copying.bring(hands).unwrap();
+        assert_eq!(led, Led::Scan);
         trees.flip("dir/b");
         trees.is_caught(hands, copying.close(hands), "dir/b");
         // Attributes are compared of everything.
