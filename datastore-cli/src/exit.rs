@@ -6,7 +6,7 @@ use datastore_core::ErrorKind;
 use datastore_core::state::Reason;
 use datastore_core::state::State;
 use datastore_core::status::Row;
-use datastore_exec::report::Report;
+use datastore_exec::report::{Probed, Report};
 
 /// How the command ended. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,8 @@ impl Exit {
             use Reason::{Busy, ForeignMount, MountPointNotEmpty, WrongStore, WrongVolume};
             matches!(row.reason, Some(Busy | ForeignMount | MountPointNotEmpty | WrongStore | WrongVolume))
         };
-        if report.failed.iter().any(|row| !refusal(row)) {
+        let is_well = report.probe.as_ref().is_none_or(Probed::is_well);
+        if report.failed.iter().any(|row| !refusal(row)) || !is_well {
             Self::Failed
         } else if !report.failed.is_empty() || report.refused() {
             Self::Refused

@@ -151,7 +151,7 @@ pub struct Begin {
 pub enum Outcome {
     /// Every step was done.
     Done,
-    /// Some mappings failed and were taken back; the others were done.
+    /// Some mappings failed and were taken back, and the others were done; or data was moved and a service did not start.
     Partly,
     /// It failed and was taken back.
     Failed,

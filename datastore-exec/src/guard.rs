@@ -53,6 +53,30 @@ pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
     }
 }
 
+/// Whether an app may start whose data has just been moved; `None` if it was stopped on purpose, so that nothing is bound. No alarm is over
+/// by that: its services may be down all the same.
+///
+/// # Errors
+/// Why it must not; that is told as an alarm too.
+pub(crate) fn probe(engine: &Engine, app: &AppName) -> Result<Option<bool>> {
+    let wanted = resolve(load::load(engine.root(), Some(app))?, &Incumbents::new());
+    let fstab = observe::fstab(engine.root())?;
+    let is_stopped = |m: &Mapping| fstab.ours(&m.mount_point).is_some_and(|row| row.entry.has_option("noauto"));
+    if wanted.of_app(app).all(|(_, mapping)| is_stopped(mapping)) {
+        return Ok(None);
+    }
+    match ask(engine, app) {
+        Ok(()) => Ok(Some(true)),
+        Err(No::Error(error)) => Err(error),
+        Err(No::Mapping(mount_point, seen)) => {
+            let of = wanted.of_app(app).map(|(_, mapping)| mapping).find(|m| m.mount_point == mount_point);
+            let rows: Vec<Row> = of.map(|mapping| Row::of(mapping, &seen)).into_iter().collect();
+            alarm::kept_from_starting(engine.root(), &rows);
+            Err(explain(app, &mount_point, &seen, &rows))
+        }
+    }
+}
+
 /// Why an app must not start.
 enum No {
     /// Said whole.

@@ -11,18 +11,18 @@ use datastore_core::status::Row;
 use datastore_core::step::Action;
 use datastore_core::{Error, ErrorKind, Result};
 
-use crate::alarm;
 use crate::apply::{Carried, carry_out};
 use crate::engine::{Engine, Prepared, ms};
 use crate::event::{Event, Listener};
 use crate::journal_file::{self, Journal};
 use crate::lock::{self, Attempt, Held, Lock, Share};
 use crate::receipts;
-use crate::report::Report;
+use crate::report::{Probed, Report, ServiceState};
 use crate::root::Root;
 use crate::run_files::{self, Progress, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
+use crate::{alarm, guard};
 
 /// How long a second caller waits for the first one before it is told who that is.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -204,19 +204,22 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     shown.tell("running", 0, "", false);
     let hands = Hands::new(engine.root(), engine.ids()?, operation.tag(), &mut shown);
     let carried = carry_out(&hands, plan, &mut journal);
+    let probed =
+        hands.probed.take().filter(|_| carried.aborted.is_none()).map(|probed| ask_guard(engine, plan, probed));
     let mut remarks = hands.finish();
-    let outcome = match (&carried.aborted, carried.failed.is_empty()) {
+    let is_well = probed.as_ref().is_none_or(Probed::is_well);
+    let outcome = match (&carried.aborted, carried.failed.is_empty() && is_well) {
         (Some(_), _) => Outcome::Failed,
         (None, false) => Outcome::Partly,
         (None, true) => Outcome::Done,
     };
-    let failed = carried.failed.len().max(usize::from(carried.aborted.is_some()));
     // Before the end, so that what is cut off here is finished by `recover`.
     if let Err(error) = receipted(engine.root(), plan, &operation, &carried) {
         let detail = format!("the receipts could not be brought up to date: {}", error.chain());
         remarks.push(Remark { detail, hint: "datastore plan reclaim".into() });
     }
     remarks.extend(kept(&carried, plan));
+    let failed = carried.failed.len().max(usize::from(carried.aborted.is_some() || !is_well));
     let ended = journal.end(outcome, failed);
     let word = match outcome {
         Outcome::Done => "done",
@@ -243,15 +246,15 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     }
     ended?;
     if let Some(Failure { error, .. }) = carried.aborted {
-        let holds = if carried.stuck.is_empty() {
-            "everything that was done before has been taken back".to_owned()
+        let (kind, holds) = if carried.stuck.is_empty() {
+            (error.kind(), "everything that was done before has been taken back".to_owned())
         } else {
-            format!("not everything could be taken back: {}", carried.stuck.join("; "))
+            // More than a refusal: something is not as it was.
+            (ErrorKind::System, format!("not everything could be taken back: {}", carried.stuck.join("; ")))
         };
         let hint = error.get_hint().unwrap_or("datastore status").to_owned();
-        let told = Error::new(error.kind(), format!("{}; {holds}", error.message()))
-            .with_errno(error.errno().unwrap_or(0))
-            .hint(hint);
+        let told =
+            Error::new(kind, format!("{}; {holds}", error.message())).with_errno(error.errno().unwrap_or(0)).hint(hint);
         // What it was caused by, but not itself once more.
         let chain = error.chain();
         return Err(match chain.strip_prefix(error.message()).map(|rest| rest.trim_start_matches(": ")) {
@@ -262,6 +265,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     }
     let mut report = report(prepared, Some(operation), Some(outcome), &carried);
     report.timing.apply_ms = ms(begun.elapsed());
+    report.probe = probed;
     report.remarks.extend(remarks);
     Ok(report)
 }
@@ -300,6 +304,27 @@ fn kept(carried: &Carried, plan: &Plan) -> Option<Remark> {
     })
 }
 
+/// Asks the guard about an app whose data has been moved. What stopped half-way and is finished now counts as unfinished until that is
+/// over, so then nobody is asked.
+fn ask_guard(engine: &Engine, plan: &Plan, mut probed: Probed) -> Probed {
+    if let Goal::Settle { .. } = plan.goal {
+        return probed;
+    }
+    match guard::probe(engine, &probed.app) {
+        Ok(ready) => probed.ready = ready,
+        Err(why) => {
+            probed.ready = Some(false);
+            probed.detail = why.chain();
+            probed.hint = why.get_hint().unwrap_or("datastore status").to_owned();
+        }
+    }
+    let undo = format!("if the new data is the reason: datastore move {} --undo", probed.app);
+    for row in probed.services.iter_mut().filter(|row| row.state == ServiceState::Failed) {
+        row.hint = format!("{}; {undo}", row.hint);
+    }
+    probed
+}
+
 /// The chain of an error that has been taken apart.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -325,6 +350,7 @@ fn report(prepared: &Prepared, operation: Option<OperationId>, outcome: Option<O
         done: carried.done,
         failed: carried.failed.iter().map(|(i, failure)| failed_row(&plan.mappings[*i as usize], failure)).collect(),
         notes: plan.notes.clone(),
+        probe: None,
         remarks,
         recovered: Vec::new(),
         downtime: carried.downtime.clone(),

@@ -20,6 +20,9 @@ use datastore_core::{Error, ErrorKind, Result};
 
 use crate::root::Root;
 
+/// A service that ends at once has often been seen as started; so long it has to stay.
+const SETTLING: Duration = Duration::from_millis(500);
+
 /// The machine's first process.
 const FIRST: u32 = 1;
 
@@ -51,6 +54,15 @@ impl fmt::Display for State {
             Self::Unknown => "unknown",
         })
     }
+}
+
+/// How a service is when it has been started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Up {
+    /// It runs.
+    Runs,
+    /// It has done what it is for and ended well (`Type=oneshot`).
+    Ended,
 }
 
 /// How a service went down.
@@ -130,15 +142,31 @@ impl Manager {
         }
     }
 
-    /// Starts a service and returns when it is up: when its start has ended, and it is still there.
+    /// Starts a service and returns when it is up: when its start has ended, and it is still there a moment later.
     ///
     /// # Errors
     /// If it is not up within the limit, or its start failed. The message has what the service manager says.
-    pub fn start(&self, name: &str, limit: Duration) -> Result<()> {
+    pub fn start(&self, name: &str, limit: Duration) -> Result<Up> {
+        let begun = self.begin(name, limit)?;
+        std::thread::sleep(SETTLING);
+        self.probe(name, begun)
+    }
+
+    /// Starts a service and returns when its start has ended, with the number of times that it was started again by itself until then.
+    fn begin(&self, name: &str, limit: Duration) -> Result<u32> {
         match self {
             Self::Systemd(bus) => bus.start(name, limit),
-            Self::Sysv(scripts) => scripts.start(name, limit),
-            Self::None => Ok(()),
+            Self::Sysv(scripts) => scripts.start(name, limit).map(|()| 0),
+            Self::None => Ok(0),
+        }
+    }
+
+    /// How a service is whose start has ended a moment ago.
+    fn probe(&self, name: &str, restarts: u32) -> Result<Up> {
+        match self {
+            Self::Systemd(bus) => bus.probe(name, restarts),
+            Self::Sysv(scripts) => scripts.probe(name),
+            Self::None => Ok(Up::Runs),
         }
     }
 
@@ -160,10 +188,15 @@ impl Manager {
         Ok(remarks)
     }
 
-    /// Starts all of these in order and returns which failed, and why; the others are started all the same.
+    /// Starts all of these in order, one after the other whatever becomes of the one before, and looks at each once more when all have
+    /// had a moment to fail.
     #[must_use]
-    pub fn start_all<'w>(&self, what: &'w Running, limit: Duration) -> Vec<(&'w str, Error)> {
-        what.up().filter_map(|name| Some((name, self.start(name, limit).err()?))).collect()
+    pub fn start_all<'w>(&self, what: &'w Running, limit: Duration) -> Vec<(&'w str, Result<Up>)> {
+        let begun: Vec<(&str, Result<u32>)> = what.up().map(|name| (name, self.begin(name, limit))).collect();
+        if begun.iter().any(|(_, begun)| begun.is_ok()) {
+            std::thread::sleep(SETTLING);
+        }
+        begun.into_iter().map(|(name, begun)| (name, begun.and_then(|restarts| self.probe(name, restarts)))).collect()
     }
 
     /// The command that shows what happened to a service.

@@ -24,6 +24,7 @@ use datastore_core::{Error, ErrorKind};
 
 use crate::event::{Event, Listener};
 use crate::receipts;
+use crate::report::Probed;
 use crate::root::{Miss, Root};
 use crate::sys::SysError;
 use crate::sys::clock;
@@ -49,6 +50,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) accounts: RefCell<Vec<Account>>,
     /// Parts of the step in hand, with how long each took.
     parts: RefCell<Vec<(&'static str, Duration)>>,
+    /// How the app is that was let start again.
+    pub(crate) probed: RefCell<Option<Probed>>,
 }
 
 impl<'a> Hands<'a> {
@@ -63,6 +66,7 @@ impl<'a> Hands<'a> {
             copies: RefCell::default(),
             accounts: RefCell::default(),
             parts: RefCell::default(),
+            probed: RefCell::default(),
         }
     }
 

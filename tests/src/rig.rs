@@ -22,6 +22,8 @@ const PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,procps,sysvinit-utils,mar
 const VERSION: &str = "bookworm-1";
 /// Where programs of this build are put.
 const BIN: &str = "usr/local/bin";
+/// The last loop device that a disk may be on.
+const LOOPS: u32 = 127;
 /// Longer takes no boot, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -173,15 +175,7 @@ impl Rig {
             "--console=pipe",
         ]);
         command.arg(format!("--machine={name}")).arg("-D").arg(self.path("/"));
-        for device in fs::read_dir("/dev").expect("read /dev").flatten().map(|d| d.path()) {
-            let device = device.display().to_string();
-            if device
-                .strip_prefix("/dev/loop")
-                .is_some_and(|rest| rest == "-control" || rest.bytes().all(|b| b.is_ascii_digit()))
-            {
-                command.arg(format!("--bind={device}"));
-            }
-        }
+        command.arg("--bind=/dev/loop-control");
         command.stdin(Stdio::null()).stdout(console.try_clone().expect("a second descriptor")).stderr(console);
         let nspawn = command.spawn().unwrap_or_else(|e| panic!("systemd-nspawn (package systemd-container): {e}"));
         self.booted = Some(Booted { nspawn, first: 0, groups });
@@ -195,6 +189,10 @@ impl Rig {
                 matches!(state.stdout.as_slice(), b"running\n" | b"degraded\n")
             };
             if up {
+                // A device that is made for a disk later on has no node here.
+                let nodes =
+                    format!("for n in $(seq 0 {LOOPS}); do [ -e /dev/loop$n ] || mknod /dev/loop$n b 7 $n; done");
+                self.run(&["sh", "-c", &nodes]).ok();
                 return;
             }
             assert!(

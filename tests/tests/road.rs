@@ -408,8 +408,20 @@ fn json_documents_have_the_fields_that_programs_read() {
     assert_eq!(fields(bind), ["app", "kind", "mount_point", "step", "text"]);
 
     let report = sandbox.datastore(&["apply", "--yes", "--json"]).code(3).json();
-    let wanted =
-        ["done", "failed", "goal", "notes", "operation", "outcome", "plan", "recovered", "remarks", "steps", "timing"];
+    let wanted = [
+        "done",
+        "failed",
+        "goal",
+        "notes",
+        "operation",
+        "outcome",
+        "plan",
+        "probe",
+        "recovered",
+        "remarks",
+        "steps",
+        "timing",
+    ];
     assert_eq!(fields(&report), wanted, "{report:#}");
     assert_eq!(fields(&report["notes"][0]), row);
 

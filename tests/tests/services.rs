@@ -102,7 +102,7 @@ fn what_fails_says_why_and_the_others_run_again() {
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     assert!(run.stderr.contains("deaf.service could not be stopped within 500ms"), "{run:?}");
     assert!(
-        run.stderr.contains("[journalctl -u deaf.service]") && run.stdout.contains("back plain running"),
+        run.stderr.contains("[systemctl status deaf.service]") && run.stdout.contains("back plain running"),
         "{run:?}"
     );
     // Within its own limit systemd kills it: it is down, and that is told.

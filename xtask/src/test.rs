@@ -144,11 +144,11 @@ const OLDER: &[(&str, &str)] = &[
 fn old_kernels(repo: &Repo) -> Result {
     for (kernel, calls) in OLDER {
         println!("-- as on {kernel}: without {calls}");
-        // These suites start no `datastore` that could lack anything (in the small systems of `services` neither), choose for
+        // These suites start no `datastore` that could lack anything (in the small systems of `services` and `stories` neither), choose for
         // themselves what it lacks, or (the book) show what it does on a new kernel. And before Linux 5.2 the doctor cannot look under
         // binds, which much of its suite is about.
         let blind = if calls.contains("open_tree") { " or binary(doctor)" } else { "" };
-        let apart = "binary(sandbox) or binary(services) or binary(old_kernels) or binary(book)";
+        let apart = "binary(sandbox) or binary(services) or binary(stories) or binary(old_kernels) or binary(book)";
         let filter = format!("package(datastore-tests) and not ({apart}{blind})");
         let run = repo.cargo(&["nextest", "run", "--package", "datastore-tests", "--profile", "ci", "-E", &filter]);
         run.env("DATASTORE_TEST_WITHOUT", calls)

@@ -16,12 +16,13 @@ use zbus::connection::Builder;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 use zbus::{MatchRule, MessageStream};
 
-use super::{Down, State, failed};
+use super::{Down, State, Up, failed};
 
 const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const SERVICE: &str = "org.freedesktop.systemd1.Service";
 /// The system bus. Where it is said to be by the environment does not count: whoever runs us may not choose whom we ask.
 const SYSTEM: &str = "unix:path=/run/dbus/system_bus_socket";
 
@@ -29,8 +30,6 @@ const SYSTEM: &str = "unix:path=/run/dbus/system_bus_socket";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a state is looked at that systemd sends no signal for.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A service that ends at once has often been seen as started; so long it has to stay.
-const SETTLING: Duration = Duration::from_millis(200);
 
 /// Units that start others: stopped with what they start.
 const TRIGGERS: &str = "TriggeredBy";
@@ -142,7 +141,7 @@ impl Bus {
         Ok(if unit.state()? == State::Failed { Down::Badly } else { Down::Ended })
     }
 
-    pub(super) fn start(&self, name: &str, limit: Duration) -> Result<()> {
+    pub(super) fn start(&self, name: &str, limit: Duration) -> Result<u32> {
         let begun = Instant::now();
         let unit = self.unit(name)?;
         let id = &unit.id;
@@ -152,7 +151,7 @@ impl Bus {
             std::thread::sleep(PAUSE);
         }
         if unit.is_settled_up()? {
-            return Ok(());
+            return Ok(unit.restarts());
         }
         // Nor do starts count that were before: it ran, and was stopped for us.
         let reset = self.connection.call_method(Some(NAME), PATH, Some(MANAGER), "ResetFailedUnit", &(id,)).map(|_| ());
@@ -166,14 +165,21 @@ impl Bus {
             let why = unit.why().unwrap_or_else(|| job_says(&result).to_owned());
             return Err(failed(format!("{id} could not be started: {why}"), look_at(id)));
         }
-        // A oneshot without RemainAfterExit= has run and is down again, and that is well.
-        std::thread::sleep(SETTLING.min(limit));
+        Ok(unit.restarts())
+    }
+
+    pub(super) fn probe(&self, name: &str, restarts: u32) -> Result<Up> {
+        let unit = self.unit(name)?;
+        let id = &unit.id;
         match unit.text("ActiveState")?.as_str() {
-            "failed" | "activating" => {
+            // One that is started again and again is up for an instant now and then.
+            "active" | "reloading" | "refreshing" if unit.restarts() == restarts => Ok(Up::Runs),
+            // Without RemainAfterExit= such a one has run and is down again, and that is well.
+            "inactive" if unit.service("Type").is_some_and(|kind: String| kind == "oneshot") => Ok(Up::Ended),
+            _ => {
                 let why = unit.why().unwrap_or_else(|| "it did not stay up".to_owned());
                 Err(failed(format!("{id} was started and is down again: {why}"), look_at(id)))
             }
-            _ => Ok(()),
         }
     }
 }
@@ -283,6 +289,16 @@ impl Unit<'_> {
         }
     }
 
+    /// A property that only services have; none of other units, or where this systemd does not know it.
+    fn service<T: TryFrom<OwnedValue>>(&self, name: &str) -> Option<T> {
+        T::try_from(self.property(SERVICE, name).ok()?).ok()
+    }
+
+    /// How often it was started again by itself since somebody started it (systemd 235 counts that).
+    fn restarts(&self) -> u32 {
+        self.service("NRestarts").unwrap_or(0)
+    }
+
     /// What systemd knows of a failure, in words.
     fn why(&self) -> Option<String> {
         let told = |name: &str| self.property(UNIT, name).ok();
@@ -290,9 +306,8 @@ impl Unit<'_> {
         if u64::try_from(asserted?).is_ok_and(|t| t > 0) && !bool::try_from(conditions?).unwrap_or(true) {
             return Some("an Assert...= of the unit does not hold".into());
         }
-        let service = |name: &str| self.property("org.freedesktop.systemd1.Service", name).ok();
-        let result = String::try_from(service("Result")?).ok()?;
-        let status = i32::try_from(service("ExecMainStatus")?).ok()?;
+        let result: String = self.service("Result")?;
+        let status: i32 = self.service("ExecMainStatus")?;
         match result.as_str() {
             "success" => None,
             "exit-code" if status != 0 => Some(format!("its program ended with status {status}")),
@@ -347,7 +362,7 @@ fn full(name: &str) -> String {
 }
 
 pub(super) fn look_at(name: &str) -> String {
-    format!("journalctl -u {}", full(name))
+    format!("systemctl status {}", full(name))
 }
 
 fn says(error: zbus::Error, message: &str, hint: &str) -> Error {

@@ -13,7 +13,7 @@ use datastore_core::plan::Remark;
 use datastore_core::{Error, ErrorKind, Result};
 use rustix::fs::MemfdFlags;
 
-use super::{Down, State, failed, is_program};
+use super::{Down, State, Up, failed, is_program};
 use crate::site::program::wait_within;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -129,6 +129,14 @@ impl Scripts {
             return Ok(());
         }
         Err(failed(format!("{name} could not be started: {}", ended.complaint(limit)), look_at(name)))
+    }
+
+    pub(super) fn probe(&self, name: &str) -> Result<Up> {
+        let name = stem(name);
+        match self.state(name)? {
+            State::Running | State::Unknown => Ok(Up::Runs),
+            state => Err(failed(format!("{name} was started and is down again: it is {state}"), look_at(name))),
+        }
     }
 
     /// Runs a script with one word. Its output goes to a file without a name and not into a pipe: what it starts in the background

@@ -9,7 +9,8 @@ use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind};
 
 use super::{Failure, Hands};
-use crate::service::Manager;
+use crate::report::{Probed, ServiceRow, ServiceState};
+use crate::service::{Manager, Up};
 use crate::{alarm, closed};
 
 /// How long one service may take to go down. systemd's own limit (TimeoutStopSec=) is shorter as a rule.
@@ -29,8 +30,9 @@ pub(super) fn stop(hands: &Hands<'_>, app: &AppName, running: &Running) -> Resul
         }
         Err(error) => {
             let opened = closed::open(hands.root, app).err();
-            let down = manager.start_all(running, START);
-            let left: Vec<String> = opened.iter().map(Error::chain).chain(complaint(&down)).collect();
+            let ups = manager.start_all(running, START);
+            let down = ups.iter().filter_map(|(_, up)| up.as_ref().err());
+            let left: Vec<String> = opened.iter().chain(down).map(Error::chain).collect();
             let detail = if left.is_empty() {
                 format!("{}; what was stopped before it runs again", error.chain())
             } else {
@@ -41,19 +43,42 @@ pub(super) fn stop(hands: &Hands<'_>, app: &AppName, running: &Running) -> Resul
     }
 }
 
-/// Lets the app start, then starts its services.
+/// Lets the app start, then starts its services. What became of each is told beside.
 pub(super) fn start(hands: &Hands<'_>, app: &AppName, running: &Running) -> Result<(), Failure> {
-    // First of all, so that somebody can start it by hand if nobody answers here.
-    closed::open(hands.root, app)?;
-    let down = manager(hands, running)?.start_all(running, START);
-    let Some(complaint) = complaint(&down) else {
+    let rows = match begin(hands, app, running) {
+        Ok(rows) => rows,
+        // None of them was started.
+        Err(error) => running.up().map(|name| row(name, Err(&error))).collect(),
+    };
+    let down: Vec<&ServiceRow> = rows.iter().filter(|row| row.state == ServiceState::Failed).collect();
+    let each: Vec<&str> = down.iter().map(|row| row.detail.as_str()).collect();
+    let complaint = (!each.is_empty()).then(|| each.join("; "));
+    let hint = down.first().map(|row| row.hint.clone());
+    hands.probed.replace(Some(Probed::of(app, rows)));
+    let Some(complaint) = complaint else {
         if !running.is_empty() {
             tell(hands, alarm::services_run(hands.root, app));
         }
         return Ok(());
     };
     let detail = format!("{complaint}; the data of `{app}` is whole and in place");
-    Err(failed(hands, app, ErrorKind::System, detail, down.iter().find_map(|(_, error)| error.get_hint())))
+    Err(failed(hands, app, ErrorKind::System, detail, hint.as_deref()))
+}
+
+fn begin(hands: &Hands<'_>, app: &AppName, running: &Running) -> Result<Vec<ServiceRow>, Error> {
+    // First of all, so that somebody can start it by hand if nobody answers here.
+    closed::open(hands.root, app)?;
+    let ups = manager(hands, running)?.start_all(running, START);
+    Ok(ups.iter().map(|(name, up)| row(name, up.as_ref().copied())).collect())
+}
+
+fn row(name: &str, up: Result<Up, &Error>) -> ServiceRow {
+    let (state, detail, hint) = match up {
+        Ok(Up::Runs) => (ServiceState::Running, String::new(), ""),
+        Ok(Up::Ended) => (ServiceState::Ended, String::new(), ""),
+        Err(error) => (ServiceState::Failed, error.chain(), error.get_hint().unwrap_or_default()),
+    };
+    ServiceRow { service: name.into(), state, detail, hint: hint.into() }
 }
 
 /// Raises the alarm at once, whatever else is still to be done, and returns the error.
@@ -69,14 +94,8 @@ fn tell(hands: &Hands<'_>, remarks: Vec<Remark>) {
 }
 
 /// Where there is nothing to stop or start nobody need answer.
-fn manager(hands: &Hands<'_>, running: &Running) -> Result<Manager, Failure> {
-    if running.is_empty() { Ok(Manager::None) } else { Ok(Manager::of(hands.root)?) }
-}
-
-/// What failed, each with its service.
-fn complaint(down: &[(&str, Error)]) -> Option<String> {
-    let each: Vec<String> = down.iter().map(|(_, error)| error.chain()).collect();
-    (!each.is_empty()).then(|| each.join("; "))
+fn manager(hands: &Hands<'_>, running: &Running) -> Result<Manager, Error> {
+    if running.is_empty() { Ok(Manager::None) } else { Manager::of(hands.root) }
 }
 
 #[cfg(test)]
@@ -93,6 +112,7 @@ mod tests {
             let hands = Hands::new(&root, &ids, "20261123T174301250Z-1a2b3c4d", &mut quiet);
             let (app, none) = (AppName::parse("shop").unwrap(), Running::default());
             start(&hands, &app, &none).unwrap();
+            assert_eq!(hands.probed.take(), Some(Probed::of(&app, Vec::new())));
             for _ in 0..2 {
                 stop(&hands, &app, &none).unwrap();
                 let mark = sandbox.dir().join("run/datastore/closed/shop");
@@ -107,10 +127,22 @@ mod tests {
     }
 
     #[test]
-    fn every_service_that_did_not_start_is_named() {
-        let failed = |name: &'static str| (name, Error::new(ErrorKind::System, format!("{name} could not be started")));
-        let told = complaint(&[failed("a.service"), failed("b.service")]).unwrap();
-        assert_eq!(told, "a.service could not be started; b.service could not be started");
-        assert_eq!(complaint(&[]), None);
+    fn every_service_that_was_not_started_is_named() {
+        Sandbox::run(|sandbox| {
+            let (root, ids, mut quiet) = (sandbox.root(), Ids::new(&sandbox.root()).unwrap(), Silent);
+            let hands = Hands::new(&root, &ids, "20261123T174301250Z-1a2b3c4d", &mut quiet);
+            let app = AppName::parse("shop").unwrap();
+            // The app cannot be opened: its mark is a directory.
+            sandbox.dirs(&["run/datastore/closed/shop"]);
+            let services = ["a.service", "b.service"].map(String::from).to_vec();
+            let running = Running { triggers: Vec::new(), services };
+            let why = start(&hands, &app, &running).unwrap_err().error;
+            let probed = hands.probed.take().unwrap();
+            assert!(!probed.is_well() && why.kind() == ErrorKind::System, "{probed:?}");
+            let rows: Vec<_> = probed.services.iter().map(|row| (row.service.as_str(), row.state)).collect();
+            assert_eq!(rows, [("a.service", ServiceState::Failed), ("b.service", ServiceState::Failed)]);
+            assert!(why.chain().ends_with("; the data of `shop` is whole and in place"), "{}", why.chain());
+            assert_eq!(alarm::open(&root).unwrap().alarms[0].word(), "service-failed");
+        });
     }
 }

@@ -47,7 +47,7 @@ fn run(verb: &str, limit: Duration, names: &[String]) -> Result<(), Error> {
             println!("{name} {:?}", manager.stop(name, limit)?);
             Ok(())
         }),
-        "start" => names.iter().try_for_each(|name| manager.start(name, limit)),
+        "start" => names.iter().try_for_each(|name| manager.start(name, limit).map(drop)),
         "running" | "around" => {
             let (running, remarks) = manager.running(names)?;
             println!("{}", serde_json::to_string(&running).expect("names"));
@@ -60,14 +60,16 @@ fn run(verb: &str, limit: Duration, names: &[String]) -> Result<(), Error> {
                 Err(error) => {
                     let down = manager.start_all(&running, limit);
                     states("back ")?;
-                    down.iter().for_each(|(_, error)| println!("still down {}", complaint(error)));
+                    down.iter().filter_map(|(_, up)| up.as_ref().err()).for_each(|error| {
+                        println!("still down {}", complaint(error));
+                    });
                     return Err(error);
                 }
             }
             states("down ")?;
             let down = manager.start_all(&running, limit);
             states("up ")?;
-            down.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+            down.into_iter().try_for_each(|(_, up)| up.map(drop))
         }
         other => panic!("no verb `{other}`"),
     }

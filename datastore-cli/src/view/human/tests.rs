@@ -11,7 +11,7 @@ use datastore_core::status::{OperationRow, Row, Status, VolumeRow};
 use datastore_core::step::{Action, Step};
 use datastore_core::value::{AppName, Attrs, HostName, Id, VolumeName};
 use datastore_core::{AbsPath, Error, ErrorKind};
-use datastore_exec::report::{Report, Timing};
+use datastore_exec::report::{Probed, Report, ServiceRow, ServiceState, Timing};
 
 use super::*;
 use crate::view::look::Look;
@@ -157,6 +157,7 @@ pub(in crate::view) fn report_of(plan: &Plan) -> Report {
         done: plan.steps.len(),
         failed: Vec::new(),
         notes: plan.notes.clone(),
+        probe: None,
         remarks: plan.remarks.clone(),
         recovered: Vec::new(),
         downtime: None,
@@ -228,6 +229,48 @@ fn an_empty_plan_says_so() {
     empty.notes.clear();
     empty.remarks.clear();
     assert_eq!(plan(&empty, None, PIPE), "`apply`: nothing to do\n");
+}
+
+/// What became of an app's services, one for each way to be.
+pub(in crate::view) fn probed() -> Probed {
+    let service = |name: &str, state, detail: &str, hint: &str| ServiceRow {
+        service: name.into(),
+        state,
+        detail: detail.into(),
+        hint: hint.into(),
+    };
+    Probed {
+        app: AppName::parse("web").unwrap(),
+        ready: Some(true),
+        detail: String::new(),
+        hint: String::new(),
+        services: vec![
+            service("web.socket", ServiceState::Running, "", ""),
+            service("prepare.service", ServiceState::Ended, "", ""),
+            service(
+                "web.service",
+                ServiceState::Failed,
+                "web.service could not be started: its program ended with status 7",
+                "systemctl status web.service",
+            ),
+        ],
+    }
+}
+
+#[test]
+fn reports_of_services() {
+    let operation = datastore_core::journal::OperationId::parse("20261123T185123000Z-0a1b2c3d").ok();
+    let nothing = Report { operation, notes: vec![], remarks: vec![], ..report_of(&plan_of(2)) };
+    let down = Report { probe: Some(probed()), done: 4, ..nothing.clone() };
+    insta::assert_snapshot!(report(&down, PIPE));
+    let mut well = probed();
+    well.services.pop();
+    let text = report(&Report { probe: Some(well.clone()), ..nothing.clone() }, PIPE);
+    assert_eq!(text, "`apply`: 5 steps done in 1.2 s\nstarted again: web.socket, prepare.service\n");
+    let none = Probed { services: Vec::new(), ..well.clone() };
+    assert_eq!(report(&Report { probe: Some(none), ..nothing.clone() }, PIPE), "`apply`: 5 steps done in 1.2 s\n");
+    let refused = Probed { ready: Some(false), detail: "it is not bound".into(), hint: "mend it".into(), ..well };
+    insta::assert_snapshot!(report(&Report { probe: Some(refused), ..nothing }, PIPE));
 }
 
 #[test]

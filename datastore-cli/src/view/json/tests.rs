@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::view::effective::Effective;
 use crate::view::human::tests::{
-    every_ending, every_entry, every_finding, every_step, everything, plan_of, report_of, volume,
+    every_ending, every_entry, every_finding, every_step, everything, plan_of, probed, report_of, volume,
 };
 
 /// The names of an object's fields, in their order.
@@ -96,8 +96,13 @@ fn plans() {
 #[test]
 fn reports() {
     let report = report_of(&plan_of(1));
-    let common = "goal operation plan outcome steps done failed notes remarks recovered downtime timing";
+    let common = "goal operation plan outcome steps done failed notes probe remarks recovered downtime timing";
     assert_eq!(names(&report), sorted(common));
+    let probe = serde_json::to_value(probed()).unwrap();
+    assert_eq!(fields(&probe), sorted("app ready detail hint services"));
+    assert_eq!(fields(&probe["services"][0]), sorted("service state detail hint"));
+    let states: Vec<_> = probe["services"].as_array().unwrap().iter().map(|row| row["state"].clone()).collect();
+    assert_eq!(states, ["running", "ended", "failed"]);
     let init = Initialised { report: &report, enable: None, offers: &[] };
     assert_eq!(names(&init), sorted(&format!("{common} enable offers")));
     assert_eq!(names(&Recovered { recovered: &[report] }), ["recovered"]);

@@ -9,7 +9,6 @@ use crate::event::Silent;
 use crate::sys::ids::Ids;
 use crate::testing::Sandbox;
 use crate::tree::tests::assert_alike;
-use datastore_core::moving::{Compared, Led};
 
 /// A tree and the place of its copy, each on a disk of its own.
 struct Trees {
