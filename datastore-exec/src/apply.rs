@@ -141,9 +141,8 @@ impl Run<'_, '_> {
     /// A step failed. Says whether the others go on.
     fn fail(&mut self, at: usize, failure: Failure) -> bool {
         let step = &self.plan.steps[at];
-        // The data is whole, in one place or the other, and what does not start of itself a person must look at.
+        // The data is whole and in place; what does not start a person must look at, and the report tells of it.
         if matches!(step.action, Action::StartServices { .. }) {
-            self.carried.stuck.push(failure.error.chain());
             return true;
         }
         match self.plan.goal {
