@@ -14,7 +14,7 @@ use datastore_core::nesting::Nesting;
 use datastore_core::observed::{FileFacts, Identity, Lookup, MappingFacts, Observed, Place, Probe};
 use datastore_core::resolve::{Incumbents, resolve};
 use datastore_core::standing::{Ask, Standing, View};
-use datastore_core::state::State;
+use datastore_core::state::{Reason, State};
 use datastore_core::status::Row;
 use datastore_core::value::AppName;
 use datastore_core::wanted::Wanted;
@@ -116,12 +116,18 @@ fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
     let fstab = Fstab::parse(b"");
     let nesting = Nesting { wanted: &wanted, mounts: &mounts, fstab: &fstab };
     let probe = Probe::of(nesting, |i| wanted.mappings[i].app == *app);
-    let observed = glance(engine, app, &wanted, &probe, mounts)?;
+    let mut observed = glance(engine, app, &wanted, &probe, mounts)?;
+    let asked = Ask { by_name: true, ..Ask::default() };
+    let is_wrong = |standing: Standing| standing.refusal.is_some_and(|refusal| refusal.reason == Reason::WrongStore);
+    if wanted.of_app(app).any(|(i, _)| is_wrong(View::new(&wanted, &observed).assess(i, asked))) {
+        // It may be the identity of the store that it had before an edit, of which only the manifest there tells.
+        observed.manifests = observe::manifests(root, &probe);
+    }
     let view = View::new(&wanted, &observed);
     let mut mappings = 0;
     for (i, mapping) in wanted.of_app(app) {
         mappings += 1;
-        let standing = view.assess(i, Ask { by_name: true, ..Ask::default() });
+        let standing = view.assess(i, asked);
         // Drift (a mode, an option) is no reason to keep an app from the right data; status shows it.
         let bound_right = standing.bound.as_ref().is_some_and(|b| b.right);
         let good = matches!(standing.state, State::Active | State::Drifted) && bound_right;
@@ -254,18 +260,21 @@ fn manifest(root: &Root, home: &AbsPath, keys: &[String]) -> FileFacts<Manifest>
     }
 }
 
-/// A mount table of just the mounts that hold these paths, by statmount(2); `None` where the kernel does not have it.
+/// A mount table of just the mounts that hold these paths and those below them, by statmount(2); `None` where the kernel does not have it.
 fn mounts_at(root: &Root, paths: &[AbsPath]) -> Result<Option<MountTable>> {
     let mut lines: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let top = AbsPath::root();
-    for path in paths.iter().chain([&top]) {
-        // A path that is not there lies in the mount of whatever is above it; that one is asked about too.
+    for path in [&top].into_iter().chain(paths) {
+        // A path that is not there lies in the mount of whatever is above it; that one is asked about too. And in a table without the mount on
+        // which another lies that other cannot be reached; as a rule it is that of the root.
         for at in std::iter::once(path.clone()).chain(path.ancestors()) {
             let Ok(place) = root.place(&at) else { continue };
             match statmount::containing(place.entry()) {
                 Ok(Some(found)) => {
                     lines.entry(found.mnt_id).or_insert_with(|| found.mountinfo_line());
-                    break;
+                    if lines.contains_key(&found.parent_id) {
+                        break;
+                    }
                 }
                 Ok(None) => return Ok(None),
                 Err(error) if error.errno() == rustix::io::Errno::NOENT => continue,

@@ -198,7 +198,8 @@ fn own_file<T>(root: &Root, path: &AbsPath, parse: impl Fn(&str) -> Result<T, Ma
     }
 }
 
-fn manifests(root: &Root, probe: &Probe) -> BTreeMap<AbsPath, FileFacts<Manifest>> {
+/// The manifests, whole.
+pub(crate) fn manifests(root: &Root, probe: &Probe) -> BTreeMap<AbsPath, FileFacts<Manifest>> {
     let path = |home: &AbsPath| home.child(DIRECTORY).child("manifest.toml");
     probe.homes.iter().map(|home| (home.clone(), own_file(root, &path(home), Manifest::parse))).collect()
 }

@@ -56,6 +56,19 @@ fn one_bind_taken_off_behind_its_back_is_seen_at_once() {
 }
 
 #[test]
+fn an_app_may_start_whose_mount_point_lies_on_another_disk() {
+    let sandbox = Sandbox::initialised();
+    sandbox.tmpfs("/srv/disk", 1 << 20);
+    sandbox.tmpfs("/srv/disk/inner", 1 << 20);
+    sandbox.configlet("shop", "[mapping.\"/srv/disk/inner/deep/shop\"]\ntarget = \"%{base}/shop\"\n");
+    sandbox.configlet("other", "[mapping.\"/var/other\"]\ntarget = \"%{base}/other\"\n");
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    sandbox.datastore(&["guard", "shop"]).ok();
+    sandbox.tmpfs("/srv/disk/inner", 1 << 20);
+    refuses(&sandbox, 3, "/srv/disk/inner/deep/shop");
+}
+
+#[test]
 fn an_app_that_was_never_bound_may_not_start() {
     let sandbox = Sandbox::initialised();
     sandbox.configlet("shop", SHOP);
