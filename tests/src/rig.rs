@@ -57,7 +57,9 @@ impl Rig {
             fs::create_dir(home.join(dir)).expect("a directory of the rig");
         }
         let at = |dir: &str| home.join(dir).display().to_string();
-        let options = format!("lowerdir={},upperdir={},workdir={}", tree.display(), at("upper"), at("work"));
+        // Else a directory of the tree could not be renamed, which it can on any disk.
+        let options =
+            format!("lowerdir={},upperdir={},workdir={},redirect_dir=on", tree.display(), at("upper"), at("work"));
         let options = std::ffi::CString::new(options).expect("no NUL in a path");
         rustix::mount::mount("overlay", home.join("root"), "overlay", MountFlags::empty(), options.as_c_str())
             .unwrap_or_else(|e| panic!("mount an overlay on {}: {e}", home.display()));

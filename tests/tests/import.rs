@@ -145,6 +145,27 @@ fn what_does_not_fit_is_found_before_anything_is_copied() {
 }
 
 #[test]
+fn an_overlay_that_cannot_rename_the_tree_says_what_to_do() {
+    let sandbox = machine("ext4", 64);
+    for dir in ["srv/lower", "srv/upper", "srv/work", "srv/over"] {
+        fs::create_dir_all(sandbox.path(dir)).unwrap();
+    }
+    scenes::data(&sandbox, "/srv/lower/shop");
+    let at = |dir: &str| sandbox.path("srv").join(dir).display().to_string();
+    let options = format!("lowerdir={},upperdir={},workdir={},redirect_dir=off", at("lower"), at("upper"), at("work"));
+    sandbox.run(sandbox.command("mount").args(["-t", "overlay", "over", "-o", &options, &at("over")])).ok();
+    sandbox.configlet("shop", &SHOP.replace("/var/shop", "/srv/over/shop"));
+    let failed = sandbox.datastore(&["import", "shop", "--yes"]).code(1);
+    assert!(failed.stderr.contains("everything that was done before has been taken back"), "{}", failed.stderr);
+    let hint = failed.stderr.split("stopped: ").nth(1).expect("a command").trim().to_owned();
+    assert_eq!(hint, "mv /srv/over/shop /srv/over/shop.new && mv /srv/over/shop.new /srv/over/shop");
+    sandbox.run(sandbox.command("sh").args(["-ec", &hint.replace("/srv", &at(""))])).ok();
+    sandbox.datastore(&["import", "shop", "--yes"]).ok();
+    sandbox.is("/srv/over/shop", "active");
+    assert_eq!(fs::read(sandbox.path("/srv/over/shop/cur/2")).unwrap().len(), 5000);
+}
+
+#[test]
 fn a_mount_inside_is_not_taken_along() {
     let sandbox = machine("ext4", 64);
     sandbox.tmpfs("/var/shop/cur/inner", 1 << 20);

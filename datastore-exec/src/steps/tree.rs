@@ -4,6 +4,7 @@ use datastore_core::state::Reason;
 use datastore_core::step::Top;
 use datastore_core::{AbsPath, Error, ErrorKind, moving};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::{Failure, Hands, dir};
 use crate::root::{Root, if_there};
@@ -30,7 +31,15 @@ pub(super) fn move_dir(root: &Root, from: &AbsPath, to: &AbsPath, gets: Option<T
         return Ok(());
     }
     let (old, new) = (root.place(from)?, root.place(to)?);
-    name::rename(old.entry(), new.entry()).map_err(|e| e.because(format!("{from} cannot be renamed to {to}")))?;
+    name::rename(old.entry(), new.entry()).map_err(|error| {
+        let across = error.errno() == Errno::XDEV;
+        let told = error.because(format!("{from} cannot be renamed to {to}"));
+        // Both lie on one mount. Only an overlay (of a container, of a live system) cannot rename there, and only what comes from a
+        // lower layer; mv(1) copies it.
+        let anew = format!("mv {from} {from}.new && mv {from}.new {from}");
+        let hint = format!("an overlay cannot rename this directory; make it anew while the app is stopped: {anew}");
+        if across { told.hint(hint) } else { told }
+    })?;
     root.forget_within(from);
     Ok(())
 }

@@ -1,8 +1,18 @@
 //! Import and move on services that run: in a small system with systemd as its first process, and with init scripts alone.
 
+mod by_hand;
+mod defaults;
 mod failures;
+mod maildir;
+mod mariadb;
+
+use std::time::{Duration, Instant};
 
 use datastore_tests::Rig;
+use serde_json::Value;
+
+/// Nothing here takes longer, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes a unit.
 fn unit(rig: &Rig, name: &str, text: &str) {
@@ -23,4 +33,26 @@ fn booted(disks: &[(&str, u64, &str)], prepare: impl FnOnce(&Rig)) -> Rig {
         rig.run(&[&["datastore"], add, &["--device", &image, "--yes"]].concat()).ok();
     }
     rig
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What a report says of time.
+fn figures(report: &Value) -> String {
+    format!("{:.2} s in all", report["timing"]["apply_ms"].as_f64().expect("a time") / 1000.0)
+}
+
+/// The longest time between two that follow each other.
+fn longest_gap(times: &[f64]) -> f64 {
+    let mut times = times.to_vec();
+    times.sort_by(f64::total_cmp);
+    times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
 }
