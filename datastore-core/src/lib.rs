@@ -40,6 +40,7 @@ mod overlap;
 pub mod path;
 pub mod peek;
 pub mod plan;
+pub mod progress;
 pub mod raw;
 pub mod recover;
 pub mod resolve;

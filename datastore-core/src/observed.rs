@@ -11,6 +11,7 @@ use crate::manifest::{Manifest, VolumeFile};
 use crate::mountinfo::MountTable;
 use crate::nesting::Nesting;
 use crate::path::AbsPath;
+use crate::progress::Progress;
 use crate::value::{Attrs, Id, OwnerName, VolumeName};
 use crate::wanted::Wanted;
 
@@ -115,6 +116,8 @@ pub struct Observed {
     pub unfinished: Vec<Unfinished>,
     /// Operations that somebody is at work on.
     pub running: Vec<Unfinished>,
+    /// How far the running ones are, where that was asked; of those that the caller may not see in the journals, too.
+    pub progress: Vec<Progress>,
     /// Changes whenever an operation has begun or ended: whoever looks again and finds it the same knows that no other run came between.
     pub mark: u64,
 }

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amount::{count, time};
 use crate::error::Error;
+use crate::goal::Goal;
 use crate::journal::{OperationId, Unfinished};
 use crate::mapping::Mapping;
 use crate::observed::{FileFacts, Observed, Space};
+use crate::progress::Progress;
 use crate::standing::{Ask, Standing, View};
 use crate::state::{Reason, Refusal, State};
 use crate::value::AppName;
@@ -183,11 +186,16 @@ pub fn tell(view: &View<'_>, mut of: impl FnMut(&Mapping) -> bool) -> Status {
     }
 }
 
-/// The row of a mapping, which an operation may have left half-way.
+/// The row of a mapping, which an operation may have in hand, or may have left half-way.
 pub(crate) fn row_of(view: &View<'_>, i: usize, standing: &Standing) -> Row {
     let mapping = &view.wanted.mappings[i];
     let mut row = Row::of(mapping, standing);
-    if let Some(unfinished) = interrupted(view.observed, mapping) {
+    if let Some(how) = moving(view.observed, mapping) {
+        row.state = State::Moving;
+        row.reason = None;
+        row.detail = how;
+        row.hint = format!("watch datastore status {}", mapping.app);
+    } else if let Some(unfinished) = interrupted(view.observed, mapping) {
         row.state = State::Interrupted;
         row.reason = None;
         row.detail = format!(
@@ -242,10 +250,39 @@ pub(crate) fn forgotten(view: &View<'_>) -> Vec<Row> {
     rows
 }
 
+/// What is told of a mapping whose data is being moved.
+fn moving(observed: &Observed, mapping: &Mapping) -> Option<String> {
+    let moves =
+        |u: &&Unfinished| u.goal.as_ref().is_some_and(|goal| goal.moves() || matches!(goal, Goal::Settle { .. }));
+    let running = observed.running.iter().filter(moves).find(|u| has(u, mapping));
+    let place = mapping.mount_point.to_string();
+    let progress = observed.progress.iter().find(|told| match running {
+        Some(running) => told.operation == running.operation,
+        None => told.mount_points.contains(&place),
+    });
+    let of_journal = |u: &Unfinished| (u.goal.as_ref().map(ToString::to_string).unwrap_or_default(), u.at);
+    let of_file = |told: &Progress| (told.goal.clone(), told.since);
+    let (goal, since) = running.map(of_journal).or_else(|| progress.map(of_file))?;
+    let far = match (progress, running) {
+        (Some(Progress { walk: Some(walk), .. }), _) => walk.to_string(),
+        (Some(told), _) => format!("step {} of {}: {}", told.done + 1, told.steps, told.what),
+        (None, running) => {
+            let (done, steps) = running.map_or((0, 0), |u| (u.done, u.steps));
+            format!("{done} of {} done", count(steps, "step"))
+        }
+    };
+    let took = u64::try_from(observed.now - since).unwrap_or(0);
+    Some(format!("`{goal}` has been running for {}; {far}", time(took)))
+}
+
+/// Whether an operation serves a mapping.
+fn has(unfinished: &Unfinished, mapping: &Mapping) -> bool {
+    unfinished.mappings.iter().any(|s| s.mount_point == mapping.mount_point && s.app == mapping.app)
+}
+
 /// The operation that stopped half-way with this mapping in hand.
 fn interrupted<'o>(observed: &'o Observed, mapping: &Mapping) -> Option<&'o Unfinished> {
-    let has = |u: &&Unfinished| u.mappings.iter().any(|s| s.mount_point == mapping.mount_point && s.app == mapping.app);
-    observed.unfinished.iter().find(has)
+    observed.unfinished.iter().find(|u| has(u, mapping))
 }
 
 fn volume_row(view: &View<'_>, i: usize, mappings: usize) -> VolumeRow {
@@ -295,6 +332,18 @@ fn operations(observed: &Observed) -> Vec<OperationRow> {
         trouble: String::new(),
         hint: if running { String::new() } else { "datastore recover".into() },
     };
+    let known = |told: &&Progress| observed.running.iter().any(|u| u.operation == told.operation);
+    let told = |told: &Progress| OperationRow {
+        operation: told.operation.to_string(),
+        goal: told.goal.clone(),
+        state: State::Moving,
+        since: told.since,
+        done: told.done,
+        steps: told.steps,
+        trouble: String::new(),
+        hint: String::new(),
+    };
     let running = observed.running.iter().map(|u| row(u, true));
-    running.chain(observed.unfinished.iter().map(|u| row(u, false))).collect()
+    let others = observed.progress.iter().filter(|p| !known(p)).map(told);
+    running.chain(others).chain(observed.unfinished.iter().map(|u| row(u, false))).collect()
 }

@@ -51,6 +51,7 @@ fn observed() -> Observed {
         hooks: HashMap::new(),
         unfinished: vec![],
         running: vec![],
+        progress: Vec::new(),
         mark: 0,
     }
 }

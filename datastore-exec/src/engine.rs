@@ -34,7 +34,7 @@ use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{examine, guard, journal_file, log, moving, peek, receipts, recovery, saved, site};
+use crate::{examine, guard, journal_file, log, moving, peek, receipts, recovery, run_files, saved, site};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -114,7 +114,10 @@ impl Engine {
         let asked = Apps::named(apps.to_vec());
         asked.demand_known(&wanted, &basis.fstab)?;
         let probe = Probe::of(nesting(&wanted, &basis), |i| asked.has(&wanted.mappings[i].app));
-        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
+        let mut observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
+        // Whoever may not read journals sees in /run what is running.
+        let known = observed.privileged.then_some(observed.running.as_slice());
+        observed.progress = run_files::running(&self.root, known);
         let view = View::new(&wanted, &observed);
         let mut told = status::tell(&view, |m| asked.has(&m.app));
         told.operations.extend(untold.iter().map(|u| OperationRow::untold(&u.operation, u.at, &u.error)));

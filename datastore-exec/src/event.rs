@@ -1,6 +1,7 @@
 //! What leaves the engine while it works: for a progress bar, a log, a web page. Nothing comes back.
 
 use datastore_core::plan::Plan;
+use datastore_core::progress::Walk;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -37,16 +38,19 @@ pub enum Event<'a> {
         /// The last one, as a sentence.
         what: &'a str,
     },
+    /// A step begins. Told only where steps take their time: when data is moved.
+    Doing {
+        /// How many steps come before it.
+        done: usize,
+        /// How many there are.
+        of: usize,
+        /// What it is, as a sentence.
+        what: &'a str,
+    },
     /// A tree is being walked, within one step.
     Walking {
-        /// What is done: "copying", "comparing".
-        what: &'a str,
-        /// The tree.
-        tree: &'a str,
-        /// How many files, directories and other things so far.
-        entries: u64,
-        /// How many bytes of files so far.
-        bytes: u64,
+        /// How far that is.
+        walk: &'a Walk,
     },
     /// A mapping, or the whole operation, failed and was taken back.
     Failed {

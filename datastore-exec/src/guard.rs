@@ -220,6 +220,7 @@ fn glance(engine: &Engine, app: &AppName, wanted: &Wanted, probe: &Probe, mounts
         hooks: HashMap::new(),
         unfinished: Vec::new(),
         running: Vec::new(),
+        progress: Vec::new(),
         mark: 0,
     })
 }

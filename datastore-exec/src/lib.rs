@@ -8,6 +8,7 @@ pub mod durable;
 pub mod engine;
 pub mod event;
 mod examine;
+mod gauge;
 mod guard;
 pub mod holders;
 mod hook;

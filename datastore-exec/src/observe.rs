@@ -107,6 +107,7 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
         hooks: probe.hooks.iter().map(|path| (path.clone(), hook::program::look(root, path))).collect(),
         unfinished: journals.unfinished,
         running: journals.running,
+        progress: Vec::new(),
         mark: journals.mark,
     })
 }

@@ -6,6 +6,7 @@ use datastore_core::goal::{Apps, Goal};
 use datastore_core::journal::{Begin, OperationId, Outcome, VERSION};
 use datastore_core::moving::Receipt;
 use datastore_core::plan::{Plan, Remark, Subject};
+use datastore_core::progress::{Progress, Walk};
 use datastore_core::state::{Reason, State};
 use datastore_core::status::Row;
 use datastore_core::step::Action;
@@ -19,7 +20,7 @@ use crate::lock::{self, Attempt, Held, Lock, Share};
 use crate::receipts;
 use crate::report::{Probed, Report, ServiceState};
 use crate::root::Root;
-use crate::run_files::{self, Progress, ProgressFile};
+use crate::run_files::{self, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
 use crate::{alarm, guard};
@@ -200,9 +201,9 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     };
     let mut journal = Journal::begin_with(engine.root(), &begin, &plan.mappings, &plan.steps)?;
     listener.event(&Event::Begin { operation: operation.as_str(), plan });
-    let mut shown = Shown { inner: listener, file: ProgressFile::new(engine.root()), operation: &operation, plan, at };
-    shown.tell("running", 0, "", false);
-    let hands = Hands::new(engine.root(), engine.ids()?, operation.tag(), &mut shown);
+    let mut shown = Shown::new(engine.root(), listener, &operation, plan, at);
+    shown.tell(true);
+    let hands = Hands::new(engine.root(), engine.ids()?, operation.tag(), &mut shown).knowing(&plan.loads);
     let carried = carry_out(&hands, plan, &mut journal);
     let probed =
         hands.probed.take().filter(|_| carried.aborted.is_none()).map(|probed| ask_guard(engine, plan, probed));
@@ -226,7 +227,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         Outcome::Partly => "partly",
         Outcome::Failed | Outcome::Recovered => "failed",
     };
-    shown.tell(word, carried.done, "", true);
+    shown.end(word, carried.done);
     shown.inner.event(&Event::End { operation: operation.as_str() });
     let line = format!(
         "{time} {operation} {word} uid={} {} ({} of {} steps, {} failed)",
@@ -367,32 +368,60 @@ fn failed_row(subject: &Subject, failure: &Failure) -> Row {
 struct Shown<'a> {
     inner: &'a mut dyn Listener,
     file: ProgressFile<'a>,
-    operation: &'a OperationId,
-    plan: &'a Plan,
-    at: i64,
+    progress: Progress,
 }
 
-impl Shown<'_> {
-    fn tell(&mut self, state: &str, done: usize, what: &str, is_end: bool) {
+impl<'a> Shown<'a> {
+    fn new(root: &'a Root, inner: &'a mut dyn Listener, operation: &OperationId, plan: &Plan, at: i64) -> Self {
+        let moves = plan.goal.moves() || matches!(plan.goal, Goal::Settle { .. });
+        let moved = plan.mappings.iter().filter(|_| moves);
         let progress = Progress {
-            operation: self.operation,
-            goal: self.plan.goal.to_string(),
-            state,
-            since: self.at,
-            done,
-            steps: self.plan.steps.len(),
-            what: what.into(),
+            operation: operation.clone(),
+            goal: plan.goal.to_string(),
+            state: Progress::RUNNING.into(),
+            since: at,
+            done: 0,
+            steps: plan.steps.len(),
+            what: String::new(),
             pid: std::process::id(),
+            mount_points: moved.map(|subject| subject.mount_point.to_string()).collect(),
+            walk: None,
         };
+        Self { inner, file: ProgressFile::new(root), progress }
+    }
+
+    fn tell(&mut self, is_news: bool) {
         // Progress is for onlookers: that it cannot be written must not stop the work.
-        let _ = self.file.write(&progress, is_end);
+        let _ = self.file.write(&self.progress, is_news);
+    }
+
+    fn end(&mut self, state: &str, done: usize) {
+        (self.progress.state, self.progress.done) = (state.into(), done);
+        (self.progress.what, self.progress.walk) = (String::new(), None);
+        self.tell(true);
     }
 }
 
 impl Listener for Shown<'_> {
     fn event(&mut self, event: &Event<'_>) {
-        if let Event::Done { steps, what, .. } = event {
-            self.tell("running", *steps, what, false);
+        match event {
+            Event::Doing { done, what, .. } => {
+                (self.progress.done, self.progress.walk) = (*done, None);
+                (*what).clone_into(&mut self.progress.what);
+                self.tell(true);
+            }
+            Event::Walking { walk } => {
+                let is = |told: &Walk| (told.pass, &told.what, &told.tree) == (walk.pass, &walk.what, &walk.tree);
+                let is_news = !self.progress.walk.as_ref().is_some_and(is);
+                self.progress.walk = Some((*walk).clone());
+                self.tell(is_news);
+            }
+            Event::Done { steps, what, .. } => {
+                (self.progress.done, self.progress.walk) = (*steps, None);
+                (*what).clone_into(&mut self.progress.what);
+                self.tell(false);
+            }
+            _ => {}
         }
         self.inner.event(event);
     }

@@ -5,15 +5,15 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use datastore_core::journal::OperationId;
+use datastore_core::journal::{OperationId, Unfinished};
+use datastore_core::progress::Progress;
 use datastore_core::value::Attrs;
 use datastore_core::{AbsPath, Error, Result};
 use rustix::fs::OFlags;
-use serde::Serialize;
 
 use crate::durable;
 use crate::root::{Root, if_there};
-use crate::sys::{Entry, fd};
+use crate::sys::{Entry, fd, proc};
 
 /// Where the progress of operations is.
 const OPS: &str = "/run/datastore/ops";
@@ -23,22 +23,6 @@ const KEPT: usize = 50;
 const LIMIT: usize = 64 << 10;
 /// How often a running operation says how far it is.
 const EVERY: Duration = Duration::from_millis(500);
-
-/// The content of `/run/datastore/ops/<id>.json`.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Progress<'a> {
-    pub(crate) operation: &'a OperationId,
-    pub(crate) goal: String,
-    /// `running`, or how it ended.
-    pub(crate) state: &'a str,
-    /// Seconds since 1970.
-    pub(crate) since: i64,
-    pub(crate) done: usize,
-    pub(crate) steps: usize,
-    /// The last step, as a sentence.
-    pub(crate) what: String,
-    pub(crate) pid: u32,
-}
 
 /// Writes the progress of one operation.
 pub(crate) struct ProgressFile<'a> {
@@ -51,9 +35,9 @@ impl<'a> ProgressFile<'a> {
         Self { root, last: None }
     }
 
-    /// Writes it, unless that was done a moment ago and this is not the end.
-    pub(crate) fn write(&mut self, progress: &Progress<'_>, is_end: bool) -> Result<()> {
-        if !is_end && self.last.is_some_and(|l| l.elapsed() < EVERY) {
+    /// Writes it, unless that was done a moment ago and nothing else has begun.
+    pub(crate) fn write(&mut self, progress: &Progress, is_news: bool) -> Result<()> {
+        if !is_news && self.last.is_some_and(|l| l.elapsed() < EVERY) {
             return Ok(());
         }
         self.last = Some(Instant::now());
@@ -61,11 +45,42 @@ impl<'a> ProgressFile<'a> {
         let name = format!("{}.json", progress.operation);
         let temporary = format!(".{name}.tmp");
         put(&dir, OPS, &name, &temporary, &serde_json::to_vec(progress).unwrap_or_default())?;
-        if is_end {
+        if progress.state != Progress::RUNNING {
             prune(self.root)?;
         }
         Ok(())
     }
+}
+
+/// How far the operations are that are running: these, or, for whoever may not read journals, those whose process lives. What cannot be read is
+/// left out.
+pub(crate) fn running(root: &Root, known: Option<&[Unfinished]>) -> Vec<Progress> {
+    let Ok(dir) = root.open_file(&AbsPath::literal(OPS), OFlags::RDONLY | OFlags::DIRECTORY, 0) else {
+        return Vec::new();
+    };
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    let listed = fd::each_name(&dir, |name| {
+        if name.ends_with(b".json") && !name.starts_with(b".") {
+            names.push(name.to_vec());
+        }
+        true
+    });
+    if listed.is_err() {
+        return Vec::new();
+    }
+    names.sort();
+    let read = |name: &Vec<u8>| {
+        let file = fd::open(Entry::new(&dir, name), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, 0).ok()?;
+        serde_json::from_slice::<Progress>(&fd::read_all(&file, LIMIT).ok()?).ok()
+    };
+    let is_running = |told: &Progress| {
+        told.state == Progress::RUNNING
+            && match known {
+                Some(known) => known.iter().any(|running| running.operation == told.operation),
+                None => proc::is_alive(told.pid),
+            }
+    };
+    names.iter().filter_map(read).filter(is_running).collect()
 }
 
 /// Puts a file in its place as a whole, readable by everybody, without syncing it.

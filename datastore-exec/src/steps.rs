@@ -17,12 +17,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datastore_core::moving::{Account, Receipt};
-use datastore_core::plan::Remark;
+use datastore_core::plan::{Load, Remark};
 use datastore_core::state::Reason;
 use datastore_core::step::Action;
 use datastore_core::{Error, ErrorKind};
 
 use crate::event::{Event, Listener};
+use crate::gauge::{Counts, Gauge};
 use crate::receipts;
 use crate::report::Probed;
 use crate::root::{Miss, Root};
@@ -52,6 +53,8 @@ pub(crate) struct Hands<'a> {
     parts: RefCell<Vec<(&'static str, Duration)>>,
     /// How the app is that was let start again.
     pub(crate) probed: RefCell<Option<Probed>>,
+    /// How far walks are.
+    pub(crate) gauge: RefCell<Gauge<'a>>,
 }
 
 impl<'a> Hands<'a> {
@@ -67,6 +70,7 @@ impl<'a> Hands<'a> {
             accounts: RefCell::default(),
             parts: RefCell::default(),
             probed: RefCell::default(),
+            gauge: RefCell::new(Gauge::new(&[])),
         }
     }
 
@@ -80,11 +84,17 @@ impl<'a> Hands<'a> {
         self.listener.borrow_mut().event(event);
     }
 
-    /// Walks a tree, in threads of its own, and tells now and then how far that is.
+    /// The same with knowledge of how much is to be moved.
+    pub(crate) fn knowing(self, loads: &'a [Load]) -> Self {
+        Self { gauge: RefCell::new(Gauge::new(loads)), ..self }
+    }
+
+    /// Walks a tree, in threads of its own, and tells at its beginning and now and then how far that is.
     pub(crate) fn while_walking<T: Send, E: Send>(
         &self,
         what: &str,
         label: &str,
+        counts: Counts,
         walk: impl FnOnce(&Control<'_>) -> Result<T, E> + Send,
     ) -> Result<T, E> {
         let (stop, tally) = (AtomicBool::new(false), Tally::default());
@@ -95,10 +105,15 @@ impl<'a> Hands<'a> {
                 let _done = done;
                 walk(&control)
             });
-            while ended.recv_timeout(EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let bytes = tally.bytes.load(Ordering::Relaxed);
-                self.event(&Event::Walking { what, tree: label, entries: tally.entries(), bytes });
+            let now = || (tally.entries(), tally.bytes.load(Ordering::Relaxed));
+            loop {
+                let walk = self.gauge.borrow_mut().read(what, label, counts, now());
+                self.event(&Event::Walking { walk: &walk });
+                if ended.recv_timeout(EVERY) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    break;
+                }
             }
+            self.gauge.borrow_mut().walked(now());
             walker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }

@@ -5,12 +5,12 @@ use std::process::{Child, Stdio};
 
 use crate::sandbox::plain_command;
 
-/// `sleep` with its working directory somewhere; it ends when this is dropped.
+/// A process that keeps something busy; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Holder(Child);
 
 impl Holder {
-    /// Starts it in a directory.
+    /// Starts `sleep` with its working directory somewhere.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -21,6 +21,12 @@ impl Holder {
         command.arg("600").current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null());
         // The child is in the directory before it executes anything, and `spawn` returns after that.
         Self(command.spawn().unwrap_or_else(|e| panic!("cannot start sleep in {}: {e}", directory.display())))
+    }
+
+    /// Takes a process that runs.
+    #[must_use]
+    pub fn of(child: Child) -> Self {
+        Self(child)
     }
 
     /// Its process id.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use datastore_core::amount::{count, size};
+use datastore_core::progress::Walk;
 use datastore_exec::event::{Event, Listener};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -12,8 +12,10 @@ use super::tell;
 
 /// Fewer steps than this are over before anybody has read a line about them.
 const FEW: usize = 20;
-/// A line at most so often, unless a tenth is done.
-const PAUSE: Duration = Duration::from_secs(1);
+/// A line at most so often, unless a tenth of many steps is done.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Parts of the bar of a walk.
+const PARTS: f64 = 1000.0;
 
 /// Listens to the engine and shows.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Progress {
         } else if std::io::stderr().is_terminal() {
             Mode::Bar(None)
         } else {
-            Mode::Lines(Pace::new(Instant::now()))
+            Mode::Lines(Pace::new(Instant::now(), false))
         })
     }
 }
@@ -55,10 +57,13 @@ impl Listener for Progress {
             Mode::Quiet => {}
             Mode::Bar(bar) => draw(bar, event),
             Mode::Lines(pace) => match event {
-                Event::Begin { .. } => *pace = Pace::new(Instant::now()),
-                Event::Walking { what, tree, entries, bytes } if pace.is_slow(Instant::now()) => {
-                    let so_far = walked(*entries, *bytes);
-                    tell(&format!("{what} {}: {so_far}\n", clean(tree)));
+                Event::Begin { plan, .. } => *pace = Pace::new(Instant::now(), plan.goal.is_single()),
+                Event::Walking { walk } if pace.is_slow(Instant::now()) => {
+                    tell(&format!("{}\n", clean(&walk.to_string())));
+                }
+                // What takes its time is told when it begins.
+                Event::Doing { done, of, what } if pace.is_slow(Instant::now()) => {
+                    tell(&format!("{}/{of} {}\n", done + 1, clean(what)));
                 }
                 Event::Done { steps, of, what } if pace.is_due(*steps, *of, Instant::now()) => {
                     tell(&format!("{steps}/{of} {}\n", clean(what)));
@@ -72,20 +77,19 @@ impl Listener for Progress {
 fn draw(bar: &mut Option<ProgressBar>, event: &Event<'_>) {
     match event {
         Event::Begin { plan, .. } => {
-            let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {elapsed} {msg}");
-            let style = style.map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("#> "));
-            *bar = Some(ProgressBar::new(plan.steps.len() as u64).with_style(style));
+            *bar = Some(ProgressBar::new(plan.steps.len() as u64).with_style(style(OF_STEPS)));
         }
-        Event::Done { steps, of, what } => {
+        Event::Done { steps: done, of, what } | Event::Doing { done, of, what } => {
             if let Some(bar) = bar {
+                bar.set_style(style(OF_STEPS));
                 bar.set_length(*of as u64);
-                bar.set_position(*steps as u64);
+                bar.set_position(*done as u64);
                 bar.set_message(cut(&clean(what), 40));
             }
         }
-        Event::Walking { what, entries, bytes, .. } => {
+        Event::Walking { walk } => {
             if let Some(bar) = bar {
-                bar.set_message(cut(&format!("{what} {}", walked(*entries, *bytes)), 40));
+                follow(bar, walk);
             }
         }
         Event::End { .. } => {
@@ -98,9 +102,29 @@ fn draw(bar: &mut Option<ProgressBar>, event: &Event<'_>) {
     }
 }
 
-/// How far a walk has come.
-fn walked(entries: u64, bytes: u64) -> String {
-    format!("{}, {}", count(usize::try_from(entries).unwrap_or(usize::MAX), "entry"), size(bytes))
+/// Steps that are done, of all.
+const OF_STEPS: &str = "[{bar:30}] {pos}/{len} {elapsed} {msg}";
+/// How far a walk is whose end is known.
+const OF_WALK: &str = "[{bar:30}] {percent}% {wide_msg}";
+/// One whose end is not.
+const OPEN: &str = "{elapsed} {wide_msg}";
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("#> "))
+}
+
+/// Shows how far a walk is, how fast, and how long it will still take.
+fn follow(bar: &ProgressBar, walk: &Walk) {
+    if let Some(fraction) = walk.fraction() {
+        bar.set_style(style(OF_WALK));
+        bar.set_length(PARTS as u64);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a thousand")]
+        bar.set_position((fraction * PARTS) as u64);
+    } else {
+        bar.set_style(style(OPEN));
+    }
+    bar.set_message(format!("{}: {}", walk.what, walk.amounts()));
 }
 
 /// When a plain line is due.
@@ -108,16 +132,18 @@ fn walked(entries: u64, bytes: u64) -> String {
 struct Pace {
     last: Instant,
     tenth: usize,
+    /// Whether steps take their time, so that it alone counts.
+    slow: bool,
 }
 
 impl Pace {
-    fn new(now: Instant) -> Self {
-        Self { last: now, tenth: 0 }
+    fn new(now: Instant, slow: bool) -> Self {
+        Self { last: now, tenth: 0, slow }
     }
 
-    /// Within a long step: every few seconds.
+    /// Where steps take their time: every few seconds.
     fn is_slow(&mut self, now: Instant) -> bool {
-        let due = now.duration_since(self.last) >= 5 * PAUSE;
+        let due = now.duration_since(self.last) >= PAUSE;
         if due {
             self.last = now;
         }
@@ -126,9 +152,9 @@ impl Pace {
 
     fn is_due(&mut self, steps: usize, of: usize, now: Instant) -> bool {
         let tenth = steps * 10 / of.max(1);
-        let due = (of >= FEW && tenth > self.tenth) || now.duration_since(self.last) >= PAUSE;
+        let due = (of >= FEW && tenth > self.tenth && !self.slow) || now.duration_since(self.last) >= PAUSE;
         if due {
-            *self = Self { last: now, tenth };
+            (self.last, self.tenth) = (now, tenth);
         }
         due
     }
@@ -141,12 +167,38 @@ mod tests {
     #[test]
     fn lines_are_few() {
         let begun = Instant::now();
-        let mut pace = Pace::new(begun);
+        let mut pace = Pace::new(begun, false);
         let at = |n: usize| (1..=n).filter(|&i| pace.is_due(i, n, begun)).count();
         assert_eq!([5, 1000].map(at), [0, 10]);
-        // Slow steps: one line a second.
-        let mut pace = Pace::new(begun);
-        let mut slow = |i: u32| pace.is_due(i as usize, 1_000_000, begun + Duration::from_millis(300) * i);
-        assert_eq!((1..=20).filter(|&i| slow(i)).count(), 5);
+        // Slow steps: one line in three seconds.
+        let mut pace = Pace::new(begun, false);
+        let mut slow = |i: u32| pace.is_due(i as usize, 1_000_000, begun + Duration::from_secs(1) * i);
+        assert_eq!((1..=20).filter(|&i| slow(i)).count(), 6);
+        // Where data is moved nothing but time counts, whether a step begins, is done, or walks.
+        let mut pace = Pace::new(begun, true);
+        assert!(!(1..=30).any(|i| pace.is_due(i, 30, begun)));
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        assert!(pace.is_slow(at(3)) && !pace.is_slow(at(5)) && !pace.is_due(1, 30, at(5)) && pace.is_due(2, 30, at(6)));
+    }
+
+    #[test]
+    fn a_walk_has_a_bar_as_far_as_its_end_is_known() {
+        let walk = Walk {
+            what: "copying".into(),
+            tree: "/home".into(),
+            pass: 1,
+            entries: 250,
+            entries_total: Some(1000),
+            bytes: 0,
+            bytes_total: None,
+            bytes_per_second: 5 << 20,
+            seconds_left: Some(90),
+        };
+        let bar = ProgressBar::hidden();
+        follow(&bar, &walk);
+        assert_eq!((bar.position(), bar.length()), (250, Some(1000)));
+        assert_eq!(bar.message(), "copying: 250 of 1000 entries, 0 B, 5.0 MiB/s, about 1 min 30 s left");
+        follow(&bar, &Walk { entries_total: None, seconds_left: None, ..walk });
+        assert_eq!(bar.message(), "copying: 250 entries, 0 B, 5.0 MiB/s");
     }
 }

@@ -69,8 +69,9 @@ fn one(view: &View<'_>, i: usize, standing: &Standing, out: &mut Vec<Finding>) {
         }
         _ => {}
     }
-    let is_interrupted = row.state == State::Interrupted;
-    for drift in standing.drift.iter().filter(|_| !is_interrupted) {
+    // What is in the middle of a change differs from what it is to be.
+    let changes = matches!(row.state, State::Interrupted | State::Moving);
+    for drift in standing.drift.iter().filter(|_| !changes) {
         let (check, cause) = match drift {
             Drift::Attrs { .. } => (Check::ModeOwner, "somebody changed it, or the configuration was edited"),
             Drift::Options { .. } => (Check::BindOptions, "somebody remounted it, or the configuration was edited"),

@@ -104,6 +104,7 @@ impl Machine {
             hooks: HashMap::new(),
             unfinished: self.unfinished.clone(),
             running: Vec::new(),
+            progress: Vec::new(),
             mark: 0,
             mounts,
             fstab,

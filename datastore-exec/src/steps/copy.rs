@@ -12,6 +12,7 @@ use datastore_core::{AbsPath, Error, ErrorKind};
 
 use super::tree::{demand_quiet, still_written};
 use super::{Failure, Hands};
+use crate::gauge::Counts;
 use crate::moving::{compare, open, told};
 use crate::sys::clock::whole_ms as ms;
 use crate::tree::delta::delta;
@@ -84,6 +85,7 @@ pub(super) fn copy(
     how: Verify,
     max_downtime: Option<u32>,
 ) -> Result<(), Failure> {
+    hands.gauge.borrow_mut().trees(trees.iter().map(|tree| &tree.from));
     let copied = trees.iter().try_for_each(|tree| {
         let mut copying = Copying::begin(hands, tree, how)?;
         copying.first_pass(hands)?;
@@ -136,6 +138,7 @@ fn shrink(hands: &Hands<'_>, max_downtime: Option<u32>) -> Result<(), Failure> {
     let mut copies = hands.copies.borrow_mut();
     let (mut before, mut compared) = (Duration::MAX, false);
     for passes in 1.. {
+        hands.gauge.borrow_mut().pass += 1;
         for copying in copies.iter_mut() {
             copying.pass(hands)?;
         }
@@ -175,6 +178,7 @@ pub(super) fn finish(hands: &Hands<'_>, trees: &[TreeCopy]) -> Result<(), Failur
     if copies.len() != trees.len() {
         return Err(Failure::changed(Reason::Busy, "the copy was not begun by this run"));
     }
+    hands.gauge.borrow_mut().pass += 1;
     for copying in &mut copies {
         copying.finish(hands)?;
     }
@@ -186,7 +190,7 @@ pub(super) fn finish(hands: &Hands<'_>, trees: &[TreeCopy]) -> Result<(), Failur
 pub(super) fn demand_alike(hands: &Hands<'_>, app: &str, trees: &[TreeCopy]) -> Result<(), Failure> {
     for TreeCopy { from, to } in trees {
         let walk = |control: &tree::Control<'_>| compare(hands.root, from, to, control);
-        let found = hands.while_walking("comparing", &from.to_string(), walk)?;
+        let found = hands.while_walking("comparing", &from.to_string(), Counts::Entries, walk)?;
         if found.differ > 0 {
             return Err(Failure { reason: Reason::Busy, error: has_changed(app, &told(&found)) });
         }
@@ -218,9 +222,15 @@ impl Copying {
         &self,
         hands: &Hands<'_>,
         what: &str,
+        counts: Counts,
         walk: impl FnOnce(&tree::Control<'_>) -> Result<T, TreeError> + Send,
     ) -> Result<T, Failure> {
-        Ok(hands.while_walking(what, &self.account.from.to_string(), walk)?)
+        Ok(hands.while_walking(what, &self.account.from.to_string(), counts, walk)?)
+    }
+
+    /// What a comparison of everything counts.
+    fn counts(&self) -> Counts {
+        if self.contents == Contents::All { Counts::All } else { Counts::Entries }
     }
 
     /// Brings the copy to the disk.
@@ -233,7 +243,7 @@ impl Copying {
         let empty = hands.root.is_empty_dir(&self.account.to)?;
         let (from, to, map) = (&self.from, &self.to, Some(&self.map));
         if empty {
-            let copied = self.walk(hands, "copying", |control| {
+            let copied = self.walk(hands, "copying", Counts::All, |control| {
                 tree::copy(from, to, map, control)?;
                 Ok((control.tally.entries(), control.tally.bytes.load(Ordering::Relaxed)))
             })?;
@@ -242,7 +252,7 @@ impl Copying {
         } else {
             // What an earlier run has copied: all of it is read once.
             (self.reused, self.contents) = (true, Contents::All);
-            let changed = self.walk(hands, "copying", |control| update(from, to, map, None, control))?;
+            let changed = self.walk(hands, "copying", Counts::Entries, |control| update(from, to, map, None, control))?;
             self.sync()?;
             self.note(Led::Scan, amount(&changed), begun);
         }
@@ -284,7 +294,7 @@ impl Copying {
             Some(Dirty::Some(changes)) if changes.is_empty() => names = Some(Vec::new()),
             Some(Dirty::Some(changes)) => {
                 let map = &self.map;
-                let delta = self.walk(hands, "copying changes", |c| delta(from, to, &changes, map, note, c))?;
+                let delta = self.walk(hands, "copying changes", Counts::Some, |c| delta(from, to, &changes, map, note, c))?;
                 why = delta.scan.map(|scan| scan.to_string());
                 done = amount(&delta.changed);
                 (names, below) = (why.is_none().then_some(delta.touched), delta.walked);
@@ -298,7 +308,7 @@ impl Copying {
                 hands.remark(format!("{}: {why}; so everything was compared", self.account.from), "");
             }
             let map = Some(&self.map);
-            let changed = self.walk(hands, "comparing", |control| update(from, to, map, note, control))?;
+            let changed = self.walk(hands, "comparing", Counts::Entries, |control| update(from, to, map, note, control))?;
             let (entries, bytes) = amount(&changed);
             (led, done) = (Led::Scan, (done.0 + entries, done.1 + bytes));
         }
@@ -318,7 +328,7 @@ impl Copying {
             return Ok(Verified::default());
         }
         let (from, to, holds, contents) = (&self.from, &self.to, &self.holds, self.contents);
-        let found = self.walk(hands, "comparing", |control| owed.settle(from, to, holds, contents, control))?;
+        let found = self.walk(hands, "comparing", Counts::Some, |control| owed.settle(from, to, holds, contents, control))?;
         self.owed = Some(owed);
         self.account.add(Compared::from(&found));
         Ok(found)
@@ -330,7 +340,7 @@ impl Copying {
             let (from, to, holds, contents) = (&self.from, &self.to, &self.holds, self.contents);
             // What is copied from now on is compared by itself.
             self.owed = None;
-            let found = self.walk(hands, "comparing", |control| verify::verify(from, to, holds, contents, control))?;
+            let found = self.walk(hands, "comparing", self.counts(), |control| verify::verify(from, to, holds, contents, control))?;
             found.settle(&mut self.account);
             let mut owed = Owed::default();
             owed.found(&found);
@@ -361,7 +371,7 @@ impl Copying {
                 }
                 // Nobody is told of the settings of an inode (chattr(1)).
                 let (from, to, map, written) = (&self.from, &self.to, Some(&self.map), Written::default());
-                self.walk(hands, "comparing", |control| update(from, to, map, Some(&written), control))?;
+                self.walk(hands, "comparing", Counts::Entries, |control| update(from, to, map, Some(&written), control))?;
                 self.sync()?;
                 if let Some(owed) = &mut self.owed {
                     owed.wrote(written.take());

@@ -7,6 +7,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Failure, Hands, dir};
+use crate::gauge::Counts;
 use crate::root::{Root, if_there};
 use crate::sys::stat::Kind;
 use crate::sys::{fd, name};
@@ -75,7 +76,7 @@ fn gone(hands: &Hands<'_>, path: &AbsPath) -> Result<(), Failure> {
     let root = hands.root;
     root.forget_within(path);
     let Some(top) = if_there(root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { return Ok(()) };
-    hands.while_walking("removing", &path.to_string(), |control| tree::remove(&top, control))?;
+    hands.while_walking("removing", &path.to_string(), Counts::Entries, |control| tree::remove(&top, control))?;
     drop(top);
     root.forget_within(path);
     Ok(fd::remove_dir(root.place(path)?.entry())?)

@@ -48,6 +48,12 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, SysError> {
     fd::read_all(open(path)?, LIMIT)
 }
 
+/// Whether there is a process of this number (kill(2) with signal 0).
+pub(crate) fn is_alive(process: u32) -> bool {
+    let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)))
+}
+
 /// The processes that exist, by number; some may be gone by the time that they are looked at.
 pub(crate) fn pids() -> Result<Vec<u32>, SysError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

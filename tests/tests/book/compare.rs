@@ -15,6 +15,7 @@ const MAY_DIFFER: &[(&str, &str)] = &[
     (r"\b\d+\.\d+ s\b", "SECONDS"),
     (r"\b\d+(\.\d+)? [KMGT]?i?B\b", "SIZE"),
     (r"\b(process|kill|PID) \d+", "$1 NUMBER"),
+    (r"\brunning for \d+ s\b", "running for SECONDS"),
 ];
 
 /// Lines with what may differ taken out, and with columns that are as wide as whatever is in them.
@@ -31,7 +32,7 @@ impl Normal {
             differs: MAY_DIFFER.iter().map(|(text, word)| (regex(text), *word)).collect(),
             columns: regex(r"(\S)  +"),
             // Slow work says how far it is; on another machine it is not slow.
-            progress: regex(r"^\d+/\d+ "),
+            progress: regex(r"^(\d+/\d+|copying|comparing|removing) "),
         }
     }
 

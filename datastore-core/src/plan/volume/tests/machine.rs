@@ -167,6 +167,7 @@ impl Machine {
             hooks: HashMap::new(),
             unfinished: vec![],
             running: vec![],
+            progress: Vec::new(),
             mark: 0,
         };
         let site = Site { config: self.config.clone(), ..self.site.clone() };
