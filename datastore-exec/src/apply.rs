@@ -87,6 +87,9 @@ impl Run<'_, '_> {
                     continue;
                 }
                 clock.enter(matches!(step.action, Action::Bind { .. }), &mut self.carried.binding);
+                if self.plan.goal.is_single() {
+                    self.hands.event(&Event::Doing { done: i, of: steps.len(), what: &step.action.to_string() });
+                }
                 let started = Instant::now();
                 let outcome = steps::act(self.hands, &step.action, &self.out);
                 self.timed(&step.action, started);
