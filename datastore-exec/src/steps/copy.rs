@@ -252,7 +252,8 @@ impl Copying {
         } else {
             // What an earlier run has copied: all of it is read once.
             (self.reused, self.contents) = (true, Contents::All);
-            let changed = self.walk(hands, "copying", Counts::Entries, |control| update(from, to, map, None, control))?;
+            let changed =
+                self.walk(hands, "copying", Counts::Entries, |control| update(from, to, map, None, control))?;
             self.sync()?;
             self.note(Led::Scan, amount(&changed), begun);
         }
@@ -294,7 +295,8 @@ impl Copying {
             Some(Dirty::Some(changes)) if changes.is_empty() => names = Some(Vec::new()),
             Some(Dirty::Some(changes)) => {
                 let map = &self.map;
-                let delta = self.walk(hands, "copying changes", Counts::Some, |c| delta(from, to, &changes, map, note, c))?;
+                let delta =
+                    self.walk(hands, "copying changes", Counts::Some, |c| delta(from, to, &changes, map, note, c))?;
                 why = delta.scan.map(|scan| scan.to_string());
                 done = amount(&delta.changed);
                 (names, below) = (why.is_none().then_some(delta.touched), delta.walked);
@@ -308,7 +310,8 @@ impl Copying {
                 hands.remark(format!("{}: {why}; so everything was compared", self.account.from), "");
             }
             let map = Some(&self.map);
-            let changed = self.walk(hands, "comparing", Counts::Entries, |control| update(from, to, map, note, control))?;
+            let changed =
+                self.walk(hands, "comparing", Counts::Entries, |control| update(from, to, map, note, control))?;
             let (entries, bytes) = amount(&changed);
             (led, done) = (Led::Scan, (done.0 + entries, done.1 + bytes));
         }
@@ -328,7 +331,8 @@ impl Copying {
             return Ok(Verified::default());
         }
         let (from, to, holds, contents) = (&self.from, &self.to, &self.holds, self.contents);
-        let found = self.walk(hands, "comparing", Counts::Some, |control| owed.settle(from, to, holds, contents, control))?;
+        let found =
+            self.walk(hands, "comparing", Counts::Some, |control| owed.settle(from, to, holds, contents, control))?;
         self.owed = Some(owed);
         self.account.add(Compared::from(&found));
         Ok(found)
@@ -340,7 +344,9 @@ impl Copying {
             let (from, to, holds, contents) = (&self.from, &self.to, &self.holds, self.contents);
             // What is copied from now on is compared by itself.
             self.owed = None;
-            let found = self.walk(hands, "comparing", self.counts(), |control| verify::verify(from, to, holds, contents, control))?;
+            let found = self.walk(hands, "comparing", self.counts(), |control| {
+                verify::verify(from, to, holds, contents, control)
+            })?;
             found.settle(&mut self.account);
             let mut owed = Owed::default();
             owed.found(&found);
@@ -371,7 +377,9 @@ impl Copying {
                 }
                 // Nobody is told of the settings of an inode (chattr(1)).
                 let (from, to, map, written) = (&self.from, &self.to, Some(&self.map), Written::default());
-                self.walk(hands, "comparing", Counts::Entries, |control| update(from, to, map, Some(&written), control))?;
+                self.walk(hands, "comparing", Counts::Entries, |control| {
+                    update(from, to, map, Some(&written), control)
+                })?;
                 self.sync()?;
                 if let Some(owed) = &mut self.owed {
                     owed.wrote(written.take());
