@@ -118,7 +118,7 @@ mod tests {
 
     fn load(path: &'static str, entries: u64, bytes: u64) -> Load {
         let path = AbsPath::literal(path);
-        Load { fate: Fate::Copied, mount_point: path.clone(), path, entries, bytes, seconds: 1 }
+        Load { fate: Fate::Copied, mount_point: path.clone(), path, entries, bytes, seconds: 1, until: None }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod manual;
 pub mod mounts;
 pub mod picture;
 pub mod programs;
+pub mod random;
 pub mod rig;
 pub mod rows;
 pub mod rsync;

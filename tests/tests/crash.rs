@@ -4,8 +4,9 @@
 
 use std::fmt::Write as _;
 use std::process::Stdio;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use datastore_tests::random::Random;
 use datastore_tests::scenes::Scene;
 use datastore_tests::{Sandbox, picture, skeleton, strace};
 
@@ -29,27 +30,6 @@ fn machine() -> Sandbox {
     sandbox
 }
 
-/// Numbers that look random: xorshift64*, Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % limit.max(1)
-    }
-}
-
-/// `DATASTORE_TEST_SEED`, or the clock; printed, so that a failure can be had again.
-fn seed() -> u64 {
-    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos();
-    let seed = std::env::var("DATASTORE_TEST_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::try_from(clock()).expect("before 2554")) | 1;
-    eprintln!("DATASTORE_TEST_SEED={seed}");
-    seed
-}
-
 /// How many mappings of the machine are active.
 #[track_caller]
 fn active(sandbox: &Sandbox) -> usize {
@@ -60,7 +40,7 @@ fn active(sandbox: &Sandbox) -> usize {
 
 #[test]
 fn apply_of_200_mappings_killed_50_times_at_random_moments_converges() {
-    let mut random = Random(seed());
+    let mut random = Random::seeded();
     let undisturbed = machine();
     let begun = Instant::now();
     undisturbed.datastore(&["apply", "--yes"]).ok();

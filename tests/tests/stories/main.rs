@@ -45,9 +45,16 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// What a report says of time.
+/// What a report says of time: all of it, and for how long the data could not be used, with its parts.
+#[track_caller]
 fn figures(report: &Value) -> String {
-    format!("{:.2} s in all", report["timing"]["apply_ms"].as_f64().expect("a time") / 1000.0)
+    let seconds = |ms: &Value| ms.as_f64().expect("a time") / 1000.0;
+    let downtime = &report["downtime"];
+    let parts = downtime["parts"].as_array().expect("parts").iter();
+    let parts: Vec<String> =
+        parts.map(|part| format!("{} {:.3}", part["what"].as_str().expect("a word"), seconds(&part["ms"]))).collect();
+    let (all, down) = (seconds(&report["timing"]["apply_ms"]), seconds(&downtime["ms"]));
+    format!("{all:.2} s in all, down for {down:.3} s ({})", parts.join(", "))
 }
 
 /// The longest time between two that follow each other.
