@@ -9,7 +9,7 @@ use datastore_core::plan::{Plan, Remark, Subject};
 use datastore_core::progress::{Progress, Walk};
 use datastore_core::state::{Reason, State};
 use datastore_core::status::Row;
-use datastore_core::step::Action;
+use datastore_core::step::{Action, Step};
 use datastore_core::{Error, ErrorKind, Result};
 
 use crate::apply::{Carried, carry_out};
@@ -308,7 +308,9 @@ fn kept(carried: &Carried, plan: &Plan) -> Option<Remark> {
 /// Asks the guard about an app whose data has been moved. What stopped half-way and is finished now counts as unfinished until that is
 /// over, so then nobody is asked.
 fn ask_guard(engine: &Engine, plan: &Plan, mut probed: Probed) -> Probed {
-    if let Goal::Settle { .. } = plan.goal {
+    // In a plain directory again it is nothing that the guard knows.
+    let is_home = |step: &Step| matches!(&step.action, Action::WriteReceipt(receipt) if receipt.trees.iter().any(|tree| tree.to_volume.is_none()));
+    if matches!(plan.goal, Goal::Settle { .. }) || plan.steps.iter().any(is_home) {
         return probed;
     }
     match guard::probe(engine, &probed.app) {

@@ -15,7 +15,7 @@ const FILES: usize = 1500;
 
 /// How often each is killed.
 fn kills() -> u32 {
-    std::env::var("DATASTORE_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+    std::env::var("DATASTORE_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
 /// A machine with a full mail spool that is not in the store, which is on another file system.
@@ -69,6 +69,12 @@ fn killed_at_random(what: &str, machine: fn() -> Sandbox, command: &[&str]) {
     let begun = Instant::now();
     undisturbed.datastore(command).ok();
     let whole = begun.elapsed();
+    let take_back = |sandbox: &Sandbox| {
+        sandbox.datastore(&["move", "mail", "--undo", "--yes"]).ok();
+        sandbox.datastore(&["reclaim", "--yes"]).ok();
+    };
+    take_back(&undisturbed);
+    let wanted = picture::of(undisturbed.root());
     drop(undisturbed);
     let kills = kills();
     let part = u64::try_from((whole / kills).as_nanos()).expect("a short while");
@@ -76,7 +82,6 @@ fn killed_at_random(what: &str, machine: fn() -> Sandbox, command: &[&str]) {
     for kill in 0..kills {
         let sandbox = machine();
         let original = original(&sandbox);
-        let first = picture::of(sandbox.root());
         let moment = whole * kill / kills + Duration::from_nanos(random.below(part));
         let mut child =
             sandbox.datastore_command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
@@ -96,11 +101,11 @@ fn killed_at_random(what: &str, machine: fn() -> Sandbox, command: &[&str]) {
             (None, true, false) => back += 1,
         }
         is_whole(&sandbox, &original, &format!("{when}, and done again"));
-        sandbox.datastore(&["move", "mail", "--undo", "--yes"]).ok();
-        is_whole(&sandbox, &original, &format!("{when}, done again and undone"));
-        sandbox.datastore(&["reclaim", "--yes"]).ok();
-        let now = picture::of(sandbox.root());
-        picture::same_but_for_new_directories(&now, &first, &format!("{when}, done again and undone"));
+        take_back(&sandbox);
+        let when = format!("{when}, done again and undone");
+        is_whole(&sandbox, &original, &when);
+        fs::remove_dir_all(&original).expect("remove the copy");
+        picture::same_but_for_new_directories(&picture::of(sandbox.root()), &wanted, &when);
         assert_eq!(picture::leftovers(sandbox.root()), Vec::<String>::new(), "{when}");
     }
     eprintln!(
