@@ -12,6 +12,7 @@ pub mod fd;
 pub mod flags;
 pub mod handle;
 pub mod ids;
+pub mod maps;
 pub mod mount;
 pub mod name;
 pub mod proc;

@@ -11,22 +11,28 @@
 //! that is read-only now and could be made writable. [`seal_writes`](crate::sys::mount::seal_writes) finds all of these but the
 //! hard link, where the tree has a mount of its own and they came through it.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datastore_core::path::printable;
 use datastore_core::{AbsPath, Error, ErrorKind};
-use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::{Holder, Holders, Row, Use, descriptors, effective_user, id_behind, namespace, rows, unescape};
+use super::{Holder, Holders, Row, Use, effective_user, id_behind, namespace, rows, unescape};
 use crate::root::Root;
 use crate::sys::error::{Call, SysError};
 use crate::sys::ids::Ids;
-use crate::sys::proc;
+use crate::sys::maps::{self, Mapping};
+use crate::sys::{fd, proc};
 
 /// What the kernel writes behind the path of a file that has no name any more.
 const DELETED: &[u8] = b" (deleted)";
+
+/// In place of a path that the kernel does not show.
+const TOO_LONG: &str = "(a path that is too long)";
 
 /// Who uses a directory tree; [`Holder::writes`] tells who could change it. A process that ends meanwhile is passed over.
 /// Whether something is mounted within the tree is not asked.
@@ -45,31 +51,34 @@ pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
             format!("who uses `{outside}` cannot be found out: its mount is not in the mount table"),
         ));
     };
-    let mut look = Look { dev, path, mounts: RefCell::default(), beside: HashSet::new() };
     let ours = namespace("thread-self").or_else(|| namespace("self"));
     let own = std::process::id();
     let pids: Vec<u32> = proc::pids()?.into_iter().filter(|&pid| pid != own).collect();
-    look.mounts.borrow_mut().read("thread-self", ours.as_deref());
-    for &pid in &pids {
-        look.mounts.borrow_mut().read(&pid.to_string(), namespace(&pid.to_string()).as_deref());
-    }
+    let mounts = Mutex::new(Mounts::default());
+    lock(&mounts).read("thread-self", ours.as_deref());
+    // Every table is read before anybody is looked at: files go from one namespace to another.
+    let spaces = spread(&pids, |_: &mut (), pid| {
+        let process = pid.to_string();
+        let space = namespace(&process);
+        let root = target(&format!("/proc/{process}/root"));
+        if let (Some(space), Ok(root)) = (&space, root) {
+            lock(&mounts).read_below(&process, space, &root);
+        }
+        space
+    });
+    let look = Look { numbers: numbers(&dev), dev, path, mounts };
+    let all = spread(&pids, |beside, pid| look.uses(*pid, beside));
     let mut found = Holders::default();
-    for pid in pids {
-        match look.uses(pid) {
+    for ((pid, space), uses) in pids.into_iter().zip(spaces).zip(all) {
+        match uses {
             Ok(uses) if uses.is_empty() => {}
             Ok(uses) => {
                 let Some(comm) = proc::comm(pid) else { continue };
                 let Some(uid) = effective_user(pid) else { continue };
-                let other_namespace = ours.is_some() && namespace(&pid.to_string()) != ours;
+                let other_namespace = ours.is_some() && space != ours;
                 let user = ids.user_name(uid);
-                found.processes.push(Holder {
-                    pid,
-                    comm,
-                    uid,
-                    user,
-                    uses: uses.into_iter().collect(),
-                    other_namespace,
-                });
+                let uses = uses.into_iter().collect();
+                found.processes.push(Holder { pid, comm, uid, user, uses, other_namespace });
             }
             Err(Errno::NOENT | Errno::SRCH) => {}
             Err(Errno::ACCESS | Errno::PERM) => found.unseen += 1,
@@ -80,6 +89,39 @@ pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
         }
     }
     Ok(found)
+}
+
+/// So many threads look at processes at most: the kernel does nearly all of the work.
+const THREADS: usize = 4;
+/// So many processes a thread takes at once.
+const PIECE: usize = 16;
+
+/// Asks of every process, in several threads; each has a state of its own. The answers are in the order of the processes.
+fn spread<S: Default, R: Send>(pids: &[u32], ask: impl Fn(&mut S, &u32) -> R + Sync) -> Vec<R> {
+    let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(pids.len())));
+    let work = || {
+        let mut state = S::default();
+        loop {
+            let start = next.fetch_add(PIECE, Ordering::Relaxed);
+            let Some(piece) = pids.get(start..pids.len().min(start + PIECE)) else { return };
+            let some: Vec<R> = piece.iter().map(|pid| ask(&mut state, pid)).collect();
+            lock(&answers).push((start, some));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
+    answers.sort_by_key(|(start, _)| *start);
+    answers.into_iter().flat_map(|(_, some)| some).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A mount, as far as a path is translated by it.
@@ -120,16 +162,26 @@ impl Mounts {
 
     fn read(&mut self, process: &str, space: Option<&[u8]>) {
         let Some(space) = space else { return };
-        let link = format!("/proc/{process}/root");
         let own = process == "thread-self";
         // Our own table and our own links begin at the same directory.
-        let Ok(prefix) = (if own { Ok(b"/".to_vec()) } else { target(&link) }) else { return };
-        if !self.seen.insert((space.to_vec(), prefix.clone())) {
+        let root = if own { Ok(b"/".to_vec()) } else { target(&format!("/proc/{process}/root")) };
+        if let Ok(root) = root {
+            self.read_below(process, space, &root);
+        }
+    }
+
+    /// The same where the root directory of the process is known.
+    fn read_below(&mut self, process: &str, space: &[u8], prefix: &[u8]) {
+        if !self.seen.insert((space.to_vec(), prefix.to_vec())) {
             return;
         }
-        let table = if own { proc::mountinfo() } else { proc::read(&format!("/proc/{process}/mountinfo")) };
+        let table = if process == "thread-self" {
+            proc::mountinfo()
+        } else {
+            proc::read(&format!("/proc/{process}/mountinfo"))
+        };
         let Ok(table) = table else { return };
-        let prefix = if prefix == b"/" { b"".as_slice() } else { &prefix };
+        let prefix = without_slash(prefix);
         for row in rows(&table) {
             let point = [prefix, &unescape(row.point)].concat();
             let mount = Mount { dev: row.dev.to_vec(), root: unescape(row.root), point };
@@ -163,25 +215,27 @@ fn without_slash(path: &[u8]) -> &[u8] {
 
 /// The tree, and how to tell what is in it.
 struct Look {
-    /// The file system, as mount tables write it.
+    /// The file system, as mount tables write it, and in numbers.
     dev: Vec<u8>,
+    numbers: Option<(u32, u32)>,
     /// The directory's path in it.
     path: Vec<u8>,
-    mounts: RefCell<Mounts>,
-    /// Mapped files that are not in the tree, each with the namespace in which it was seen.
-    beside: HashSet<(Vec<u8>, Vec<u8>)>,
+    mounts: Mutex<Mounts>,
 }
+
+/// Mapped files that are not in the tree, each with the mount namespace in which it was seen.
+type Beside = HashSet<(Vec<u8>, Mapping)>;
 
 impl Look {
     /// Whether what a link of `/proc` leads to can be in the tree at all: one call sorts out what lies on other file systems, which is
     /// nearly everything as a rule. When in doubt it can.
-    fn may_have(&self, link: &str) -> Result<bool, Errno> {
+    fn may_have(&self, dir: impl AsFd, link: &str) -> Result<bool, Errno> {
         let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-        match rustix::fs::statx(CWD, link, flags, StatxFlags::MNT_ID) {
+        match rustix::fs::statx(dir, link, flags, StatxFlags::MNT_ID) {
             // A mount that is in no table tells nothing; `has` looks further.
             Ok(s) if StatxFlags::from_bits_retain(s.stx_mask).contains(StatxFlags::MNT_ID) => {
-                let known = self.mounts.borrow().by_id.get(&s.stx_mnt_id).map(|mount| mount.dev == self.dev);
-                Ok(known.unwrap_or_else(|| is_device(&self.dev, s.stx_dev_major, s.stx_dev_minor)))
+                let known = lock(&self.mounts).by_id.get(&s.stx_mnt_id).map(|mount| mount.dev == self.dev);
+                Ok(known.unwrap_or_else(|| self.numbers == Some((s.stx_dev_major, s.stx_dev_minor))))
             }
             // Before Linux 5.8.
             Ok(_) | Err(Errno::NOSYS) => Ok(true),
@@ -192,10 +246,10 @@ impl Look {
     /// Whether what a link of `/proc` leads to, through this mount, is in the tree. When in doubt it is: a file of the same
     /// file system that has a path which cannot be understood.
     fn has(&self, mnt_id: u64, link: &str, target: &[u8]) -> bool {
-        if !self.mounts.borrow().by_id.contains_key(&mnt_id) {
-            self.mounts.borrow_mut().read_threads(link);
+        let mut mounts = lock(&self.mounts);
+        if !mounts.by_id.contains_key(&mnt_id) {
+            mounts.read_threads(link);
         }
-        let mounts = self.mounts.borrow();
         let Some(mount) = mounts.by_id.get(&mnt_id) else {
             // A mount that was detached (umount -l) or never attached is in no table. Its files still tell their device.
             return self.same_device(link);
@@ -211,14 +265,47 @@ impl Look {
 
     fn same_device(&self, link: &str) -> bool {
         rustix::fs::statx(CWD, link, AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)
-            .is_ok_and(|s| is_device(&self.dev, s.stx_dev_major, s.stx_dev_minor))
+            .is_ok_and(|s| self.numbers == Some((s.stx_dev_major, s.stx_dev_minor)))
     }
 
-    fn uses(&mut self, pid: u32) -> Result<BTreeSet<Use>, Errno> {
+    fn uses(&self, pid: u32, beside: &mut Beside) -> Result<BTreeSet<Use>, Errno> {
+        let process = pid.to_string();
+        let mapped = self.numbers.map(|device| maps::of_device(&process, device));
+        if let Some(Ok(None)) = mapped {
+            return self.threads(&process, beside);
+        }
         let mut found = BTreeSet::new();
+        self.places(&process, &mut found)?;
+        self.files(&process, &mut found)?;
+        if let Some(Ok(Some(mapped))) = mapped
+            && !mapped.is_empty()
+        {
+            self.mapped(&process, mapped, beside, &mut found);
+        }
+        Ok(found)
+    }
+
+    /// What the threads use of a process whose first one has ended, or which has none: it belongs to the kernel.
+    fn threads(&self, process: &str, beside: &mut Beside) -> Result<BTreeSet<Use>, Errno> {
+        let mut found = BTreeSet::new();
+        let (_, tasks) = listing(&format!("/proc/{process}/task"))?;
+        for task in tasks.iter().filter(|task| *task != process) {
+            let thread = format!("{process}/task/{task}");
+            self.places(&thread, &mut found)?;
+            self.files(&thread, &mut found)?;
+            if let Some(Ok(Some(mapped))) = self.numbers.map(|device| maps::of_device(&thread, device)) {
+                self.mapped(&thread, mapped, beside, &mut found);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The working directory and the root directory.
+    fn places(&self, process: &str, found: &mut BTreeSet<Use>) -> Result<(), Errno> {
         for (name, what) in [("cwd", Use::WorkingDirectory as fn(String) -> Use), ("root", Use::RootDirectory)] {
-            let link = format!("/proc/{pid}/{name}");
-            let path = match self.may_have(&link).and_then(|may| if may { target(&link) } else { Ok(Vec::new()) }) {
+            let link = format!("/proc/{process}/{name}");
+            let path = match self.may_have(CWD, &link).and_then(|may| if may { target(&link) } else { Ok(Vec::new()) })
+            {
                 Ok(path) if path.is_empty() => continue,
                 Ok(path) => path,
                 // A process that has ended but was not waited for has neither.
@@ -229,17 +316,16 @@ impl Look {
                 found.insert(what(printable(&path)));
             }
         }
-        self.files(pid, &mut found)?;
-        self.mapped(pid, &mut found);
-        Ok(found)
+        Ok(())
     }
 
-    fn files(&self, pid: u32, found: &mut BTreeSet<Use>) -> Result<(), Errno> {
-        for number in descriptors(pid, "fd")? {
-            let link = format!("/proc/{pid}/fd/{number}");
-            if self.may_have(&link) == Ok(false) {
+    fn files(&self, process: &str, found: &mut BTreeSet<Use>) -> Result<(), Errno> {
+        let (dir, numbers) = listing(&format!("/proc/{process}/fd"))?;
+        for number in numbers {
+            if self.may_have(&dir, &number) == Ok(false) {
                 continue;
             }
+            let link = format!("/proc/{process}/fd/{number}");
             let path = match target(&link) {
                 // Sockets, pipes and the like.
                 Ok(path) if !path.starts_with(b"/") => continue,
@@ -249,47 +335,48 @@ impl Look {
                 // Closed meanwhile.
                 Err(_) => continue,
             };
-            let Ok(info) = std::fs::read(format!("/proc/{pid}/fdinfo/{number}")) else { continue };
+            let Ok(info) = std::fs::read(format!("/proc/{process}/fdinfo/{number}")) else { continue };
             // Before Linux 3.15 there is no such line.
             let id = proc::mnt_id_of_fdinfo(&info).or_else(|| id_behind(&link).ok());
             if id.is_some_and(|id| self.has(id, &link, &path)) {
-                let shown = if path.is_empty() { "(a path that is too long)".to_owned() } else { printable(&path) };
+                let shown = if path.is_empty() { TOO_LONG.to_owned() } else { printable(&path) };
                 found.insert(if open_for_writing(&info) { Use::Writing(shown) } else { Use::File(shown) });
             }
         }
         Ok(())
     }
 
-    fn mapped(&mut self, pid: u32, found: &mut BTreeSet<Use>) {
-        let Ok(text) = proc::read(&format!("/proc/{pid}/maps")) else { return };
+    fn mapped(&self, process: &str, mapped: Vec<Mapping>, beside: &mut Beside, found: &mut BTreeSet<Use>) {
         // Paths mean the same in one namespace.
-        let space = namespace(&pid.to_string()).unwrap_or_default();
-        for map in maps(&text) {
+        let space = namespace(process).unwrap_or_default();
+        for map in mapped {
             // What only reads is often the same in a thousand processes; what writes is always looked at.
-            let known = (space.to_vec(), map.file.clone());
-            if !map.writable && self.beside.contains(&known) {
+            let known = (space.clone(), Mapping { range: String::new(), ..map.clone() });
+            if !map.writable && beside.contains(&known) {
                 continue;
             }
-            let link = format!("/proc/{pid}/map_files/{}", map.range);
+            let link = format!("/proc/{process}/map_files/{}", map.range);
             let inside = match id_behind(&link) {
                 Ok(id) => self.has(id, &link, &map.path),
-                // Only root of the machine may look through these links; any mount of the file system may be the one.
+                // Only root of the machine may look through these links, and threads have none; any mount of the file system may
+                // be the one.
                 Err(Errno::PERM | Errno::ACCESS) => self.any_mount_has(&map.path),
+                Err(_) if process.contains('/') => self.any_mount_has(&map.path),
                 // Unmapped meanwhile.
                 Err(_) => false,
             };
             if inside {
-                let shown = printable(&map.path);
+                let shown = if map.path.is_empty() { TOO_LONG.to_owned() } else { printable(&map.path) };
                 found.insert(if map.writable { Use::MappedWritable(shown) } else { Use::Mapped(shown) });
             } else {
-                self.beside.insert(known);
+                beside.insert(known);
             }
         }
     }
 
     fn any_mount_has(&self, path: &[u8]) -> bool {
         let path = path.strip_suffix(DELETED).unwrap_or(path);
-        let mounts = self.mounts.borrow();
+        let mounts = lock(&self.mounts);
         let of_it = mounts.by_id.values().filter(|mount| mount.dev == self.dev);
         of_it
             .filter_map(|mount| translated(&mount.root, &mount.point, path))
@@ -297,10 +384,23 @@ impl Look {
     }
 }
 
-/// Whether these are the numbers of a file system, as mount tables write them.
-fn is_device(dev: &[u8], major: u32, minor: u32) -> bool {
-    let numbers = std::str::from_utf8(dev).ok().and_then(|dev| dev.split_once(':'));
-    numbers.is_some_and(|(a, b)| a.parse() == Ok(major) && b.parse() == Ok(minor))
+/// The numbers of a file system, as mount tables write them.
+fn numbers(dev: &[u8]) -> Option<(u32, u32)> {
+    let (major, minor) = std::str::from_utf8(dev).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// A directory below `/proc`, with the names in it.
+fn listing(path: &str) -> Result<(OwnedFd, Vec<String>), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(path, flags, Mode::empty())?;
+    let mut names = Vec::new();
+    let listed = fd::each_name(&dir, |name| {
+        names.push(String::from_utf8_lossy(name).into_owned());
+        true
+    });
+    listed.map_err(|error| error.errno())?;
+    Ok((dir, names))
 }
 
 fn target(link: &str) -> Result<Vec<u8>, Errno> {
@@ -315,43 +415,6 @@ fn open_for_writing(info: &[u8]) -> bool {
     });
     // What cannot be understood counts as the worse.
     flags.is_none_or(|flags| flags & OFlags::RWMODE.bits() != 0)
-}
-
-/// A file in the memory of a process.
-struct Map {
-    /// As `map_files` spells it.
-    range: String,
-    path: Vec<u8>,
-    /// Device, inode and path.
-    file: Vec<u8>,
-    /// Whether what is written to it gets to the file: it is shared.
-    writable: bool,
-}
-
-/// Reads `/proc/PID/maps` (proc(5)): `START-END PERMS OFFSET DEV INODE      PATH`. Of several mappings of one file, one that is
-/// writable and one that is not.
-fn maps(text: &[u8]) -> Vec<Map> {
-    let mut seen = HashSet::new();
-    let mut found = Vec::new();
-    for line in text.split(|&b| b == b'\n') {
-        let mut words = line.splitn(6, |&b| b == b' ');
-        let (Some(range), Some(rights)) = (words.next(), words.next()) else { continue };
-        let (Some(dev), Some(inode)) = (words.nth(1), words.next()) else { continue };
-        let path = words.next().unwrap_or_default().trim_ascii_start();
-        if inode == b"0" || !path.starts_with(b"/") {
-            continue;
-        }
-        let writable = rights.get(1) == Some(&b'w') && rights.get(3) == Some(&b's');
-        // `maps` fills short addresses with zeros, `map_files` does not.
-        let range = String::from_utf8_lossy(range);
-        let plain = |address: &str| address.trim_start_matches('0').to_owned();
-        let Some((start, end)) = range.split_once('-') else { continue };
-        if seen.insert((dev, inode, path, writable)) {
-            let (range, file) = (format!("{}-{}", plain(start), plain(end)), [dev, inode, path].join(&b' '));
-            found.push(Map { range, path: path.to_vec(), file, writable });
-        }
-    }
-    found
 }
 
 #[cfg(test)]
