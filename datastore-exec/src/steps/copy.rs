@@ -179,9 +179,18 @@ pub(super) fn finish(hands: &Hands<'_>, trees: &[TreeCopy]) -> Result<(), Failur
         return Err(Failure::changed(Reason::Busy, "the copy was not begun by this run"));
     }
     hands.gauge.borrow_mut().pass += 1;
+    let begun = Instant::now();
     for copying in &mut copies {
-        copying.finish(hands)?;
+        copying.stopped = true;
+        copying.pass(hands)?;
     }
+    hands.took("copy changes", begun);
+    // While one was copied somebody may have written to another.
+    let begun = Instant::now();
+    for copying in &mut copies {
+        copying.close(hands)?;
+    }
+    hands.took("compare", begun);
     hands.accounts.replace(copies.into_iter().map(|copying| copying.account).collect());
     Ok(())
 }
@@ -393,17 +402,6 @@ impl Copying {
     /// Whether there is something that was not found alike so far.
     fn is_owed(&self) -> bool {
         self.owed.as_ref().is_none_or(|owed| !owed.is_empty())
-    }
-
-    fn finish(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
-        self.stopped = true;
-        let begun = Instant::now();
-        self.pass(hands)?;
-        hands.took("copy changes", begun);
-        let begun = Instant::now();
-        self.close(hands)?;
-        hands.took("compare", begun);
-        Ok(())
     }
 
     /// Demands that nobody has written since the last pass, and that nothing is owed.

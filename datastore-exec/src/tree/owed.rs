@@ -9,9 +9,10 @@ use super::Control;
 use super::copy::READ;
 use super::error::TreeError;
 use super::limits::Holds;
+use super::meta::unlock;
 use super::verify::{self, Contents, Difference, Verified};
 use super::written::File;
-use crate::sys::attr::{self, Time};
+use crate::sys::attr::{self, LOCKS, Time};
 use crate::sys::{Entry, SysError, handle};
 
 /// What is still to be compared.
@@ -103,6 +104,7 @@ impl Owed {
                 Err(error) if matches!(error.errno(), Errno::STALE | Errno::NOENT) => continue,
                 other => other?,
             };
+            unlock(Entry::itself(&copy), LOCKS)?;
             let attr = attr::attr(Entry::itself(&copy))?;
             let changed = Time { sec: attr.mtime.sec ^ 1, ..attr.mtime };
             attr::set_times(Entry::itself(&copy), attr.atime, changed)?;

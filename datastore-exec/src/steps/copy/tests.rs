@@ -50,6 +50,14 @@ impl Trees {
     }
 }
 
+impl Copying {
+    /// The last pass, where there is one tree.
+    fn last(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
+        self.pass(hands)?;
+        self.close(hands)
+    }
+}
+
 /// Makes a directory with two files and one below.
 fn plant(dir: &Path) {
     fs::create_dir_all(dir.join("below")).unwrap();
@@ -149,7 +157,7 @@ fn a_byte_that_was_flipped_before_the_comparison_is_caught() {
         copying.first_pass(hands).unwrap();
         trees.flip("dir/below/c");
         copying.compare(hands).unwrap();
-        trees.is_caught(hands, copying.finish(hands), "dir/below/c");
+        trees.is_caught(hands, copying.last(hands), "dir/below/c");
     });
 }
 
@@ -187,7 +195,7 @@ fn what_an_earlier_pass_has_written_stays_owed_wherever_it_goes() {
         trees.flip("dir/below/c");
         copying.settle(hands).unwrap();
         fs::rename(trees.at("dir"), trees.at("moved")).unwrap();
-        trees.is_caught(hands, copying.finish(hands), "dir/below/c");
+        trees.is_caught(hands, copying.last(hands), "dir/below/c");
     });
 }
 
@@ -260,4 +268,27 @@ fn everything_is_compared_before_the_last_pass_however_many_there_were() {
     ] {
         assert_eq!(next(took, before, compared, passes, asked), wanted, "{took:?} after {before:?}");
     }
+}
+
+#[test]
+fn a_locked_file_that_did_not_get_to_the_disk_is_mended_too() {
+    everywhere(|hands, trees| {
+        plant(&trees.at("dir"));
+        let lock = |flag: &str, path: PathBuf| {
+            let run = std::process::Command::new("chattr").arg(flag).arg(path).status().unwrap();
+            assert!(run.success());
+        };
+        lock("+i", trees.at("dir/a"));
+        copy(hands, &trees.copy, Verify::Content, None).unwrap();
+        hands.copies.take();
+        lock("-i", trees.to.join("dir/a"));
+        trees.flip("dir/a");
+        lock("+i", trees.to.join("dir/a"));
+        copy(hands, &trees.copy, Verify::Content, None).unwrap();
+        finish(hands, &trees.copy).unwrap();
+        assert_alike(&trees.from, &trees.to);
+        for top in [&trees.from, &trees.to] {
+            lock("-i", top.join("dir/a"));
+        }
+    });
 }
