@@ -4,6 +4,7 @@ pub mod alarm;
 mod apply;
 mod beneath;
 mod closed;
+mod crossing;
 pub mod durable;
 pub mod engine;
 pub mod event;

@@ -13,6 +13,7 @@ use datastore_core::value::AppName;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::OFlags;
 
+use crate::crossing;
 use crate::journal_file::list::{Found, list};
 use crate::place::{Want, look as look_at};
 use crate::receipts;
@@ -116,7 +117,7 @@ fn tree_facts(root: &Root, probe: &TreeProbe) -> Result<TreeFacts> {
     let mounts =
         found.mounted.iter().map(|path| probe.from.join(path).unwrap_or_else(|_| probe.from.clone())).collect();
     let (entries, bytes) = (found.entries, found.bytes);
-    if same_mount(&above(&probe.from)?.1, &above(&probe.to)?.1)? {
+    if renames(root, &probe.from, &from, &above(&probe.to)?.1)? {
         let differs = probe.against.as_ref().map_or(Ok(None), |other| difference(root, other, &probe.from))?;
         return Ok(TreeFacts { entries, bytes, renames: true, unfit: Vec::new(), mounts, differs });
     }
@@ -194,8 +195,18 @@ fn nearest(root: &Root, path: &AbsPath) -> Result<(AbsPath, OwnedFd)> {
     Err(Error::new(ErrorKind::Usage, format!("{} has no directory above it", printable(path.as_bytes()))))
 }
 
-/// Whether something can be renamed from one directory to the other.
-fn same_mount(a: &OwnedFd, b: &OwnedFd) -> Result<bool> {
-    let (a, b) = (stat::facts(Entry::itself(a))?, stat::facts(Entry::itself(b))?);
-    Ok(a.dev == b.dev && a.mnt_id.is_some() && a.mnt_id == b.mnt_id)
+/// Whether a tree can be renamed into a directory.
+fn renames(root: &Root, path: &AbsPath, tree: &OwnedFd, into: &OwnedFd) -> Result<bool> {
+    let (a, b) = (stat::facts(Entry::itself(tree))?, stat::facts(Entry::itself(into))?);
+    if a.dev != b.dev || a.mnt_id.is_none() {
+        return Ok(false);
+    }
+    if a.mnt_id == b.mnt_id {
+        return Ok(true);
+    }
+    // What something is mounted on has no other name.
+    let Some(above) = path.parent() else { return Ok(false) };
+    let above = open(root, &above)?;
+    let is_mount_point = stat::facts(Entry::itself(&above))?.mnt_id != a.mnt_id;
+    Ok(!is_mount_point && crossing::on_one_mount(&above, into)?.is_some())
 }

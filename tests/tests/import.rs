@@ -90,6 +90,33 @@ fn on_one_file_system_it_is_renamed() {
 }
 
 #[test]
+fn a_volume_that_is_a_bound_directory_of_the_same_file_system_gets_it_by_a_rename_too() {
+    let sandbox = Sandbox::initialised();
+    sandbox.directory("/srv", 0o755);
+    sandbox.directory("/srv/big", 0o755);
+    sandbox.datastore(&["volume", "add", "data1", "--directory", "/srv/big", "--yes"]).ok();
+    sandbox.configlet("shop", &SHOP.replace("target", "volume = \"data1\"\ntarget"));
+    scenes::data(&sandbox, "/var/shop");
+    let inode = |at: &str| fs::metadata(sandbox.path(at).join("cur/2")).unwrap().ino();
+    let before = inode("/var/shop");
+    let across = fs::rename(sandbox.path("/var/shop"), sandbox.path("/store/data1/live/server1/shop"));
+    assert_eq!(across.unwrap_err().kind(), std::io::ErrorKind::CrossesDevices);
+    let plan = sandbox.datastore(&["plan", "import", "shop"]).ok();
+    assert!(plan.stdout.contains("to be renamed"), "{}", plan.stdout);
+    sandbox.datastore(&["import", "shop", "--yes"]).ok();
+    sandbox.is("/var/shop", "active");
+    assert_eq!((inode("/var/shop"), inode("/srv/big/live/server1/shop")), (before, before));
+    for (to, store) in [("data0", "/store/data0/live/server1/shop"), ("data1", "/store/data1/live/server1/shop")] {
+        sandbox.datastore(&["move", "shop", "--to", to, "--yes"]).ok();
+        sandbox.is("/var/shop", "active");
+        assert_eq!((inode("/var/shop"), inode(store)), (before, before), "{to}");
+        sandbox.datastore(&["stop", "shop"]).ok();
+        sandbox.datastore(&["start", "shop"]).ok();
+        sandbox.datastore(&["guard", "shop"]).ok();
+    }
+}
+
+#[test]
 fn a_default_mapping_is_asked_for_from_then_on() {
     let sandbox = machine("ext4", 64);
     scenes::data(&sandbox, "/home");

@@ -10,8 +10,8 @@ use super::{Failure, Hands, dir};
 use crate::gauge::Counts;
 use crate::root::{Root, if_there};
 use crate::sys::stat::Kind;
-use crate::sys::{fd, name};
-use crate::{holders, tree};
+use crate::sys::{Entry, fd, name};
+use crate::{crossing, holders, tree};
 
 /// Gives a directory another name, on the same file system, where nothing may be. What is to change of it changes first. Where it
 /// has that name already, nothing is left to do.
@@ -32,7 +32,16 @@ pub(super) fn move_dir(root: &Root, from: &AbsPath, to: &AbsPath, gets: Option<T
         return Ok(());
     }
     let (old, new) = (root.place(from)?, root.place(to)?);
-    name::rename(old.entry(), new.entry()).map_err(|error| {
+    let renamed = match name::rename(old.entry(), new.entry()) {
+        Err(error) if error.errno() == Errno::XDEV => {
+            match crossing::on_one_mount(old.entry().dir(), new.entry().dir())? {
+                Some([a, b]) => name::rename(Entry::new(&a, old.entry().name()), Entry::new(&b, new.entry().name())),
+                None => Err(error),
+            }
+        }
+        other => other,
+    };
+    renamed.map_err(|error| {
         let across = error.errno() == Errno::XDEV;
         let told = error.because(format!("{from} cannot be renamed to {to}"));
         // Both lie on one mount. Only an overlay (of a container, of a live system) cannot rename there, and only what comes from a
