@@ -57,25 +57,26 @@ pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
     let mounts = Mutex::new(Mounts::default());
     lock(&mounts).read("thread-self", ours.as_deref());
     // Every table is read before anybody is looked at: files go from one namespace to another.
-    let spaces = spread(&pids, |_: &mut (), pid| {
+    let processes = spread(&pids, |_: &mut (), &pid| {
         let process = pid.to_string();
         let space = namespace(&process);
         let root = target(&format!("/proc/{process}/root"));
         if let (Some(space), Ok(root)) = (&space, root) {
             lock(&mounts).read_below(&process, space, &root);
         }
-        space
+        (pid, space)
     });
     let look = Look { numbers: numbers(&dev), dev, path, mounts };
-    let all = spread(&pids, |beside, pid| look.uses(*pid, beside));
+    let all = spread(&processes, |beside, (pid, space)| look.uses(*pid, space.as_deref(), beside));
     let mut found = Holders::default();
-    for ((pid, space), uses) in pids.into_iter().zip(spaces).zip(all) {
+    for ((pid, _), uses) in processes.into_iter().zip(all) {
         match uses {
             Ok(uses) if uses.is_empty() => {}
             Ok(uses) => {
                 let Some(comm) = proc::comm(pid) else { continue };
                 let Some(uid) = effective_user(pid) else { continue };
-                let other_namespace = ours.is_some() && space != ours;
+                // It may have got another one since.
+                let other_namespace = ours.is_some() && namespace(&pid.to_string()) != ours;
                 let user = ids.user_name(uid);
                 let uses = uses.into_iter().collect();
                 found.processes.push(Holder { pid, comm, uid, user, uses, other_namespace });
@@ -97,14 +98,14 @@ const THREADS: usize = 4;
 const PIECE: usize = 16;
 
 /// Asks of every process, in several threads; each has a state of its own. The answers are in the order of the processes.
-fn spread<S: Default, R: Send>(pids: &[u32], ask: impl Fn(&mut S, &u32) -> R + Sync) -> Vec<R> {
-    let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(pids.len())));
+fn spread<T: Sync, S: Default, R: Send>(all: &[T], ask: impl Fn(&mut S, &T) -> R + Sync) -> Vec<R> {
+    let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         let mut state = S::default();
         loop {
             let start = next.fetch_add(PIECE, Ordering::Relaxed);
-            let Some(piece) = pids.get(start..pids.len().min(start + PIECE)) else { return };
-            let some: Vec<R> = piece.iter().map(|pid| ask(&mut state, pid)).collect();
+            let Some(piece) = all.get(start..all.len().min(start + PIECE)) else { return };
+            let some: Vec<R> = piece.iter().map(|one| ask(&mut state, one)).collect();
             lock(&answers).push((start, some));
         }
     };
@@ -223,22 +224,31 @@ struct Look {
     mounts: Mutex<Mounts>,
 }
 
+/// Whether something can be in the tree.
+enum May {
+    /// It lies on another file system.
+    Not,
+    /// Perhaps; this is the id of its mount, where the kernel tells.
+    Through(Option<u64>),
+}
+
 /// Mapped files that are not in the tree, each with the mount namespace in which it was seen.
 type Beside = HashSet<(Vec<u8>, Mapping)>;
 
 impl Look {
     /// Whether what a link of `/proc` leads to can be in the tree at all: one call sorts out what lies on other file systems, which is
     /// nearly everything as a rule. When in doubt it can.
-    fn may_have(&self, dir: impl AsFd, link: &str) -> Result<bool, Errno> {
+    fn may_have(&self, dir: impl AsFd, link: &str) -> Result<May, Errno> {
         let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
         match rustix::fs::statx(dir, link, flags, StatxFlags::MNT_ID) {
             // A mount that is in no table tells nothing; `has` looks further.
             Ok(s) if StatxFlags::from_bits_retain(s.stx_mask).contains(StatxFlags::MNT_ID) => {
                 let known = lock(&self.mounts).by_id.get(&s.stx_mnt_id).map(|mount| mount.dev == self.dev);
-                Ok(known.unwrap_or_else(|| self.numbers == Some((s.stx_dev_major, s.stx_dev_minor))))
+                let may = known.unwrap_or_else(|| self.numbers == Some((s.stx_dev_major, s.stx_dev_minor)));
+                Ok(if may { May::Through(Some(s.stx_mnt_id)) } else { May::Not })
             }
             // Before Linux 5.8.
-            Ok(_) | Err(Errno::NOSYS) => Ok(true),
+            Ok(_) | Err(Errno::NOSYS) => Ok(May::Through(None)),
             Err(errno) => Err(errno),
         }
     }
@@ -268,25 +278,23 @@ impl Look {
             .is_ok_and(|s| self.numbers == Some((s.stx_dev_major, s.stx_dev_minor)))
     }
 
-    fn uses(&self, pid: u32, beside: &mut Beside) -> Result<BTreeSet<Use>, Errno> {
+    fn uses(&self, pid: u32, space: Option<&[u8]>, beside: &mut Beside) -> Result<BTreeSet<Use>, Errno> {
         let process = pid.to_string();
         let mapped = self.numbers.map(|device| maps::of_device(&process, device));
         if let Some(Ok(None)) = mapped {
-            return self.threads(&process, beside);
+            return self.threads(&process, space, beside);
         }
         let mut found = BTreeSet::new();
         self.places(&process, &mut found)?;
         self.files(&process, &mut found)?;
-        if let Some(Ok(Some(mapped))) = mapped
-            && !mapped.is_empty()
-        {
-            self.mapped(&process, mapped, beside, &mut found);
+        if let Some(Ok(Some(mapped))) = mapped {
+            self.mapped(&process, space, mapped, beside, &mut found);
         }
         Ok(found)
     }
 
     /// What the threads use of a process whose first one has ended, or which has none: it belongs to the kernel.
-    fn threads(&self, process: &str, beside: &mut Beside) -> Result<BTreeSet<Use>, Errno> {
+    fn threads(&self, process: &str, space: Option<&[u8]>, beside: &mut Beside) -> Result<BTreeSet<Use>, Errno> {
         let mut found = BTreeSet::new();
         let (_, tasks) = listing(&format!("/proc/{process}/task"))?;
         for task in tasks.iter().filter(|task| *task != process) {
@@ -294,7 +302,7 @@ impl Look {
             self.places(&thread, &mut found)?;
             self.files(&thread, &mut found)?;
             if let Some(Ok(Some(mapped))) = self.numbers.map(|device| maps::of_device(&thread, device)) {
-                self.mapped(&thread, mapped, beside, &mut found);
+                self.mapped(&thread, space, mapped, beside, &mut found);
             }
         }
         Ok(found)
@@ -304,15 +312,18 @@ impl Look {
     fn places(&self, process: &str, found: &mut BTreeSet<Use>) -> Result<(), Errno> {
         for (name, what) in [("cwd", Use::WorkingDirectory as fn(String) -> Use), ("root", Use::RootDirectory)] {
             let link = format!("/proc/{process}/{name}");
-            let path = match self.may_have(CWD, &link).and_then(|may| if may { target(&link) } else { Ok(Vec::new()) })
-            {
-                Ok(path) if path.is_empty() => continue,
-                Ok(path) => path,
+            let looked = match self.may_have(CWD, &link) {
+                Ok(May::Not) => continue,
+                Ok(May::Through(id)) => target(&link).map(|path| (path, id)),
+                Err(errno) => Err(errno),
+            };
+            let (path, id) = match looked {
+                Ok(found) => found,
                 // A process that has ended but was not waited for has neither.
                 Err(Errno::NOENT | Errno::SRCH) => continue,
                 Err(errno) => return Err(errno),
             };
-            if id_behind(&link).is_ok_and(|id| self.has(id, &link, &path)) {
+            if id.or_else(|| id_behind(&link).ok()).is_some_and(|id| self.has(id, &link, &path)) {
                 found.insert(what(printable(&path)));
             }
         }
@@ -322,7 +333,7 @@ impl Look {
     fn files(&self, process: &str, found: &mut BTreeSet<Use>) -> Result<(), Errno> {
         let (dir, numbers) = listing(&format!("/proc/{process}/fd"))?;
         for number in numbers {
-            if self.may_have(&dir, &number) == Ok(false) {
+            if matches!(self.may_have(&dir, &number), Ok(May::Not)) {
                 continue;
             }
             let link = format!("/proc/{process}/fd/{number}");
@@ -346,12 +357,18 @@ impl Look {
         Ok(())
     }
 
-    fn mapped(&self, process: &str, mapped: Vec<Mapping>, beside: &mut Beside, found: &mut BTreeSet<Use>) {
-        // Paths mean the same in one namespace.
-        let space = namespace(process).unwrap_or_default();
+    fn mapped(
+        &self,
+        process: &str,
+        space: Option<&[u8]>,
+        mapped: Vec<Mapping>,
+        beside: &mut Beside,
+        found: &mut BTreeSet<Use>,
+    ) {
         for map in mapped {
-            // What only reads is often the same in a thousand processes; what writes is always looked at.
-            let known = (space.clone(), Mapping { range: String::new(), ..map.clone() });
+            // What only reads is often the same in a thousand processes; what writes is always looked at. Paths mean the same in one
+            // namespace.
+            let known = (space.unwrap_or_default().to_vec(), Mapping { range: String::new(), ..map.clone() });
             if !map.writable && beside.contains(&known) {
                 continue;
             }

@@ -73,7 +73,7 @@ struct Query {
 }
 
 fn queried(maps: &OwnedFd, device: (u32, u32)) -> Result<Option<Vec<Mapping>>, Errno> {
-    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    let (mut seen, mut read, mut found) = (HashSet::new(), HashSet::new(), Vec::new());
     let mut address = 0;
     loop {
         let next = match ask(maps, address, &mut []) {
@@ -85,7 +85,8 @@ fn queried(maps: &OwnedFd, device: (u32, u32)) -> Result<Option<Vec<Mapping>>, E
         };
         address = next.end;
         let writable = next.rights & (WRITABLE | SHARED) == WRITABLE | SHARED;
-        if (next.major, next.minor) != device {
+        // A library has several pieces, and the path is the dear part of an answer. Of what cannot be written to one piece will do.
+        if (next.major, next.minor) != device || !writable && !read.insert(next.inode) {
             continue;
         }
         let mut name = [0; libc::PATH_MAX as usize];
@@ -96,7 +97,7 @@ fn queried(maps: &OwnedFd, device: (u32, u32)) -> Result<Option<Vec<Mapping>>, E
             Ok(_) | Err(Errno::NAMETOOLONG | Errno::NOENT) => Vec::new(),
             Err(errno) => return Err(errno),
         };
-        // One inode may be mapped by several names, of which one is in a tree and one is not.
+        // What is written to may be mapped by several names, of which one is in a tree and one is not.
         if seen.insert((next.inode, path.clone(), writable)) {
             let range = format!("{:x}-{:x}", next.start, next.end);
             found.push(Mapping { range, inode: next.inode, path, writable });
