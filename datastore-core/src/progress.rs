@@ -77,18 +77,29 @@ impl Walk {
         Some(fraction.min(1.0))
     }
 
-    /// The numbers as a sentence.
+    /// How much is done, of how much.
     #[must_use]
-    pub fn amounts(&self) -> String {
+    pub fn amount(&self) -> String {
         let entries = |n: u64| count(usize::try_from(n).unwrap_or(usize::MAX), "entry");
-        let mut parts = vec![
-            self.entries_total
-                .map_or_else(|| entries(self.entries), |all| format!("{} of {}", self.entries, entries(all))),
-            self.bytes_total.map_or_else(|| size(self.bytes), |all| format!("{} of {}", size(self.bytes), size(all))),
-            format!("{}/s", size(self.bytes_per_second)),
-        ];
-        parts.extend(self.seconds_left.map(|seconds| format!("about {} left", time(seconds))));
-        parts.join(", ")
+        let entries = match self.entries_total {
+            Some(all) => format!("{} of {}", self.entries, entries(all)),
+            None => entries(self.entries),
+        };
+        let bytes = match self.bytes_total {
+            Some(all) => format!("{} of {}", size(self.bytes), size(all)),
+            None => size(self.bytes),
+        };
+        format!("{entries}, {bytes}")
+    }
+
+    /// How fast it is, and how long it will take.
+    #[must_use]
+    pub fn pace(&self) -> String {
+        let rate = format!("{}/s", size(self.bytes_per_second));
+        match self.seconds_left {
+            Some(seconds) => format!("{rate}, about {} left", time(seconds)),
+            None => rate,
+        }
     }
 }
 
@@ -96,7 +107,7 @@ impl Walk {
 impl std::fmt::Display for Walk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { what, tree, pass, .. } = self;
-        write!(f, "{what} {tree} (pass {pass}): {}", self.amounts())
+        write!(f, "{what} {tree} (pass {pass}): {}, {}", self.amount(), self.pace())
     }
 }
 

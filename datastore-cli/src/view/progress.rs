@@ -105,7 +105,7 @@ fn draw(bar: &mut Option<ProgressBar>, event: &Event<'_>) {
 /// Steps that are done, of all.
 const OF_STEPS: &str = "[{bar:30}] {pos}/{len} {elapsed} {msg}";
 /// How far a walk is whose end is known.
-const OF_WALK: &str = "[{bar:30}] {percent}% {wide_msg}";
+const OF_WALK: &str = "[{bar:20}] {percent}% {wide_msg}";
 /// One whose end is not.
 const OPEN: &str = "{elapsed} {wide_msg}";
 
@@ -124,7 +124,8 @@ fn follow(bar: &ProgressBar, walk: &Walk) {
     } else {
         bar.set_style(style(OPEN));
     }
-    bar.set_message(format!("{}: {}", walk.what, walk.amounts()));
+    // The line is cut at the end: what a person waits for comes first.
+    bar.set_message(format!("{}: {}, {}", walk.what, walk.pace(), walk.amount()));
 }
 
 /// When a plain line is due.
@@ -197,8 +198,8 @@ mod tests {
         let bar = ProgressBar::hidden();
         follow(&bar, &walk);
         assert_eq!((bar.position(), bar.length()), (250, Some(1000)));
-        assert_eq!(bar.message(), "copying: 250 of 1000 entries, 0 B, 5.0 MiB/s, about 1 min 30 s left");
+        assert_eq!(bar.message(), "copying: 5.0 MiB/s, about 1 min 30 s left, 250 of 1000 entries, 0 B");
         follow(&bar, &Walk { entries_total: None, seconds_left: None, ..walk });
-        assert_eq!(bar.message(), "copying: 250 entries, 0 B, 5.0 MiB/s");
+        assert_eq!(bar.message(), "copying: 5.0 MiB/s, 250 entries, 0 B");
     }
 }
