@@ -466,9 +466,9 @@ fn every_reason_has_a_case() {
 /// Each state, and how to come to it: the mount point whose row has it, and a part of its detail.
 type Way = (State, &'static str, fn(&Sandbox) -> Option<Holder>, &'static str);
 const WAYS: &[Way] = &[
-    (State::Active, "/var/shop", |s| none(active(s)), ""),
+    (State::Active, "/var/shop", |s| set(s, active), ""),
     (State::Disabled, "/home", |_| None, "not asked for"),
-    (State::Inactive, "/var/shop", |s| none(stopped(s)), "stopped on purpose"),
+    (State::Inactive, "/var/shop", |s| set(s, stopped), "stopped on purpose"),
     (State::Waiting, "/var/shop", |s| configlet(s, "owner = \"ghost\"\n"), "user `ghost` does not exist yet"),
     (State::Pending, "/var/shop", |s| configlet(s, ""), "not bound"),
     (
@@ -476,17 +476,19 @@ const WAYS: &[Way] = &[
         "/var/shop",
         |s| {
             active(s);
-            none(std::os::unix::fs::chown(s.path(STORE), Some(1000), None).unwrap())
+            std::os::unix::fs::chown(s.path(STORE), Some(1000), None).unwrap();
+            None
         },
         "1000:0, not 0755 0:0",
     ),
     (State::Moving, "/var/shop", moving, ": run the premount hook /hooks/wait of `shop` for /var/shop"),
-    (State::Interrupted, "/var/shop", |s| none(interrupted(s)), "stopped half-way"),
+    (State::Interrupted, "/var/shop", |s| set(s, interrupted), "stopped half-way"),
     (State::Refused, "/var/shop", |s| configlet(s, "volume = \"data9\"\n"), "data9"),
 ];
 
 /// Nothing need be kept running.
-fn none(_: ()) -> Option<Holder> {
+fn set(sandbox: &Sandbox, make: fn(&Sandbox)) -> Option<Holder> {
+    make(sandbox);
     None
 }
 

@@ -16,7 +16,7 @@ const DISK: u64 = 1 << 30;
 /// The empty disks: names in /dev, and bytes.
 const DISKS: &[(&str, u64)] = &[("sdb", 512 << 20), ("sdc", 512 << 20)];
 /// Loop devices of which the server has nodes, for images and for looking at disks.
-const LOOPS: u32 = 64;
+const LOOPS: u32 = 256;
 /// The Rust programs in `examples/`.
 const EXAMPLES: &[&str] = &["apply", "configlet", "guard", "status"];
 /// What hidden commands begin with again and again.
