@@ -153,6 +153,12 @@ impl<'a> View<'a> {
         (i, &self.wanted.volumes[i])
     }
 
+    /// Where the file system is mounted that holds a path.
+    #[must_use]
+    pub fn file_system_of(&self, path: &AbsPath) -> AbsPath {
+        self.observed.mounts.holding(path).and_then(|mount| mount.path()).unwrap_or_else(AbsPath::root)
+    }
+
     /// The identity that the manifest knows for a mapping's store.
     #[must_use]
     pub fn recorded(&self, mapping: &Mapping) -> Option<&'a crate::manifest::Entry> {

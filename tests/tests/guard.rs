@@ -62,6 +62,8 @@ fn an_app_may_start_whose_mount_point_lies_on_another_disk() {
     sandbox.tmpfs("/srv/disk/inner", 1 << 20);
     sandbox.configlet("shop", "[mapping.\"/srv/disk/inner/deep/shop\"]\ntarget = \"%{base}/shop\"\n");
     sandbox.configlet("other", "[mapping.\"/var/other\"]\ntarget = \"%{base}/other\"\n");
+    // What is made there comes to its disk, not to that of the root alone.
+    sandbox.datastore(&["plan"]).ok().says("bring /srv/disk/inner to the disk").says("bring / to the disk");
     sandbox.datastore(&["apply", "--yes"]).ok();
     sandbox.datastore(&["guard", "shop"]).ok();
     sandbox.tmpfs("/srv/disk/inner", 1 << 20);

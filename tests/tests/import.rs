@@ -49,6 +49,10 @@ fn data_comes_into_the_store_and_what_was_there_is_put_aside() {
         let load = &plan["loads"][0];
         assert_eq!((&load["mount_point"], &load["entries"]), (&"/var/shop".into(), &9.into()), "{plan:#}");
         assert_eq!(load["bytes"], 75_010, "{plan:#}");
+        let steps = plan["steps"].as_array().unwrap().iter();
+        let flushes: Vec<String> =
+            steps.filter(|step| step["kind"] == "flush").map(|step| text(&step["text"])).collect();
+        assert_eq!(flushes, ["bring /store/data0/live/server1 to the disk", "bring / to the disk"]);
 
         let report = sandbox.datastore(&["import", "shop", "--yes", "--json"]).ok().json();
         assert_eq!(report["outcome"], "done", "{report:#}");
@@ -155,6 +159,13 @@ fn what_does_not_fit_is_found_before_anything_is_copied() {
     fs::write(sandbox.path("/var/shop/large"), vec![1; 20 << 20]).unwrap();
     let refused = sandbox.datastore(&["import", "shop", "--yes", "--json"]).code(3).json();
     assert_eq!(refused["notes"][0]["reason"], "no-space", "{refused:#}");
+    let detail = text(&refused["notes"][0]["detail"]);
+    assert!(
+        detail.contains(": the copy takes about 2")
+            && detail.contains(" MiB, and ")
+            && detail.ends_with(" MiB is free there"),
+        "{detail}"
+    );
     // An attribute that ext4 has no room for.
     fs::remove_file(sandbox.path("/var/shop/large")).unwrap();
     let disk = sandbox.path("/var/shop");

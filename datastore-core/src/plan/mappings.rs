@@ -362,7 +362,9 @@ impl<'v, 'a> Builder<'v, 'a> {
                     self.dirs.push(seal(attrs));
                     // The mount point of an inner mapping lies in the outer one's store.
                     let inner = beneath != mapping.mount_point;
-                    self.flush.push((if inner { beneath.clone() } else { AbsPath::root() }, subject));
+                    let above = || mapping.mount_point.parent().unwrap_or_else(AbsPath::root);
+                    let made = if inner { beneath.clone() } else { self.view.file_system_of(&above()) };
+                    self.flush.push((made, subject));
                 }
             }
             Place::Dir(dir) if !dir.is_sealed() => self.dirs.push(seal(dir.attrs)),

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
+use datastore_core::amount::size;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
@@ -260,7 +261,7 @@ impl Trial<'_> {
         let longest = self.survey.largest_file;
         if let Err(error) = data::set_length(&self.scratch.fd, longest) {
             self.misfit(
-                format!("the target takes no file of {longest} bytes ({})", error.errno()),
+                format!("the target takes no file of {} ({})", size(longest), error.errno()),
                 "choose a volume whose file system takes such files",
             );
         }
@@ -386,7 +387,7 @@ impl Trial<'_> {
         let needed = contents + survey.inodes * 512 + contents / 50 + (1 << 20);
         if needed > free {
             self.misfit(
-                format!("the copy takes about {needed} bytes, and {free} are free there"),
+                format!("the copy takes about {}, and {} is free there", size(needed), size(free)),
                 "make room, or choose a larger volume",
             );
         }

@@ -1,5 +1,7 @@
 //! Plans `import`: what stands at an app's mount points comes into the store, and is seen there through the bind.
 
+use std::collections::BTreeSet;
+
 use super::{Scene, Steps, fits, is_free, staging};
 use crate::goal::{Goal, Import};
 use crate::mapping::Mapping;
@@ -152,11 +154,18 @@ impl Importer<'_> {
             self.store(tree, known);
             moved.push(self.moved(tree, known));
         }
+        let copied = all().filter(|(_, known)| !known.renames);
+        self.flush(copied.map(|(tree, _)| tree.mapping.home.clone()).collect());
         self.steps.receipt("import", app, moved.clone(), files);
         // From here on the store counts.
         for ((tree, known), moved) in all().zip(&moved) {
             self.leave(tree, known, moved);
         }
+        // On the disk before fstab names the store. Where the same is brought to the disk again before that, once is enough.
+        let above = trees.iter().map(|tree| tree.from.parent().unwrap_or_else(AbsPath::root));
+        let beside = above.map(|path| self.view.file_system_of(&path));
+        let again: Vec<&AbsPath> = plan.steps.iter().map_while(flushes).flatten().collect();
+        self.flush(beside.filter(|path| !again.contains(&path)).collect());
         self.steps.steps.append(&mut plan.steps);
         self.steps.open(app);
     }
@@ -173,8 +182,12 @@ impl Importer<'_> {
         if !known.renames {
             let from = staging(tree.mapping);
             self.steps.push(Action::MoveDir { from, to: store, had: None, gets: Some(self.top(tree)) });
-            self.steps.push(Action::Flush { path: tree.mapping.home.clone() });
         }
+    }
+
+    /// Brings what lies there to the disk.
+    fn flush(&mut self, paths: BTreeSet<AbsPath>) {
+        paths.into_iter().for_each(|path| self.steps.push(Action::Flush { path }));
     }
 
     fn moved(&self, tree: &Tree<'_>, known: &TreeFacts) -> Moved {
@@ -204,7 +217,14 @@ impl Importer<'_> {
                 self.steps.push(Action::MoveDir { from, to: tree.mapping.store.clone(), had, gets });
             }
         }
-        // On the disk before fstab names the store.
-        self.steps.push(Action::Flush { path: tree.from.parent().unwrap_or_else(AbsPath::root) });
+    }
+}
+
+/// What a step brings to the disk, if it and those before it only prepare directories; a hook, a manifest and fstab are more than that.
+fn flushes(step: &Step) -> Option<Option<&AbsPath>> {
+    match &step.action {
+        Action::Flush { path } => Some(Some(path)),
+        Action::MakeDir { .. } | Action::SetAttrs { .. } | Action::SetId { .. } | Action::Seal { .. } => Some(None),
+        _ => None,
     }
 }

@@ -90,7 +90,7 @@ fn what_does_not_fit_is_found_before() {
         let found = fitting(&from, &two);
         let all: Vec<&str> = found.misfits.iter().map(|m| m.message.as_str()).collect();
         for what in [
-            "no file of 21990232555520 bytes",
+            "no file of 20 TiB",
             "no time 5000000000",
             "no nanoseconds",
             "as large as they are: up to 40000",
