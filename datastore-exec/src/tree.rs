@@ -6,6 +6,7 @@
 pub mod copy;
 pub mod data;
 pub mod delta;
+mod dir;
 pub mod dirty;
 pub mod error;
 mod known;
