@@ -65,7 +65,8 @@ impl<'a> Copier<'a> {
     pub fn new(from: &OwnedFd, to: &OwnedFd, map: Option<&'a Map>, control: Control<'a>) -> Result<Self, Fail> {
         let source = attr::attr(Entry::itself(from)).map_err(Fail::source)?;
         let target = attr::attr(Entry::itself(to)).map_err(Fail::target)?;
-        let holds = limits::holds(to).map_err(Fail::target)?;
+        let find = || limits::holds(to);
+        let holds = map.map_or_else(find, |map| map.holds(find)).map_err(Fail::target)?;
         Ok(Self {
             control,
             top: source,

@@ -4,28 +4,32 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::limits::Holds;
 use crate::sys::attr::Attr;
 use crate::sys::handle::{self, Handle};
 use crate::sys::{Entry, SysError, data, fd};
 
 /// So many bytes are gathered before they are written.
 const GATHERED: usize = 64 << 10;
+/// How much is read at once.
+const READ: usize = 256 << 10;
 /// Device, inode, type of handle, length of handle.
 const HEAD: usize = 8 + 8 + 4 + 1;
 
 /// An inode of the source: device and number.
 pub type Inode = (u64, u64);
 
-/// The records of one copy. Of several records of one inode the last one counts.
+/// The records of one copy. There may be several of one inode.
 pub struct Map {
     file: OwnedFd,
     pending: Mutex<(Vec<u8>, u64)>,
     whole: AtomicBool,
+    holds: OnceLock<Holds>,
 }
 
 impl Map {
@@ -43,7 +47,16 @@ impl Map {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { file, pending: Mutex::default(), whole: AtomicBool::new(true) })
+        Ok(Self { file, pending: Mutex::default(), whole: AtomicBool::new(true), holds: OnceLock::new() })
+    }
+
+    /// What the target holds: found out by the first pass, for trying it makes a journal write twice.
+    pub(super) fn holds(&self, find: impl FnOnce() -> Result<Holds, SysError>) -> Result<Holds, SysError> {
+        if let Some(holds) = self.holds.get() {
+            return Ok(*holds);
+        }
+        let found = find()?;
+        Ok(*self.holds.get_or_init(|| found))
     }
 
     /// Notes that an inode of the source is this open file or directory of the target.
@@ -90,27 +103,17 @@ impl Map {
         self.whole.load(Ordering::Relaxed)
     }
 
-    /// Finds some inodes, in one reading. Those that are not in the map are not in the answer.
-    pub fn find(&self, wanted: &HashSet<Inode>) -> Result<HashMap<Inode, Handle>, SysError> {
-        let mut found = HashMap::new();
-        self.each(|inode, kind, bytes| {
-            if wanted.contains(&inode)
-                && let Some(handle) = Handle::new(kind, bytes)
-            {
-                found.insert(inode, handle);
-            }
-        })?;
-        Ok(found)
-    }
-
-    /// The same with everything that was ever noted of them, the first in front, each once.
+    /// Finds some inodes, in one reading: everything that was ever noted of them, the first in front, each once. Those that are not in
+    /// the map are not in the answer.
     pub fn find_all(&self, wanted: &HashSet<Inode>) -> Result<HashMap<Inode, Vec<Handle>>, SysError> {
         let mut found: HashMap<Inode, Vec<Handle>> = HashMap::new();
         if wanted.is_empty() {
             return Ok(found);
         }
+        let filter = Filter::new(wanted);
         self.each(|inode, kind, bytes| {
-            if wanted.contains(&inode)
+            if filter.may_hold(inode)
+                && wanted.contains(&inode)
                 && let Some(handle) = Handle::new(kind, bytes)
             {
                 let all = found.entry(inode).or_default();
@@ -129,7 +132,7 @@ impl Map {
             self.flush(&mut pending)?;
             pending.1
         };
-        let mut buffer = vec![0; GATHERED];
+        let mut buffer = vec![0; READ];
         let (mut at, mut kept) = (0, 0);
         while at < length {
             let got = data::read_at(&self.file, &mut buffer[kept..], at)?;
@@ -147,6 +150,32 @@ impl Map {
             kept = end - start;
         }
         Ok(())
+    }
+}
+
+/// Tells most inodes at once that are not wanted: of a million records a few hundred are, and a hash for each of the others would take
+/// longer than the reading.
+struct Filter([u64; Filter::WORDS]);
+
+impl Filter {
+    const WORDS: usize = 1024;
+
+    fn new(wanted: &HashSet<Inode>) -> Self {
+        let mut words = [0; Self::WORDS];
+        for &(_, ino) in wanted {
+            let (word, bit) = Self::place(ino);
+            words[word] |= bit;
+        }
+        Self(words)
+    }
+
+    fn may_hold(&self, (_, ino): Inode) -> bool {
+        let (word, bit) = Self::place(ino);
+        self.0[word] & bit != 0
+    }
+
+    fn place(ino: u64) -> (usize, u64) {
+        (usize::try_from(ino / 64).unwrap_or(usize::MAX) % Self::WORDS, 1 << (ino % 64))
     }
 }
 
