@@ -25,6 +25,17 @@ impl Names {
         self.count -= 1;
         Some((name, kind))
     }
+    /// Takes away those that would come last, half of them or one more.
+    pub(super) fn split(&mut self) -> Self {
+        let count = self.count.div_ceil(2);
+        let end = (0..count).fold(0, |start, _| {
+            let length = self.bytes[start..].iter().position(|&b| b == 0);
+            length.map_or(self.bytes.len(), |length| start + length + 2)
+        });
+        let first = self.bytes.split_off(end);
+        self.count -= count;
+        Self { bytes: std::mem::replace(&mut self.bytes, first), count }
+    }
 }
 
 /// Names with the numbers of their inodes, in whose order they are taken: on most file systems that is the order on the disk.
@@ -91,5 +102,23 @@ mod tests {
         let expected = [(2, "a", false), (2, "b", false), (2, "c", false), (2, "d", true), (1, "e", false)];
         assert_eq!(said, expected.map(|(count, name, link)| (count, name.to_owned(), link)));
         assert_eq!((found.count(), found.take(2).len()), (0, 0));
+    }
+
+    #[test]
+    fn a_piece_is_shared_and_nothing_of_it_lost() {
+        let mut names = Names::default();
+        for name in ["e", "dd", "c", "bbb", "a"] {
+            names.push(name.as_bytes(), if name == "c" { FileType::Fifo } else { FileType::RegularFile });
+        }
+        let mut said = Vec::new();
+        while names.count > 0 {
+            let mut last = names.split();
+            said.push((names.count, last.count));
+            while let Some((name, kind)) = last.pop() {
+                said.push((name.len(), usize::from(kind == FileType::Fifo)));
+            }
+        }
+        assert_eq!(said, [(2, 3), (1, 1), (2, 0), (1, 0), (1, 1), (3, 0), (0, 1), (1, 0)]);
+        assert_eq!(names.pop(), None);
     }
 }

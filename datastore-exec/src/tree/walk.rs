@@ -4,10 +4,10 @@
 //!
 //! Work is taken from the top of the stack, so the walk goes into the depth first and what waits stays small: of every
 //! directory on the way down the names of the subdirectories that are still to be entered, and pieces of a few names of those
-//! that are being read. A directory is left (its attributes are set, or it is removed) when everything in it is done.
+//! that are being read. Whoever has a piece shares it with whoever has nothing to do. A directory is left (its attributes are set, or it is removed) when everything in it is done.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use datastore_core::path::printable;
@@ -82,7 +82,19 @@ struct Stack<S> {
     work: Vec<Work<S>>,
     pieces: usize,
     busy: usize,
+    /// Threads that have nothing to do.
+    waiting: usize,
+    /// Threads that may still be begun, and how many of them are asked for.
+    left: usize,
+    wanted: usize,
     failed: Option<TreeError>,
+}
+
+impl<S> Stack<S> {
+    /// Whether nothing is left to do.
+    fn is_over(&self) -> bool {
+        self.failed.is_some() || (self.busy == 0 && self.work.is_empty())
+    }
 }
 
 struct Walk<'a, V: Visit> {
@@ -90,6 +102,10 @@ struct Walk<'a, V: Visit> {
     control: &'a Control<'a>,
     stack: Mutex<Stack<V::State>>,
     changed: Condvar,
+    /// Told when a thread is asked for.
+    asked: Condvar,
+    /// How many threads have nothing to do or may still be begun, as the stack says.
+    free: AtomicUsize,
 }
 
 /// Walks a tree from its top, which is open for reading, as is its copy if there is one.
@@ -101,11 +117,13 @@ pub fn walk<V: Visit>(
     let here = |error| Fail::source(error).at(control.label.to_owned());
     let shelf = Shelf::new(control.threads);
     let dir = Dir::new(top, None, b"", &shelf).map_err(here)?;
-    let stack = Stack { work: Vec::new(), pieces: 0, busy: 1, failed: None };
-    let walk = Walk { visit, control, stack: Mutex::new(stack), changed: Condvar::new() };
+    let left = control.threads.max(1) - 1;
+    let stack = Stack { work: Vec::new(), pieces: 0, busy: 1, waiting: 0, left, wanted: 0, failed: None };
+    let (changed, asked) = (Condvar::new(), Condvar::new());
+    let walk = Walk { visit, control, stack: Mutex::new(stack), changed, asked, free: AtomicUsize::new(left) };
     std::thread::scope(|scope| {
         let first = scope.spawn(|| walk.begin(&dir));
-        for _ in 1..control.threads.max(1) {
+        while walk.wants_another() {
             scope.spawn(|| walk.work());
         }
         // What panics in a thread panics here.
@@ -123,9 +141,25 @@ impl<V: Visit> Walk<'_, V> {
         self.stack.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until a thread is asked for; false once all are begun or none is needed any more. A directory that came into a tree
+    /// holds a few names as a rule, and beginning sixteen threads takes longer than copying those.
+    fn wants_another(&self) -> bool {
+        let mut stack = self.lock();
+        while stack.wanted == 0 && stack.left > 0 && !stack.is_over() {
+            stack = self.asked.wait(stack).unwrap_or_else(PoisonError::into_inner);
+        }
+        if stack.wanted == 0 || stack.is_over() {
+            return false;
+        }
+        stack.wanted -= 1;
+        true
+    }
+
     fn begin(&self, top: &Arc<Dir<V::State>>) {
         name::own_umask();
+        let leaving = Leaving(self);
         let result = self.read(top);
+        std::mem::forget(leaving);
         self.end(result);
         self.work();
     }
@@ -170,7 +204,11 @@ impl<V: Visit> Walk<'_, V> {
             if stack.busy == 0 {
                 return None;
             }
+            stack.waiting += 1;
+            self.count_free(&stack);
             stack = self.changed.wait(stack).unwrap_or_else(PoisonError::into_inner);
+            stack.waiting -= 1;
+            self.count_free(&stack);
         }
     }
 
@@ -182,11 +220,16 @@ impl<V: Visit> Walk<'_, V> {
         {
             stack.failed = Some(error);
         }
-        let over = stack.failed.is_some() || (stack.busy == 0 && stack.work.is_empty());
+        let over = stack.is_over();
         drop(stack);
         if over {
             self.changed.notify_all();
+            self.asked.notify_all();
         }
+    }
+
+    fn count_free(&self, stack: &Stack<V::State>) {
+        self.free.store(stack.waiting + stack.left, Ordering::Relaxed);
     }
 
     fn put(&self, work: Work<V::State>) {
@@ -199,8 +242,20 @@ impl<V: Visit> Walk<'_, V> {
             Work::Below(_, names) => names.count > 1,
         };
         stack.work.push(work);
+        let waiting = stack.waiting > 0;
+        let more = !waiting && stack.left > 0;
+        if more {
+            stack.left -= 1;
+            stack.wanted += 1;
+            self.count_free(&stack);
+        }
         drop(stack);
-        if many { self.changed.notify_all() } else { self.changed.notify_one() }
+        match (waiting, many) {
+            (true, true) => self.changed.notify_all(),
+            (true, false) => self.changed.notify_one(),
+            (false, _) if more => self.asked.notify_one(),
+            _ => {}
+        }
     }
 
     /// Says where something failed, and whether the walk goes on without it.
@@ -282,6 +337,11 @@ impl<V: Visit> Walk<'_, V> {
         while let Some((name, kind)) = names.pop() {
             if self.control.stop.load(Ordering::Relaxed) {
                 return Err(TreeError::stopped(self.shown(dir, &name)));
+            }
+            // One of these names may be a file that takes minutes, with the others behind it.
+            if names.count > 0 && self.free.load(Ordering::Relaxed) > 0 {
+                dir.pending.fetch_add(1, Ordering::Relaxed);
+                self.put(Work::Piece(dir.clone(), names.split()));
             }
             self.one(dir, &name, kind, 0)?;
         }
