@@ -1,6 +1,6 @@
 //! The contents of files: shared, copied inside the kernel, read and written; and holes.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -77,6 +77,20 @@ pub fn write_at(file: impl AsFd, bytes: &[u8], at: u64) -> Result<(), SysError> 
 pub fn set_length(file: impl AsFd, length: u64) -> Result<(), SysError> {
     rustix::fs::ftruncate(&file, length)
         .map_err(|errno| SysError::new(Call::Ftruncate { fd: FdName::of(&file), length }, errno))
+}
+
+/// Lets the kernel begin to bring a range of a file to the disk, and does not wait for it (sync_file_range(2), Linux 2.6.17). Nothing
+/// is promised by that, so it is left alone where it cannot be done. The range lies below 2^63.
+#[allow(unsafe_code, reason = "neither rustix nor nix has sync_file_range")]
+pub fn start_writing(file: impl AsFd, offset: u64, bytes: u64) -> Result<(), SysError> {
+    let fd = file.as_fd().as_raw_fd();
+    let (at, length) = (offset.cast_signed(), bytes.cast_signed());
+    // SAFETY: the call takes numbers.
+    let answer = unsafe { libc::sync_file_range(fd, at, length, libc::SYNC_FILE_RANGE_WRITE) };
+    match super::raw(answer.into()) {
+        Ok(_) | Err(Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(SysError::new(Call::SyncFileRange { fd: FdName::of(&file), offset, bytes }, errno)),
+    }
 }
 
 /// Brings everything on the file system of `fd` to the disk (syncfs(2)). An error is final: a second call may succeed

@@ -91,6 +91,7 @@ pub enum Call {
     Llistxattr { dir: FdName, name: String },
     Ficlone { to: FdName, from: FdName },
     Lseek { fd: FdName, offset: u64 },
+    SyncFileRange { fd: FdName, offset: u64, bytes: u64 },
     Syncfs { fd: FdName },
     Fstatvfs { fd: FdName },
     Symlinkat { dir: FdName, name: String, text: String },
@@ -155,6 +156,9 @@ impl fmt::Display for Call {
             Self::Llistxattr { dir, name } => write!(f, "llistxattr({dir}/{name})"),
             Self::Ficlone { to, from } => write!(f, "ioctl({to}, FICLONE, {from})"),
             Self::Lseek { fd, offset } => write!(f, "lseek({fd}, {offset}, SEEK_DATA or SEEK_HOLE)"),
+            Self::SyncFileRange { fd, offset, bytes } => {
+                write!(f, "sync_file_range({fd}, {offset}, {bytes}, SYNC_FILE_RANGE_WRITE)")
+            }
             Self::Syncfs { fd } => write!(f, "syncfs({fd})"),
             Self::Fstatvfs { fd } => write!(f, "fstatvfs({fd})"),
             Self::Symlinkat { dir, name, text } => write!(f, "symlinkat({text:?}, {dir}, {name:?})"),
@@ -225,6 +229,7 @@ impl Call {
             Self::Llistxattr { dir, name } => format!("list the attributes of {}", at(dir, name)),
             Self::Ficlone { to, from } => format!("make {} share the contents of {}", at(to, ""), at(from, "")),
             Self::Lseek { fd, .. } => format!("find the holes of {}", at(fd, "")),
+            Self::SyncFileRange { fd, .. } => format!("begin to bring {} to the disk", at(fd, "")),
             Self::Syncfs { fd } => format!("bring the file system of {} to the disk", at(fd, "")),
             Self::Fstatvfs { fd } => format!("ask how much room there is at {}", at(fd, "")),
             Self::Symlinkat { dir, name, .. } => format!("make the link {}", at(dir, name)),

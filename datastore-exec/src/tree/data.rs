@@ -17,6 +17,9 @@ const SMALL: u64 = 64 << 10;
 const HOLE: usize = 4096;
 /// How much is asked for in one call of copy_file_range(2).
 const RANGE: u64 = 8 << 20;
+/// So much of a file is written before the kernel is asked to bring it to the disk. Left to itself it begins when a tenth of the memory
+/// waits to be written, or after half a minute: until then the disk has nothing to do, and after that everybody waits for it.
+const BEHIND: u64 = 8 << 20;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -70,7 +73,7 @@ impl Ways {
             return Ok(contents);
         }
         let mut contents = Contents::default();
-        let mut at = 0;
+        let (mut at, mut begun) = (0, 0);
         let mut long = false;
         while at < size {
             let run = data::data_after(from, at, size).map_err(Fail::source)?.filter(|(data, _)| *data < size);
@@ -82,7 +85,7 @@ impl Ways {
             }
             let Some((data, hole)) = run else { break };
             at = hole.min(size);
-            let reached = self.run(from, to, data, at)?;
+            let reached = self.run(from, to, data, at, &mut begun)?;
             contents.written += reached - data;
             if reached < at {
                 // It was cut meanwhile.
@@ -93,13 +96,16 @@ impl Ways {
         Ok(contents)
     }
 
-    /// Copies from `at` to `end`, where there is no hole; says where it came to.
-    fn run(&self, from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64) -> Result<u64, Fail> {
+    /// Copies from `at` to `end`, where there is no hole; says where it came to. What lies before `begun` is on its way to the disk.
+    fn run(&self, from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64, begun: &mut u64) -> Result<u64, Fail> {
         while at < end && self.range.load(Ordering::Relaxed) {
             match data::copy_range(from, to, at, (end - at).min(RANGE)) {
                 // The end; or a file system that answers so when it means that it cannot.
                 Ok(0) => break,
-                Ok(done) => at += done,
+                Ok(done) => {
+                    at += done;
+                    begin(to, begun, at)?;
+                }
                 Err(Errno::INTR) => {}
                 Err(errno) => {
                     if matches!(errno, Errno::NOSYS | Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) {
@@ -116,6 +122,7 @@ impl Ways {
                 let got = data::read_at(from, &mut block(buffer)[..length], at).map_err(Fail::source)?;
                 data::write_at(to, &buffer[..got], at).map_err(Fail::target)?;
                 at += got as u64;
+                begin(to, begun, at)?;
                 if got < length {
                     break;
                 }
@@ -123,6 +130,15 @@ impl Ways {
             Ok(at)
         })
     }
+}
+
+/// Begins to bring to the disk what was written of a file up to `at`, if that is much.
+fn begin(to: &OwnedFd, begun: &mut u64, at: u64) -> Result<(), Fail> {
+    if at - *begun >= BEHIND {
+        data::start_writing(to, *begun, at - *begun).map_err(Fail::target)?;
+        *begun = at;
+    }
+    Ok(())
 }
 
 /// Copies a small file at once, unless something in it may be a hole.
