@@ -16,6 +16,7 @@ pub mod map;
 pub mod meta;
 mod names;
 pub mod owed;
+mod places;
 pub mod remove;
 pub mod resolver;
 pub mod survey;

@@ -7,7 +7,7 @@
 //! The kernel tells nobody of inode flags (chattr(1)): a flag that is all that changed comes with the next change of its inode, or
 //! with a scan.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,12 +16,13 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
 use super::copy::{Opened, READ, READ_DIR, open};
-use super::dirty::{Change, Changes, Limit};
+use super::dirty::{Changes, Limit};
 use super::error::{Fail, TreeError};
 use super::known::Known;
 use super::links::Place;
 use super::map::{Inode, Map};
 use super::meta::Meta;
+use super::places::{Names, Places, depth, places};
 use super::resolver::Resolver;
 use super::survey::still_there;
 use super::update::{Changed, State, Updater, loosen};
@@ -89,7 +90,9 @@ pub fn delta(
         return Ok(scan(Scan::Handles));
     }
     let resolver = Resolver::new(from).map_err(|error| here(Fail::source(error)))?;
-    let dirs = places(&resolver, changes).map_err(here)?;
+    map.read_ahead();
+    let target = Resolver::new(to).map_err(|error| here(Fail::target(error)))?;
+    let dirs = places(&resolver, &target, changes, control.threads).map_err(here)?;
     let Some((wanted, inodes)) = gather(&resolver, &dirs, changes, control)? else { return Ok(scan(Scan::Size)) };
     let known = Known::new(to, map, control, wanted, inodes.keys().copied().collect())
         .map_err(|error| here(Fail::target(error)))?;
@@ -122,34 +125,8 @@ pub fn delta(
     Ok(Delta { changed, touched: pass.touched, walked, scan })
 }
 
-/// Names that are dirty, by the path of their directory, from the top downwards.
-type Places<'c> = Vec<(Vec<u8>, &'c Names)>;
-
-/// The dirty names of one directory.
-type Names = HashMap<Box<[u8]>, Change>;
-
 /// Inodes that were written, each with its handle.
 type Inodes = BTreeMap<Inode, Handle>;
-
-/// Where the directories are now. One that is nowhere in the tree was removed or moved, and that is told of its name.
-fn places<'c>(resolver: &Resolver, changes: &'c Changes) -> Result<Places<'c>, Fail> {
-    let mut dirs = Places::new();
-    for (dir, names) in &changes.names {
-        match resolver.look(dir) {
-            Ok(Some(found)) => dirs.push((found.path.to_vec(), names)),
-            Ok(None) => {}
-            // It is moved all the while, and will be dirty as a whole.
-            Err(error) if error.errno() == Errno::AGAIN => {}
-            Err(error) => return Err(Fail::source(error)),
-        }
-    }
-    dirs.sort_by_cached_key(|(path, _)| (depth(path), path.clone()));
-    Ok(dirs)
-}
-
-fn depth(path: &[u8]) -> usize {
-    if path.is_empty() { 0 } else { 1 + path.iter().filter(|&&b| b == b'/').count() }
-}
 
 fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Advice, OFlags};
 use rustix::io::Errno;
 
 use super::limits::Holds;
@@ -123,6 +123,11 @@ impl Map {
             }
         })?;
         Ok(found)
+    }
+
+    /// Lets the kernel begin to read all of it, for whoever looks something up soon.
+    pub fn read_ahead(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::WillNeed);
     }
 
     /// Reads every record.
