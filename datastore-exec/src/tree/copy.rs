@@ -103,6 +103,11 @@ impl<'a> Copier<'a> {
         Fit { flags: self.holds.flags, extra: self.holds.extra, top, unlocked: false }
     }
 
+    /// What an open file or directory carries, as far as the target takes it.
+    fn read(&self, entry: Entry<'_>, attr: Attr) -> Result<Meta, Fail> {
+        Meta::read_for(entry, attr, false, self.holds.extra).map_err(Fail::source)
+    }
+
     fn run(&self, from: &OwnedFd, to: &OwnedFd) -> Result<(), TreeError> {
         let here = |fail: Fail| fail.at(self.control.label.to_owned());
         let again = |fd: &OwnedFd| fd::open(Entry::itself(fd), READ_DIR, 0);
@@ -140,7 +145,7 @@ impl<'a> Copier<'a> {
             return Ok(now(from)?.map_or(Directory::Done, Directory::Is));
         };
         let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
-        let meta = Meta::read(Entry::itself(&source), attr, false).map_err(Fail::source)?;
+        let meta = self.read(Entry::itself(&source), attr)?;
         let foreign = self.foreign(&attr);
         match rustix::fs::mkdirat(to.dir(), to.name(), rustix::fs::Mode::RWXU) {
             Ok(()) => {}
@@ -192,7 +197,7 @@ impl<'a> Copier<'a> {
             Claimed::Linked => return Ok(()),
             Claimed::Mine(claim) => claim,
         };
-        let meta = Meta::read(Entry::itself(source), attr, false).map_err(Fail::source)?;
+        let meta = self.read(Entry::itself(source), attr)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let bits = attr.bits() & 0o777;
         let target = match fd::open(to, flags, bits) {

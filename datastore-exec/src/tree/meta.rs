@@ -75,12 +75,19 @@ impl Meta {
     /// Reads what an entry carries. A file or a directory is given open (not with `O_PATH`), anything else by its name.
     /// `attr` was read before the contents are: so a change in between shows later.
     pub fn read(entry: Entry<'_>, attr: Attr, top: bool) -> Result<Self, SysError> {
+        Self::read_for(entry, attr, top, true)
+    }
+
+    /// The same for a target that may not take a project and hints for allocation (`extra`): they are not asked for then.
+    pub fn read_for(entry: Entry<'_>, attr: Attr, top: bool, extra: bool) -> Result<Self, SysError> {
         let xattrs = NAMES.with_borrow_mut(|names| read_xattrs(entry, top, names))?;
         let mut meta = Self { attr, xattrs, flags: 0, extra: None };
         let kind = attr.kind();
         if entry.name().is_empty() && (kind.is_file() || kind.is_dir()) {
             meta.flags = attr::flags(entry.dir())?.unwrap_or(0) & SETTINGS;
-            meta.extra = attr::extra(entry.dir())?.filter(|x| x.project != 0 || x.flags & EXTRA_SETTINGS != 0);
+            if extra {
+                meta.extra = attr::extra(entry.dir())?.filter(|x| x.project != 0 || x.flags & EXTRA_SETTINGS != 0);
+            }
         }
         Ok(meta)
     }

@@ -243,18 +243,21 @@ impl<V: Visit> Walk<'_, V> {
         };
         stack.work.push(work);
         let waiting = stack.waiting > 0;
-        let more = !waiting && stack.left > 0;
+        // Who waits may have been called for something else already.
+        let more = stack.left > 0 && stack.work.len() > stack.waiting + stack.wanted;
         if more {
             stack.left -= 1;
             stack.wanted += 1;
             self.count_free(&stack);
         }
         drop(stack);
+        if more {
+            self.asked.notify_one();
+        }
         match (waiting, many) {
             (true, true) => self.changed.notify_all(),
             (true, false) => self.changed.notify_one(),
-            (false, _) if more => self.asked.notify_one(),
-            _ => {}
+            (false, _) => {}
         }
     }
 
@@ -339,7 +342,7 @@ impl<V: Visit> Walk<'_, V> {
                 return Err(TreeError::stopped(self.shown(dir, &name)));
             }
             // One of these names may be a file that takes minutes, with the others behind it.
-            if names.count > 0 && self.free.load(Ordering::Relaxed) > 0 {
+            while names.count > 0 && self.free.load(Ordering::Relaxed) > 0 {
                 dir.pending.fetch_add(1, Ordering::Relaxed);
                 self.put(Work::Piece(dir.clone(), names.split()));
             }

@@ -22,6 +22,7 @@ const OLD: &[i64] = &[
     libc::SYS_openat2,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
+    libc::SYS_sync_file_range,
 ];
 
 /// The four disks that a tree goes through.
@@ -95,6 +96,8 @@ fn old_kernels_copy_the_same() {
     Sandbox::run(|sandbox| {
         let (one, two) = (sandbox.disk("one", "ext4", 128, &[]), sandbox.disk("two", "xfs", 320, &[]));
         forest::plant(&one, 11, 600, ALL);
+        // So long that its beginning goes to the disk before its end is copied.
+        std::fs::write(one.join("long"), vec![7; 20 << 20]).unwrap();
         for missing in [&OLD[..1], &OLD[1..3], &OLD[3..], OLD] {
             for (number, disk) in [&one, &two].into_iter().enumerate() {
                 let to = disk.join("copy");

@@ -2,8 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
-use super::super::{Control, Fault, Survey, Tally, remove, survey};
+use rustix::fs::FileType;
+
+use super::super::walk::{Dir, Entered, Met, Visit, walk};
+use super::super::{Control, Fail, Fault, Survey, Tally, remove, survey};
 use super::forest::{self, ALL};
 use super::open;
 use crate::testing::{Sandbox, succeeds};
@@ -72,4 +77,45 @@ pub(super) fn remove_below(top: &Path) {
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     let control = Control { label: "/top", stop: &stop, tally: &tally, watch: &(), threads: 4 };
     remove(&open(top), &control).unwrap();
+}
+
+/// Holds everybody who has a name until as many have one as there are names.
+struct Together {
+    met: Mutex<usize>,
+    changed: Condvar,
+    names: usize,
+}
+
+impl Visit for Together {
+    type State = ();
+
+    fn enter(&self, _: &Dir<()>, _: &[u8]) -> Result<Entered<()>, Fail> {
+        Ok(Entered::Done)
+    }
+
+    fn entry(&self, _: &Dir<()>, _: &[u8], _: FileType) -> Result<Met, Fail> {
+        let mut met = self.met.lock().unwrap();
+        *met += 1;
+        self.changed.notify_all();
+        let all = |met: &mut usize| *met < self.names;
+        let (_met, late) = self.changed.wait_timeout_while(met, Duration::from_secs(60), all).unwrap();
+        assert!(!late.timed_out(), "a name waits behind another one, and there are threads with nothing to do");
+        Ok(Met::Done)
+    }
+
+    fn leave(&self, _: &Dir<()>) -> Result<(), Fail> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_name_waits_behind_another_while_a_thread_has_nothing_to_do() {
+    let top = tempfile::tempdir().unwrap();
+    for number in 0..8 {
+        std::fs::write(top.path().join(number.to_string()), "").unwrap();
+    }
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    let control = Control { label: "/top", stop: &stop, tally: &tally, watch: &(), threads: 8 };
+    let together = Together { met: Mutex::new(0), changed: Condvar::new(), names: 8 };
+    walk(&together, (open(top.path()), None, ()), &control).unwrap();
 }
