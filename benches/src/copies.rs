@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use datastore_tests::Sandbox;
 
+use crate::disk;
 use crate::measure::{median, run};
 use data::Set;
 use pair::Pair;
@@ -102,6 +103,7 @@ pub(crate) fn measure(plan: Plan) -> Result<Figures, String> {
 }
 
 fn compare(pair: &Pair, set: &Set, cold: bool, runs: usize) -> Result<Copies, String> {
+    let own = engine::program()?;
     let mut times = [const { Vec::new() }; TOOLS.len()];
     for round in 0..runs {
         for turn in 0..TOOLS.len() {
@@ -109,12 +111,7 @@ fn compare(pair: &Pair, set: &Set, cold: bool, runs: usize) -> Result<Copies, St
             let at = (round + turn) % TOOLS.len();
             pair.renew()?;
             if cold {
-                pair.forget()?;
-                // The programs are in memory: only the data is cold.
-                for tool in TOOLS {
-                    let command = tool.command(&pair.sandbox, Path::new(""), Path::new(""))?;
-                    run(pair.sandbox.command(command.get_program()).arg("--help"))?;
-                }
+                disk::forget(&pair.sandbox, &[&own, Path::new("cp"), Path::new("rsync")])?;
             } else {
                 pair.remember()?;
             }

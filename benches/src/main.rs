@@ -1,14 +1,17 @@
-//! How fast `datastore` is: binding beside mount(8) and a raw loop of system calls, copying beside cp(1) and rsync(1), all in one
-//! run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it, as root, in
+//! How fast `datastore` is: binding beside mount(8) and a raw loop of system calls, copying beside cp(1) and rsync(1), a last pass
+//! beside rsync(1) and beside a program that is told what to do, a writer with and without the watch; all in one run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it, as root, in
 //! a mount namespace of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "prints a report")]
 
 mod copies;
+mod delta;
+mod disk;
 mod measure;
 mod raw_loop;
 mod report;
 mod series;
 mod world;
+mod writer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,14 +22,15 @@ use report::Report;
 use rustix::mount::MountFlags;
 use series::{Plan, Series};
 
-/// Measures binds beside mount(8) and a raw loop of system calls, and copies beside cp(1) and rsync(1).
+/// Measures binds beside mount(8) and a raw loop of system calls, copies and last passes beside cp(1) and rsync(1), and a writer that is
+/// watched.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Args {
     /// What to measure; else everything
     what: Vec<What>,
     /// The command to measure (`cargo xtask bench` gives the release build)
-    #[arg(long, required_unless_present = "copy_tree")]
+    #[arg(long, required_unless_present_any = ["copy_tree", "write_files"])]
     datastore: Option<PathBuf>,
     /// How many mappings, one series for each
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
@@ -46,6 +50,9 @@ struct Args {
     /// Copies one directory to another with the engine, and measures nothing
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"], hide = true)]
     copy_tree: Option<Vec<PathBuf>>,
+    /// Writes so many files below a directory, and measures nothing
+    #[arg(long, num_args = 2, value_names = ["DIR", "COUNT"], hide = true)]
+    write_files: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,13 +61,18 @@ enum What {
     Binds,
     /// Whole trees
     Copies,
+    /// The last pass over a tree in which little has changed
+    Delta,
+    /// A program that writes while changes are followed
+    Writer,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let outcome = match &args.copy_tree {
-        Some(dirs) => copies::engine::copy(dirs).map(|()| true),
-        None => measure_all(&args).map(|report| {
+    let outcome = match (&args.copy_tree, &args.write_files) {
+        (Some(dirs), _) => copies::engine::copy(dirs).map(|()| true),
+        (None, Some(what)) => writer::write(what).map(|()| true),
+        (None, None) => measure_all(&args).map(|report| {
             print!("{report}");
             report.all_met()
         }),
@@ -88,6 +100,14 @@ fn measure_all(args: &Args) -> Result<Report, String> {
     if wanted(What::Copies) {
         let plan = copies::Plan { runs: args.runs.max(1), shrink: args.shrink.max(1) };
         report.copies(&copies::measure(plan)?);
+    }
+    if wanted(What::Delta) {
+        let plan = delta::Plan { runs: args.runs.max(1), shrink: args.shrink.max(1) };
+        report.delta(&delta::measure(plan)?);
+    }
+    if wanted(What::Writer) {
+        let plan = writer::Plan { runs: args.runs.max(1), shrink: args.shrink.max(1) };
+        report.writer(&writer::measure(plan)?);
     }
     Ok(report)
 }

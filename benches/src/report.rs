@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::copies::{Copies, Figures};
 use crate::series::Series;
+use crate::{delta, writer};
 
 /// Whether a bound is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,38 @@ impl Report {
             "copies: median of {} runs in turn, ext4 to a new ext4, both in images, until all is on the disk",
             figures.runs
         ));
+    }
+
+    /// Judges last passes.
+    pub(crate) fn delta(&mut self, figures: &delta::Figures) {
+        for p in &figures.passes {
+            let what = format!("{} changes in {} files, {}", p.changes, p.files, if p.warm { "warm" } else { "cold" });
+            let promised = figures.promised;
+            let (rsync, told) = (Bound::AtLeast(60.0), Bound::AtMost(3.0));
+            self.ratio(&format!("{what} / rsync"), p.ours, p.rsync, p.rsync / p.ours, rsync, promised);
+            self.ratio(&format!("{what} / told"), p.ours, p.told, p.ours / p.told, told, promised);
+            self.notes.push(format!("{what}: what was touched is compared in {}", seconds(p.compared)));
+        }
+        self.notes.push(format!(
+            "changes: median of {} runs in turn, ext4 to ext4, both in images, until all is on the disk; told: a program that knows what \
+             was changed",
+            figures.runs
+        ));
+    }
+
+    /// Judges a writer.
+    pub(crate) fn writer(&mut self, f: &writer::Figures) {
+        let what = format!("writer of {} files, watched / alone", f.files);
+        let (slowed, bound) = (f.watched / f.alone, Bound::AtMost(1.15));
+        self.rows.push(Row {
+            what,
+            ours: seconds(f.watched),
+            peer: seconds(f.alone),
+            figure: format!("{slowed:.2}x"),
+            bound: if f.promised { bound.text("x") } else { String::new() },
+            verdict: if f.promised { bound.verdict(slowed) } else { Verdict::None },
+        });
+        self.notes.push(format!("writer: median of {} runs in turn, files of 4 to 64 KiB on a new ext4", f.runs));
     }
 
     fn add_copies(&mut self, c: &Copies, promised: bool) {
@@ -237,7 +270,10 @@ impl fmt::Display for Report {
             writeln!(f, "{note}")?;
         }
         if self.rows.iter().all(|row| row.verdict == Verdict::None) {
-            writeln!(f, "no bound was judged: they are promised for {PROMISED} mappings")?;
+            writeln!(
+                f,
+                "no bound was judged: they are promised for {PROMISED} mappings, and for trees that are not shrunk"
+            )?;
         }
         Ok(())
     }
@@ -340,5 +376,28 @@ mod tests {
             f.promised = false;
             f.copies[0].cp = 0.1;
         }));
+    }
+
+    #[test]
+    fn each_bound_of_last_passes_and_of_writers_can_be_missed() {
+        let met = |rsync, told, watched| {
+            let passes = vec![delta::Passes {
+                files: 200_000,
+                warm: true,
+                changes: 140,
+                ours: 0.1,
+                compared: 0.01,
+                rsync,
+                told,
+            }];
+            let mut report = Report::default();
+            report.delta(&delta::Figures { runs: 3, promised: true, passes });
+            report.writer(&writer::Figures { runs: 3, promised: true, files: 20_000, alone: 1.0, watched });
+            report.all_met()
+        };
+        assert!(met(6.1, 0.04, 1.14));
+        assert!(!met(5.9, 0.04, 1.14));
+        assert!(!met(6.1, 0.03, 1.14));
+        assert!(!met(6.1, 0.04, 1.16));
     }
 }

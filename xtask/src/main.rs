@@ -43,7 +43,7 @@ enum Command {
     Book,
     /// A tour on real mounts in a throwaway root; the machine stays as it was
     Demo(demo::Args),
-    /// Speed of binds and copies beside other programs, with the bounds that we promise (needs root); `bench copies` for one of the two
+    /// Speed beside other programs, with the bounds that we promise (needs root); `binds`, `copies`, `delta`, `writer` for one series
     Bench(bench::Args),
     /// Runs a fuzz target for a while; without a target, lists them
     Fuzz(fuzz::Args),

@@ -15,10 +15,14 @@ const COPY: &str = "--copy-tree";
 
 /// This program once more, copying what is in one directory to another.
 pub(crate) fn command(sandbox: &Sandbox, from: &Path, to: &Path) -> Result<Command, String> {
-    let own = std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))?;
-    let mut command = sandbox.command(own);
+    let mut command = sandbox.command(program()?);
     command.arg(COPY).args([from, to]);
     Ok(command)
+}
+
+/// The path of this program.
+pub(crate) fn program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))
 }
 
 /// Copies as a move does: with a map for later passes, and until everything is on the disk.
