@@ -16,8 +16,10 @@ use datastore_exec::tree::delta::delta;
 use datastore_exec::tree::dirty::Dirty;
 use datastore_exec::tree::limits::{self, Holds};
 use datastore_exec::tree::map::Map;
+use datastore_exec::tree::owed::Owed;
 use datastore_exec::tree::verify::{self, Contents};
 use datastore_exec::tree::watch::Watch;
+use datastore_exec::tree::written::Written;
 use datastore_exec::tree::{self, Control, Tally, TreeError};
 use datastore_tests::Sandbox;
 
@@ -160,9 +162,9 @@ impl World {
                     Tool::Told => self.told(&changes).map(|()| None)?,
                 };
                 times[at].push(begun.elapsed().as_secs_f64());
-                if let Some(touched) = touched {
+                if let Some(owed) = touched {
                     let begun = Instant::now();
-                    self.expect_touched(&touched)?;
+                    self.expect_settled(owed)?;
                     compared.push(begun.elapsed().as_secs_f64());
                 }
             }
@@ -176,18 +178,22 @@ impl World {
     }
 
     /// As the last pass of a move does.
-    fn ours(&self) -> Result<Vec<Vec<u8>>, String> {
+    fn ours(&self) -> Result<Owed, String> {
         self.watch.settle();
         let changes = match self.watch.take() {
             Dirty::Some(changes) => changes,
             Dirty::Everything(why) => return Err(why.to_string()),
         };
-        let done = controlled(|control| delta(&self.from, &self.to, &changes, &self.map, control))?;
+        let written = Written::default();
+        let done = controlled(|control| delta(&self.from, &self.to, &changes, &self.map, Some(&written), control))?;
         if let Some(why) = done.scan {
             return Err(format!("the pass was not enough: {why}"));
         }
         tree::sync(&self.to).map_err(|e| e.to_string())?;
-        Ok(done.touched)
+        let mut owed = Owed::default();
+        owed.looked(Some(&done.touched), &done.walked);
+        owed.wrote(written.take());
+        Ok(owed)
     }
 
     fn rsync(&self) -> Result<(), String> {
@@ -212,9 +218,10 @@ impl World {
         rustix::fs::syncfs(&self.to).map_err(|e| format!("syncfs: {e}"))
     }
 
-    fn expect_touched(&self, touched: &[Vec<u8>]) -> Result<(), String> {
-        let found = controlled(|control| verify::entries(&self.from, &self.to, &self.holds, touched, control))?;
-        expect_none("what was touched", &found)
+    fn expect_settled(&self, mut owed: Owed) -> Result<(), String> {
+        let contents = Contents::All;
+        let found = controlled(|control| owed.settle(&self.from, &self.to, &self.holds, contents, control))?;
+        expect_none("what the pass wrote", &found)
     }
 
     /// Demands that all three copies are equal to the tree.

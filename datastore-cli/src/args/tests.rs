@@ -106,9 +106,15 @@ fn what_is_read() {
         ("import home", "Import(Import { app: \"home\", verify: None })"),
         (
             "httpd move --to data1 --max-downtime 5 --verify sample",
-            "Move(Move { app: \"httpd\", to: Some(Volume(\"data1\")), abort: false, max_downtime: Some(5), verify: Some(Sample) })",
+            "Move(Move { app: \"httpd\", to: Some(Volume(\"data1\")), undo: false, keep: None, resume: false, abort: false, \
+             max_downtime: Some(5), verify: Some(Sample) })",
         ),
-        ("reclaim", "Reclaim(Names { apps: [] })"),
+        (
+            "httpd move --undo --keep new",
+            "Move(Move { app: \"httpd\", to: None, undo: true, keep: Some(New), resume: false, abort: false, \
+             max_downtime: None, verify: None })",
+        ),
+        ("reclaim", "Reclaim(Reclaim { apps: [], expired: false })"),
         (
             "home peek /home/a --copy-to /x",
             "Peek(Peek { app: \"home\", path: Some(AbsPath(/home/a)), list: false, copy_to: Some(\"/x\") })",

@@ -146,8 +146,9 @@ struct Mounts {
 }
 
 impl Mounts {
-    /// Reads the tables of threads that are in namespaces of their own, of the process that a link of `/proc` tells of. Each process is
-    /// asked once, and only those that have something open in a mount which nobody else has.
+    /// Reads the tables of the threads of the process that a link of `/proc` tells of: they may be in namespaces of their own, and something
+    /// may have been mounted since the tables were read. Each process is asked once, and only those that have something open in a mount
+    /// which no table had.
     fn read_threads(&mut self, link: &str) {
         let Some(pid) = link.split('/').nth(2).map(str::to_owned) else { return };
         if !self.asked.insert(pid.clone()) {
@@ -156,8 +157,11 @@ impl Mounts {
         let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
         for task in tasks.filter_map(Result::ok) {
             let thread = format!("{pid}/task/{}", task.file_name().to_string_lossy());
-            let space = namespace(&thread);
-            self.read(&thread, space.as_deref());
+            let (Some(space), Ok(root)) = (namespace(&thread), target(&format!("/proc/{thread}/root"))) else {
+                continue;
+            };
+            self.seen.remove(&(space.clone(), root.clone()));
+            self.read_below(&thread, &space, &root);
         }
     }
 
