@@ -277,6 +277,9 @@ fn downtime(whole: Duration, all: &[(&'static str, Duration)]) -> Downtime {
             None => parts.push((what, *took)),
         }
     }
+    // The rest went into the journal.
+    let known: Duration = parts.iter().map(|(_, took)| *took).sum();
+    parts.push(("journal", whole.saturating_sub(known)));
     let parts = parts.into_iter().map(|(what, took)| Part { what: what.into(), ms: ms(took) }).collect();
     Downtime { ms: ms(whole), parts }
 }

@@ -410,6 +410,7 @@ fn json_documents_have_the_fields_that_programs_read() {
     let report = sandbox.datastore(&["apply", "--yes", "--json"]).code(3).json();
     let wanted = [
         "done",
+        "downtime",
         "failed",
         "goal",
         "notes",

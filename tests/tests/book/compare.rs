@@ -12,6 +12,7 @@ const MAY_DIFFER: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "IDENTITY"),
     (r"\b[0-9a-f]{16}\b", "PLAN"),
     (r"\bparked([-/])[0-9a-f]{8}\b", "parked${1}MARK"),
+    (r"\buntil \d{4}-\d\d-\d\d\b", "until DAY"),
     (r"\b\d+\.\d+ s\b", "SECONDS"),
     (r"\b\d+(\.\d+)? [KMGT]?i?B\b", "SIZE"),
     (r"\b(process|kill|PID) \d+", "$1 NUMBER"),

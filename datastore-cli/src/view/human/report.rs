@@ -39,9 +39,6 @@ pub(in crate::view) fn report(report: &Report, look: Look) -> String {
             count(*steps, "step")
         ));
     }
-    if let Some(downtime) = &report.downtime {
-        out.push_str(&could_not_be_used(downtime));
-    }
     if !report.failed.is_empty() {
         out.push_str("failed:\n");
         out.push_str(&rows(report.failed.iter().take(MOST_ROWS), true, look));
@@ -50,6 +47,9 @@ pub(in crate::view) fn report(report: &Report, look: Look) -> String {
         }
     }
     out.push_str(&report.probe.as_ref().map(probed).unwrap_or_default());
+    if let Some(downtime) = &report.downtime {
+        out.push_str(&could_not_be_used(downtime));
+    }
     out.push_str(&not_done(&report.notes, Some(MOST_ROWS), look));
     out.push_str(&remarks(&report.remarks));
     out
