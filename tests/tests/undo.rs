@@ -233,7 +233,7 @@ fn what_cannot_be_undone_is_refused() {
     sandbox.datastore(&["move", "shop", "--to", "data1", "--yes"]).ok();
     // Somebody has moved it on by hand.
     let local = sandbox.read("/etc/datastore.d/shop.local.conf");
-    sandbox.write("/etc/datastore.d/shop.local.conf", &local.replace("data1", "data0"));
+    sandbox.write("/etc/datastore.d/shop.local.conf", local.replace("data1", "data0"));
     let elsewhere = sandbox.datastore(&["move", "shop", "--undo", "--yes"]).code(3);
     assert!(elsewhere.stderr.contains("by now"), "{}", elsewhere.stderr);
     sandbox.write("/etc/datastore.d/shop.local.conf", &local);

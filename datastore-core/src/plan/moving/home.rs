@@ -36,7 +36,7 @@ fn trees<'a>(view: &View<'a>, back: Back<'a>) -> Vec<Tree<'a>> {
 /// Where the copy comes into being, if what changed since is to come along: beside the tree that was put aside, of which it is made.
 fn staging(parked: &AbsPath) -> AbsPath {
     let room = parked.parent().unwrap_or_else(AbsPath::root);
-    room.join(&[b"incoming-", parked.file_name()].concat()).unwrap_or_else(|_| room.child("incoming"))
+    room.join([b"incoming-", parked.file_name()].concat()).unwrap_or_else(|_| room.child("incoming"))
 }
 
 pub(super) fn probe(view: &View<'_>, back: Back<'_>, seed: Id) -> Probe {
