@@ -35,13 +35,29 @@ impl Sandbox {
             enter_namespace();
             rustix::mount::mount("tmpfs", &sandbox.dir, "tmpfs", MountFlags::empty(), c"mode=0755")
                 .expect("a tmpfs for the test");
-            body(sandbox);
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(sandbox)));
+            sandbox.unmount_all();
+            outcome
         };
         let sandbox = Self { dir };
-        let outcome = std::thread::scope(|scope| scope.spawn(|| thread(&sandbox)).join());
+        let outcome = std::thread::scope(|scope| scope.spawn(|| thread(&sandbox)).join()).flatten();
         home.close().expect("the test's directory is empty again");
         if let Err(panic) = outcome {
             std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Takes every mount of the test off, the last one first. Where that is left to the end of the namespace, some kernels keep a loop
+    /// device now and then.
+    fn unmount_all(&self) {
+        let below = |line: &str| {
+            let point = line.split(' ').nth(4).map(PathBuf::from)?;
+            point.starts_with(&self.dir).then_some(point)
+        };
+        let table = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        let points: Vec<PathBuf> = table.lines().filter_map(below).collect();
+        for point in points.iter().rev() {
+            let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
         }
     }
 
