@@ -23,7 +23,7 @@ const VERSION: &str = "bookworm-1";
 /// Where programs of this build are put.
 const BIN: &str = "usr/local/bin";
 /// The last loop device that a disk may be on.
-const LOOPS: u32 = 127;
+const LOOPS: u32 = 255;
 /// Longer takes no boot, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -196,6 +196,23 @@ fn an_import_is_taken_back() {
     }
 }
 
+#[test]
+fn what_an_import_bound_besides_is_told() {
+    let sandbox = plain(false);
+    sandbox
+        .configlet("shop", &format!("enabled = false\n{SHOP}[mapping.\"/var/empty\"]\ntarget = \"%{{base}}/empty\"\n"));
+    sandbox.datastore(&["import", "shop", "--yes"]).ok();
+    assert!(sandbox.bound("/var/empty").is_some());
+    let report = sandbox.datastore(&["move", "shop", "--undo", "--yes", "--json"]).ok().json();
+    let remarks = report["remarks"].as_array().unwrap();
+    assert!(remarks.iter().any(|remark| remark["hint"] == "datastore disable shop"), "{report:#}");
+    sandbox.datastore(&["disable", "shop", "--yes"]).ok();
+    for at in ["/var/shop", "/var/till", "/var/empty"] {
+        assert!(sandbox.bound(at).is_none(), "{at}");
+    }
+    assert!(sandbox.our_lines().is_empty(), "{:#?}", sandbox.our_lines());
+}
+
 /// Modes and owners of the mount points.
 fn tops(sandbox: &Sandbox) -> Vec<(u32, u32, u32)> {
     let top = |(at, _): (&str, &str)| {

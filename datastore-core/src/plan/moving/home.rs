@@ -7,7 +7,7 @@ use crate::mapping::Mapping;
 use crate::moving::{self, Keep, Moved, Probe, Receipt, TreeCopy, TreeFacts, TreeProbe};
 use crate::observed::{DirFacts, Place};
 use crate::path::AbsPath;
-use crate::plan::{Plan, Subject};
+use crate::plan::{Plan, Remark, Subject};
 use crate::standing::{Ask, Standing, View};
 use crate::state::{Reason, Refusal, State};
 use crate::status::Row;
@@ -185,6 +185,22 @@ impl Bringer<'_> {
             self.leave(n, tree);
         }
         self.steps.open(&app);
+        plan.remarks.extend(self.left_bound(trees));
+    }
+
+    /// What the import bound besides, if nobody asks for the app any more.
+    fn left_bound(&self, trees: &[Tree<'_>]) -> Option<Remark> {
+        let app = &trees.first()?.mapping.app;
+        if self.scene.wanted.of_app(app).any(|(_, mapping)| mapping.enabled) {
+            return None;
+        }
+        let is_left = |at: &AbsPath| {
+            self.scene.observed.mounts.at(at).is_some() && trees.iter().all(|tree| tree.mapping.mount_point != *at)
+        };
+        let mut points = self.scene.before.of_app(app).map(|(_, mapping)| &mapping.mount_point);
+        let at = points.find(|at| is_left(at))?;
+        let detail = format!("{at} stays bound, and `{app}` is not asked for any more");
+        Some(Remark { detail, hint: format!("datastore disable {app}") })
     }
 
     /// The bare mount point goes, with the bind that covers it.
