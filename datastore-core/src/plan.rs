@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::goal::Goal;
+use crate::mapping::Mapping;
 use crate::path::AbsPath;
 use crate::standing::View;
 use crate::state::{Reason, State, words};
@@ -79,6 +80,16 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// A mapping as it is declared.
+    #[must_use]
+    pub fn of(mapping: &Mapping) -> Self {
+        Self {
+            app: mapping.app.clone(),
+            mount_point: mapping.mount_point.clone(),
+            store: mapping.store.clone(),
+            volume: Some(mapping.volume.clone()),
+        }
+    }
     /// The row that says why it is refused.
     #[must_use]
     pub fn refused(&self, reason: Reason, detail: impl Into<String>, hint: impl Into<String>) -> Row {

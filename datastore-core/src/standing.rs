@@ -13,6 +13,7 @@ use crate::nesting::Nesting;
 use crate::observed::{DirFacts, FileFacts, Identity, Lookup, MappingFacts, Observed};
 use crate::path::{AbsPath, printable};
 use crate::state::{Reason, Refusal, State};
+use crate::step::Top;
 use crate::value::{AppName, Attrs, Id};
 use crate::wanted::{Volume, Wanted};
 
@@ -512,6 +513,12 @@ impl DirFacts {
             Identity::Is(id) => Some(id),
             _ => None,
         }
+    }
+
+    /// What it has beside its name.
+    #[must_use]
+    pub fn top(&self) -> Top {
+        Top { attrs: self.attrs, id: self.identity() }
     }
 }
 

@@ -19,4 +19,29 @@ impl Sandbox {
         };
         [one_way(a, b), one_way(b, a)].concat()
     }
+
+    /// Demands that two trees are alike but for what their tops have of their own: mode, owner, times, identity.
+    ///
+    /// # Panics
+    /// With what differs.
+    #[track_caller]
+    pub fn alike_but_for_tops(&self, a: &Path, b: &Path) {
+        self.alike_but_for(a, b, " ./");
+    }
+
+    /// Demands that two trees are alike but for the identities that their tops carry.
+    ///
+    /// # Panics
+    /// With what differs.
+    #[track_caller]
+    pub fn alike_but_for_identities(&self, a: &Path, b: &Path) {
+        self.alike_but_for(a, b, ": .d........x ./");
+    }
+
+    #[track_caller]
+    fn alike_but_for(&self, a: &Path, b: &Path, end: &str) {
+        let differs = self.differences(a, b);
+        let differs: Vec<&String> = differs.iter().filter(|line| !line.ends_with(end)).collect();
+        assert!(differs.is_empty(), "{differs:#?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use datastore_tests::rows::text;
 use datastore_tests::{Sandbox, picture, scenes};
@@ -31,14 +31,6 @@ fn parked(sandbox: &Sandbox) -> Option<PathBuf> {
     one
 }
 
-/// Demands that two trees are alike but for what their tops have of their own.
-#[track_caller]
-fn alike(sandbox: &Sandbox, a: &Path, b: &Path) {
-    let differs = sandbox.differences(a, b);
-    let differs: Vec<&String> = differs.iter().filter(|line| !line.ends_with(" ./")).collect();
-    assert!(differs.is_empty(), "{differs:#?}");
-}
-
 #[test]
 fn data_comes_into_the_store_and_what_was_there_is_put_aside() {
     for (fstype, mib) in [("ext4", 64), ("xfs", 320), ("btrfs", 128)] {
@@ -61,8 +53,8 @@ fn data_comes_into_the_store_and_what_was_there_is_put_aside() {
         assert_eq!(top.mode() & 0o7777, 0o2750);
         let parked = parked(&sandbox).expect("what was there is put aside");
         assert_eq!(fs::metadata(&parked).unwrap().mode() & 0o7777, 0o700, "closed to everybody else");
-        alike(&sandbox, &parked.join("shop"), &sandbox.path(STORE));
-        alike(&sandbox, &sandbox.path("/var/shop"), &sandbox.path(STORE));
+        sandbox.alike_but_for_tops(&parked.join("shop"), &sandbox.path(STORE));
+        sandbox.alike_but_for_tops(&sandbox.path("/var/shop"), &sandbox.path(STORE));
         assert_eq!(sandbox.our_lines().len(), 2, "the volume and the bind");
         let receipts: Vec<_> = fs::read_dir(sandbox.path("/var/lib/datastore/receipts")).unwrap().collect();
         assert_eq!(receipts.len(), 1);
@@ -229,7 +221,7 @@ fn whoever_still_writes_is_named_and_everything_stays() {
     fs::remove_file(sandbox.path("/var/shop/link")).unwrap();
     chown(sandbox.path("/var/shop/cur/1"), Some(77), None).unwrap();
     sandbox.datastore(&["import", "shop", "--yes"]).ok();
-    alike(&sandbox, &parked(&sandbox).unwrap().join("shop"), &sandbox.path(STORE));
+    sandbox.alike_but_for_tops(&parked(&sandbox).unwrap().join("shop"), &sandbox.path(STORE));
     assert_eq!(fs::metadata(sandbox.path("/var/shop/cur/deep/3")).unwrap().ino(), inode, "not copied once more");
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -35,14 +35,6 @@ fn parked(sandbox: &Sandbox) -> PathBuf {
     entries.remove(0)
 }
 
-#[track_caller]
-fn alike(sandbox: &Sandbox, a: &Path, b: &Path) {
-    // The tops carry identities of their own.
-    let differs = sandbox.differences(a, b);
-    let differs: Vec<&String> = differs.iter().filter(|line| !line.ends_with(": .d........x ./")).collect();
-    assert!(differs.is_empty(), "{differs:#?}");
-}
-
 #[test]
 fn stores_come_to_another_volume() {
     for (fstype, mib) in [("ext4", 64), ("xfs", 320), ("btrfs", 128)] {
@@ -56,8 +48,8 @@ fn stores_come_to_another_volume() {
             assert_eq!((&row["state"], &row["volume"]), (&"active".into(), &"data1".into()), "{row:#}");
             assert_eq!(row["store"], format!("{NEW}/{name}"));
             assert!(!sandbox.exists(format!("{OLD}/{name}")));
-            alike(&sandbox, &parked(&sandbox).join(name), &sandbox.path(NEW).join(name));
-            alike(&sandbox, &sandbox.path(at), &sandbox.path(NEW).join(name));
+            sandbox.alike_but_for_identities(&parked(&sandbox).join(name), &sandbox.path(NEW).join(name));
+            sandbox.alike_but_for_identities(&sandbox.path(at), &sandbox.path(NEW).join(name));
         }
         assert!(sandbox.our_lines().iter().all(|line| !line.contains("data0")), "{:#?}", sandbox.our_lines());
         let local = sandbox.read("/etc/datastore.d/shop.local.conf");

@@ -91,6 +91,7 @@ fn killed_at_random(what: &str, machine: fn() -> Sandbox, command: &[&str]) {
         let ended = child.wait().expect("wait for datastore").code();
         let when = format!("{what} killed after {moment:?} of {whole:?}");
         let half = picture::leftovers(sandbox.root()).iter().any(|path| path.ends_with(".journal"));
+        picture::let_time_pass(sandbox.root());
         sandbox.datastore(&["recover"]).ok();
         is_whole(&sandbox, &original, &when);
         let is_done = sandbox.datastore(&[&command[..command.len() - 1], &["--json", "--yes"]].concat()).ok().json();
@@ -106,11 +107,7 @@ fn killed_at_random(what: &str, machine: fn() -> Sandbox, command: &[&str]) {
         is_whole(&sandbox, &original, &when);
         fs::remove_dir_all(&original).expect("remove the copy");
         picture::same_but_for_new_directories(&picture::of(sandbox.root()), &wanted, &when);
-        // A temporary file that stays loses nobody's data; `kills` demands at every call that none does.
-        let left = picture::leftovers(sandbox.root());
-        if !left.is_empty() {
-            eprintln!("{when}: left {left:?}");
-        }
+        assert_eq!(picture::leftovers(sandbox.root()), Vec::<String>::new(), "{when}");
     }
     eprintln!(
         "{what}: of {kills} kills {early} came before the journal, {back} were taken back, {forward} finished, {late} came after the end"

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use datastore_tests::rows::text;
 use datastore_tests::{Sandbox, picture, scenes};
@@ -44,14 +44,6 @@ fn plain(apart: bool) -> Sandbox {
     sandbox
 }
 
-#[track_caller]
-fn alike(sandbox: &Sandbox, a: &Path, b: &Path) {
-    // The tops carry identities of their own.
-    let differs = sandbox.differences(a, b);
-    let differs: Vec<&String> = differs.iter().filter(|line| !line.ends_with(": .d........x ./")).collect();
-    assert!(differs.is_empty(), "{differs:#?}");
-}
-
 /// A copy of an app's data, to hold what comes back against.
 fn kept(sandbox: &Sandbox, name: &str) -> PathBuf {
     let to = sandbox.path(name);
@@ -83,7 +75,7 @@ fn a_move_is_taken_back() {
         for (at, name) in PLACES {
             sandbox.is(at, "active");
             assert_eq!(sandbox.row(at)["store"], format!("{OLD}/{name}"));
-            alike(&sandbox, &first.join(name), &sandbox.path(at));
+            sandbox.alike_but_for_identities(&first.join(name), &sandbox.path(at));
             assert!(!sandbox.exists(format!("{NEW}/{name}")));
         }
         assert_eq!(sandbox.our_lines(), lines);
@@ -125,13 +117,13 @@ fn what_was_written_since_is_lost_only_if_somebody_says_so() {
     // As it was: what was written since is put aside.
     sandbox.datastore(&["move", "shop", "--undo", "--keep", "old", "--yes"]).ok();
     for (at, name) in PLACES {
-        alike(&sandbox, &first.join(name), &sandbox.path(at));
+        sandbox.alike_but_for_identities(&first.join(name), &sandbox.path(at));
     }
     let listed = sandbox.datastore(&["plan", "reclaim", "--json"]).ok().json();
     let loads = listed["loads"].as_array().unwrap();
     assert_eq!(loads.len(), 2, "{listed:#}");
     for (load, (_, name)) in loads.iter().zip(PLACES) {
-        alike(&sandbox, &now.join(name), &sandbox.path(text(&load["path"])));
+        sandbox.alike_but_for_identities(&now.join(name), &sandbox.path(text(&load["path"])));
     }
 }
 
@@ -148,7 +140,7 @@ fn what_was_written_since_comes_along() {
         for (at, name) in PLACES {
             sandbox.is(at, "active");
             assert_eq!(sandbox.row(at)["store"], format!("{OLD}/{name}"));
-            alike(&sandbox, &now.join(name), &sandbox.path(at));
+            sandbox.alike_but_for_identities(&now.join(name), &sandbox.path(at));
         }
         assert!(is_empty(&sandbox, "incoming") && is_empty(&sandbox, "parked"));
     }
@@ -179,7 +171,7 @@ fn an_import_is_taken_back() {
         assert_eq!(report["outcome"], "done", "{report:#}");
         for (at, name) in PLACES {
             assert!(sandbox.bound(at).is_none(), "{at}");
-            alike(&sandbox, &first.join(name), &sandbox.path(at));
+            sandbox.alike_but_for_identities(&first.join(name), &sandbox.path(at));
             assert!(!sandbox.exists(format!("{OLD}/{name}")));
         }
         assert_eq!(picture::exact(&sandbox.path("/etc")), etc);
@@ -192,7 +184,7 @@ fn an_import_is_taken_back() {
         // And once more into the store.
         sandbox.datastore(&["import", "shop", "--yes"]).ok();
         sandbox.is("/var/shop", "active");
-        alike(&sandbox, &first.join("shop"), &sandbox.path("/var/shop"));
+        sandbox.alike_but_for_identities(&first.join("shop"), &sandbox.path("/var/shop"));
     }
 }
 
@@ -234,7 +226,7 @@ fn an_import_is_taken_back_with_what_was_written_since() {
     sandbox.datastore(&["move", "shop", "--undo", "--keep", "new", "--yes"]).ok();
     for (at, name) in PLACES {
         assert!(sandbox.bound(at).is_none(), "{at}");
-        alike(&sandbox, &now.join(name), &sandbox.path(at));
+        sandbox.alike_but_for_identities(&now.join(name), &sandbox.path(at));
     }
     assert_eq!(tops, self::tops(&sandbox));
 }

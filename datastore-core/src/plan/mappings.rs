@@ -190,12 +190,7 @@ impl<'v, 'a> Builder<'v, 'a> {
     }
 
     fn subject(&mut self, mapping: &Mapping) -> u32 {
-        self.subject_of(Subject {
-            app: mapping.app.clone(),
-            mount_point: mapping.mount_point.clone(),
-            store: mapping.store.clone(),
-            volume: Some(mapping.volume.clone()),
-        })
+        self.subject_of(Subject::of(mapping))
     }
 
     fn subject_of(&mut self, subject: Subject) -> u32 {

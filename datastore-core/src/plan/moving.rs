@@ -22,10 +22,10 @@ use crate::manifest;
 use crate::mapping::Mapping;
 use crate::moving::{self, Facts, Moved, Probe, Receipt, Rewritten, TreeCopy, TreeFacts, Verify};
 use crate::observed::{DirFacts, FileFacts, Observed, Place};
-use crate::path::AbsPath;
-use crate::standing::View;
-use crate::state::{Reason, Refusal};
-use crate::step::{Action, ManifestEdit, Step};
+use crate::path::{AbsPath, printable};
+use crate::standing::{Standing, View};
+use crate::state::{Reason, Refusal, State};
+use crate::step::{Action, FstabEdit, ManifestEdit, Step};
 use crate::value::{AppName, Attrs, Id};
 use crate::wanted::Wanted;
 
@@ -99,22 +99,20 @@ impl<'f> Steps<'f> {
 
     /// The directories above a path that are missing, closed to everybody but root. Where others use them too, they stay.
     fn rooms_above(&mut self, path: &AbsPath, shared: bool) {
-        let Some(Place::Absent { missing }) = self.facts.places.get(path) else { return };
-        for path in missing_above(path, missing) {
-            if self.made.insert(path.clone()) {
-                self.push(Action::MakeDir { path, attrs: Attrs::root(0o700), id: None, shared });
-            }
-        }
+        self.rooms(path, |_| shared);
     }
 
     /// The directory in which a store is put aside. It is this operation's alone, unlike those above it.
     fn room_for(&mut self, parked: &AbsPath) {
-        let Some(room) = parked.parent() else { return };
-        let Some(Place::Absent { missing }) = self.facts.places.get(parked) else { return };
-        let missing = missing.clone();
-        for path in missing_above(parked, &missing) {
+        let room = parked.parent();
+        self.rooms(parked, |path| Some(path) != room.as_ref());
+    }
+
+    fn rooms(&mut self, path: &AbsPath, shared: impl Fn(&AbsPath) -> bool) {
+        let Some(Place::Absent { missing }) = self.facts.places.get(path) else { return };
+        for path in missing_above(path, missing) {
             if self.made.insert(path.clone()) {
-                let shared = path != room;
+                let shared = shared(&path);
                 self.push(Action::MakeDir { path, attrs: Attrs::root(0o700), id: None, shared });
             }
         }
@@ -227,6 +225,17 @@ impl<'f> Steps<'f> {
         self.push(Action::WriteReceipt(Box::new(receipt)));
     }
 
+    /// Writes the lines of fstab that change, if any do.
+    fn lines(&mut self, edits: Vec<FstabEdit>, observed: &Observed) {
+        if edits.is_empty() {
+            return;
+        }
+        self.push(Action::Fstab { edits });
+        if observed.systemd {
+            self.push(Action::ReloadSystemd);
+        }
+    }
+
     /// Takes one entry out of a manifest, if there is one.
     fn forget(&mut self, mapping: &Mapping, number: usize, observed: &Observed) {
         let manifest = observed.manifests.get(&mapping.home).and_then(FileFacts::said);
@@ -246,6 +255,36 @@ fn staging(mapping: &Mapping) -> AbsPath {
 /// Whether nothing that counts stands in the place of a store.
 fn is_free(place: Option<&Place>) -> bool {
     matches!(place, Some(Place::Dir(DirFacts { empty: Some(true), .. }) | Place::Absent { .. }))
+}
+
+/// Whether a mapping is in a state in which its store can move.
+fn movable(mapping: &Mapping, standing: &Standing) -> Result<(), Refusal> {
+    let bound = standing.bound.as_ref().is_some_and(|b| b.right);
+    let movable = match standing.state {
+        State::Active | State::Drifted => bound,
+        State::Inactive => !bound,
+        _ => false,
+    };
+    if movable {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::Busy,
+        format!("{} is {}, so its data is not moved", mapping.mount_point, standing.state),
+        format!("datastore apply {}, then run the command again", mapping.app),
+    ))
+}
+
+/// Whether nothing is mounted inside what is seen at a mount point.
+fn nothing_inside(observed: &Observed, at: &AbsPath) -> Result<(), Refusal> {
+    let Some(inner) = observed.mounts.below(at).first().map(|mount| printable(mount.mount_point())) else {
+        return Ok(());
+    };
+    Err(Refusal::new(
+        Reason::Busy,
+        format!("{inner} is mounted inside {at}"),
+        format!("stop the app that it belongs to first, or: umount {inner}"),
+    ))
 }
 
 /// Whether a tree can be copied to where it is to come.

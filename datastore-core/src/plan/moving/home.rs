@@ -1,7 +1,7 @@
 //! Plans the way back of an import: an app's data stands at its mount points again, in plain directories.
 
 use super::stores::{Back, parked};
-use super::{Scene, Steps, fits};
+use super::{Scene, Steps, fits, movable, nothing_inside};
 use crate::goal::Goal;
 use crate::mapping::Mapping;
 use crate::moving::{self, Keep, Moved, Probe, Receipt, TreeCopy, TreeFacts, TreeProbe};
@@ -9,9 +9,9 @@ use crate::observed::{DirFacts, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark, Subject};
 use crate::standing::{Ask, Standing, View};
-use crate::state::{Reason, Refusal, State};
+use crate::state::{Reason, Refusal};
 use crate::status::Row;
-use crate::step::{Action, FstabEdit, Top};
+use crate::step::{Action, FstabEdit};
 use crate::value::{Attrs, Id};
 
 /// One tree that comes home.
@@ -91,19 +91,7 @@ fn may(tree: &Tree<'_>, known: &TreeFacts, scene: &Scene<'_>) -> Result<(), Refu
     if let Some(refusal) = &tree.standing.refusal {
         return Err(refusal.clone());
     }
-    let bound = tree.standing.bound.as_ref().is_some_and(|bound| bound.right);
-    let movable = match tree.standing.state {
-        State::Active | State::Drifted => bound,
-        State::Inactive => !bound,
-        _ => false,
-    };
-    if !movable {
-        return Err(Refusal::new(
-            Reason::Busy,
-            format!("{at} is {}, so its data is not moved", tree.standing.state),
-            format!("datastore apply {}, then run the command again", tree.mapping.app),
-        ));
-    }
+    movable(tree.mapping, &tree.standing)?;
     if tree.was.from != *at {
         return Err(Refusal::new(
             Reason::Busy,
@@ -111,14 +99,7 @@ fn may(tree: &Tree<'_>, known: &TreeFacts, scene: &Scene<'_>) -> Result<(), Refu
             format!("datastore stop {}, then move the data by hand: ls -la {}", tree.mapping.app, tree.was.from),
         ));
     }
-    if let Some(inner) = scene.observed.mounts.below(at).first() {
-        let inner = crate::path::printable(inner.mount_point());
-        return Err(Refusal::new(
-            Reason::Busy,
-            format!("{inner} is mounted inside {at}"),
-            format!("stop the app that it belongs to first, or: umount {inner}"),
-        ));
-    }
+    nothing_inside(scene.observed, at)?;
     if tree.was.parked.is_none() && !known.renames {
         return Err(Refusal::new(
             Reason::Busy,
@@ -167,7 +148,7 @@ impl Bringer<'_> {
         if !alike.is_empty() {
             self.steps.push(Action::DemandAlike { app: app.clone(), trees: alike });
         }
-        plan.mappings = trees.iter().map(subject).collect();
+        plan.mappings = trees.iter().map(|tree| Subject::of(tree.mapping)).collect();
         for tree in trees.iter().filter(|tree| tree.was.parked.is_some()) {
             self.steps.room_for(&parked(tree.mapping, self.scene.seed));
         }
@@ -235,11 +216,10 @@ impl Bringer<'_> {
     fn place(&mut self, tree: &Tree<'_>) {
         let to = tree.mapping.mount_point.clone();
         let gets = tree.was.had;
-        let top = |dir: &DirFacts| Top { attrs: dir.attrs, id: dir.identity() };
         let (from, had, gets) = match (&tree.was.parked, self.back.keep) {
             (Some(aside), Some(Keep::New)) => (staging(aside), None, gets),
             (Some(aside), _) => (aside.clone(), None, None),
-            (None, _) => (tree.mapping.store.clone(), self.top(tree).map(top), gets),
+            (None, _) => (tree.mapping.store.clone(), self.top(tree).map(DirFacts::top), gets),
         };
         self.steps.push(Action::MoveDir { from, to: to.clone(), had, gets });
         self.steps.push(Action::Flush { path: to.parent().unwrap_or_else(AbsPath::root) });
@@ -253,12 +233,7 @@ impl Bringer<'_> {
             Some(FstabEdit { mapping, edit: fstab.change(&tree.mapping.mount_point, None) })
         };
         let edits: Vec<FstabEdit> = trees.iter().enumerate().filter_map(edit).collect();
-        if !edits.is_empty() {
-            self.steps.push(Action::Fstab { edits });
-            if self.scene.observed.systemd {
-                self.steps.push(Action::ReloadSystemd);
-            }
-        }
+        self.steps.lines(edits, self.scene.observed);
     }
 
     /// Puts the store aside, and takes its entry out of the manifest.
@@ -280,16 +255,7 @@ impl Bringer<'_> {
             to: tree.mapping.mount_point.clone(),
             to_volume: None,
             parked: tree.was.parked.as_ref().map(|_| parked(tree.mapping, self.scene.seed)),
-            had: self.top(tree).map(|dir| Top { attrs: dir.attrs, id: dir.identity() }),
+            had: self.top(tree).map(DirFacts::top),
         }
-    }
-}
-
-fn subject(tree: &Tree<'_>) -> Subject {
-    Subject {
-        app: tree.mapping.app.clone(),
-        mount_point: tree.mapping.mount_point.clone(),
-        store: tree.mapping.store.clone(),
-        volume: Some(tree.mapping.volume.clone()),
     }
 }

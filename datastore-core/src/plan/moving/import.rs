@@ -197,7 +197,7 @@ impl Importer<'_> {
             from_volume: None,
             to: tree.mapping.store.clone(),
             to_volume: Some(tree.mapping.volume.clone()),
-            had: Some(Top { attrs: tree.top.attrs, id: tree.top.identity() }),
+            had: Some(tree.top.top()),
             parked: if known.renames { None } else { parked(tree, self.view, self.seed) },
         }
     }
@@ -212,7 +212,7 @@ impl Importer<'_> {
             }
             None => {
                 debug_assert!(known.renames, "every tree that is copied has a place to be put aside");
-                let had = Top { attrs: tree.top.attrs, id: tree.top.identity() };
+                let had = tree.top.top();
                 let (had, gets) = (Some(had), Some(self.top(tree)));
                 self.steps.push(Action::MoveDir { from, to: tree.mapping.store.clone(), had, gets });
             }

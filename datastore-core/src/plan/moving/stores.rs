@@ -1,6 +1,6 @@
 //! Plans `move`: an app's stores come to other places, and are seen through the same binds.
 
-use super::{Scene, Steps, fits, is_free, staging};
+use super::{Scene, Steps, fits, is_free, movable, nothing_inside, staging};
 use crate::goal::{Goal, Move};
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
@@ -36,8 +36,10 @@ pub(super) struct Back<'a> {
 }
 
 impl Back<'_> {
-    fn parked(&self, mount_point: &AbsPath) -> Option<&AbsPath> {
-        self.receipt.trees.iter().find(|tree| tree.mount_point == *mount_point)?.parked.as_ref()
+    /// Where the tree of a mount point was put aside, if it was, with the side that counts.
+    fn aside(&self, mount_point: &AbsPath) -> Option<(Option<Keep>, AbsPath)> {
+        let tree = self.receipt.trees.iter().find(|tree| tree.mount_point == *mount_point)?;
+        Some((self.keep, tree.parked.clone()?))
     }
 }
 
@@ -63,8 +65,7 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     fn way(&self, known: &TreeFacts, back: Option<Back<'_>>) -> Way {
-        let parked = back.and_then(|back| Some((back.keep, back.parked(&self.old.mount_point)?.clone())));
-        match parked {
+        match back.and_then(|back| back.aside(&self.old.mount_point)) {
             Some((Some(Keep::New), parked)) if !known.renames => Way::Copied { seed: Some(parked) },
             Some((keep, parked)) if keep != Some(Keep::New) => Way::Back { parked },
             _ if known.renames => Way::Renamed,
@@ -89,18 +90,11 @@ fn tree<'a>(view: &View<'a>, i: usize, old: &'a Mapping, new: &'a Mapping) -> Re
     let refuse = |reason, detail: String, hint: String| {
         Err(Box::new(Row::of(old, &standing.clone().refused(Refusal::new(reason, detail, hint)))))
     };
-    let bound = standing.bound.as_ref().is_some_and(|b| b.right);
-    let movable = match standing.state {
-        State::Active | State::Drifted => bound,
-        State::Inactive => !bound,
-        _ => false,
-    };
     if standing.refusal.is_some() || standing.state == State::Disabled {
         return Err(Box::new(Row::of(old, &standing)));
     }
-    if !movable {
-        let detail = format!("{} is {}, so its data is not moved", old.mount_point, standing.state);
-        return refuse(Reason::Busy, detail, format!("datastore apply {}, then run the command again", old.app));
+    if let Err(refusal) = movable(old, &standing) {
+        return Err(Box::new(Row::of(old, &standing.refused(refusal))));
     }
     let facts = view.observed.mappings.get(i).and_then(Option::as_ref);
     match facts.and_then(|facts| facts.store.dir()) {
@@ -123,7 +117,7 @@ pub(super) fn probe(goal: &Goal, view: &View<'_>, wanted: &Wanted, back: Option<
         let parked = parked(tree.old, seed);
         probe.places.extend([staging.clone(), tree.new.store.clone(), parked]);
         let (to, store) = (tree.new.store.clone(), tree.old.store.clone());
-        let aside = back.and_then(|back| Some((back.keep, back.parked(&tree.old.mount_point)?.clone())));
+        let aside = back.and_then(|back| back.aside(&tree.old.mount_point));
         probe.places.extend(aside.iter().map(|(_, parked)| parked.clone()));
         probe.trees.push(match aside {
             // What is there takes room already.
@@ -172,14 +166,7 @@ fn may(tree: &Tree<'_>, known: &TreeFacts, after: &View<'_>, scene: &Scene<'_>) 
         return Err(Refusal::clone(problem));
     }
     after.judge_volume(tree.new)?;
-    if let Some(inner) = scene.observed.mounts.below(&tree.old.mount_point).first() {
-        let inner = crate::path::printable(inner.mount_point());
-        return Err(Refusal::new(
-            Reason::Busy,
-            format!("{inner} is mounted inside {}", tree.old.mount_point),
-            format!("stop the app that it belongs to first, or: umount {inner}"),
-        ));
-    }
+    nothing_inside(scene.observed, &tree.old.mount_point)?;
     let store = &tree.new.store;
     if !is_free(scene.facts.places.get(store)) {
         return Err(Refusal::new(
@@ -227,7 +214,7 @@ impl Mover<'_> {
             self.steps.push(Action::DemandAlike { app: app.clone(), trees: alike });
         }
         for (n, (tree, way)) in all().enumerate() {
-            plan.mappings.push(subject(tree));
+            plan.mappings.push(Subject::of(tree.new));
             self.place(u32::try_from(n).unwrap_or(u32::MAX), tree, way);
         }
         let moved = all().map(|(tree, way)| self.moved(tree, way)).collect();
@@ -264,11 +251,10 @@ impl Mover<'_> {
         self.steps.clear(&store);
         let id = self.id(tree, way);
         let attrs = tree.standing.attrs.unwrap_or(tree.top.attrs);
-        let top = |dir: &DirFacts| Top { attrs: dir.attrs, id: dir.identity() };
         let (from, had) = match way {
             Way::Copied { .. } => (staging(tree.new), None),
-            Way::Renamed => (tree.old.store.clone(), Some(top(&tree.top))),
-            Way::Back { parked } => (parked.clone(), self.aside(parked).map(top)),
+            Way::Renamed => (tree.old.store.clone(), Some(tree.top.top())),
+            Way::Back { parked } => (parked.clone(), self.aside(parked).map(DirFacts::top)),
         };
         self.steps.push(Action::MoveDir { from, to: store, had, gets: Some(Top { attrs, id }) });
         if let Some(id) = id {
@@ -289,7 +275,7 @@ impl Mover<'_> {
             to: tree.new.store.clone(),
             to_volume: Some(tree.new.volume.clone()),
             parked: (*way != Way::Renamed).then(|| parked(tree.old, self.scene.seed)),
-            had: Some(Top { attrs: tree.top.attrs, id: tree.top.identity() }),
+            had: Some(tree.top.top()),
         }
     }
 
@@ -303,12 +289,7 @@ impl Mover<'_> {
             Some(FstabEdit { mapping, edit: fstab.change(&tree.old.mount_point, Some(to)) })
         };
         let edits: Vec<FstabEdit> = trees.iter().enumerate().filter_map(edit).collect();
-        if !edits.is_empty() {
-            self.steps.push(Action::Fstab { edits });
-            if self.scene.observed.systemd {
-                self.steps.push(Action::ReloadSystemd);
-            }
-        }
+        self.steps.lines(edits, self.scene.observed);
         for (tree, way) in trees.iter().zip(self.ways.clone()) {
             // What is renamed is the same directory still, which its bind goes on to show.
             if let Some(bound) = tree.standing.bound.as_ref().filter(|_| way != Way::Renamed) {
@@ -335,14 +316,5 @@ impl Mover<'_> {
             self.steps.forget(tree.old, n, self.scene.observed);
             self.steps.push(Action::Flush { path: tree.old.home.clone() });
         }
-    }
-}
-
-fn subject(tree: &Tree<'_>) -> Subject {
-    Subject {
-        app: tree.new.app.clone(),
-        mount_point: tree.new.mount_point.clone(),
-        store: tree.new.store.clone(),
-        volume: Some(tree.new.volume.clone()),
     }
 }
