@@ -7,6 +7,7 @@ pub mod copy;
 pub mod data;
 pub mod delta;
 mod dir;
+mod direct;
 pub mod dirty;
 pub mod error;
 mod known;

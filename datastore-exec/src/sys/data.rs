@@ -79,6 +79,19 @@ pub fn set_length(file: impl AsFd, length: u64) -> Result<(), SysError> {
         .map_err(|errno| SysError::new(Call::Ftruncate { fd: FdName::of(&file), length }, errno))
 }
 
+/// Takes room for a range of a file, which is as long as the range reaches then and reads as zeros there (fallocate(2), Linux 2.6.23);
+/// false where the file system cannot.
+pub fn reserve(file: impl AsFd, offset: u64, bytes: u64) -> Result<bool, SysError> {
+    loop {
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), offset, bytes) {
+            Ok(()) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(false),
+            Err(errno) => return Err(SysError::new(Call::Fallocate { fd: FdName::of(&file), offset, bytes }, errno)),
+        }
+    }
+}
+
 /// Lets the kernel begin to bring a range of a file to the disk, and does not wait for it (sync_file_range(2), Linux 2.6.17). Nothing
 /// is promised by that, so it is left alone where it cannot be done. The range lies below 2^63.
 #[allow(unsafe_code, reason = "neither rustix nor nix has sync_file_range")]

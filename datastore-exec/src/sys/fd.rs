@@ -164,23 +164,14 @@ pub fn is_empty(fd: impl AsFd) -> Result<bool, SysError> {
     Ok(empty)
 }
 
-/// Calls `each` with every name in a directory that is open for reading, without `.` and `..`, until it answers
-/// `false`. The descriptor's position moves: give a fresh one.
+/// Calls `each` with every name in a directory that is open for reading, until it answers `false`; see [`each_entry`].
 pub fn each_name(fd: impl AsFd, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), SysError> {
-    let mut buffer = Vec::with_capacity(8192);
-    let mut names = RawDir::new(fd.as_fd(), buffer.spare_capacity_mut());
-    while let Some(entry) = names.next() {
-        let entry = entry.map_err(|errno| SysError::new(Call::Getdents { fd: FdName::of(&fd) }, errno))?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." && !each(name) {
-            break;
-        }
-    }
-    Ok(())
+    each_entry(fd, |name, _, _| each(name))
 }
 
-/// Calls `each` with every name in a directory that is open for reading, its inode number, and its kind where the file system says
-/// it, until it answers `false`. Reads from the beginning, wherever the descriptor stands.
+/// Calls `each` with every name in a directory that is open for reading, without `.` and `..`, with its inode number, and its kind
+/// where the file system says it, until it answers `false`. Reads from the beginning, wherever the descriptor stands. A directory that
+/// was removed has no entries.
 pub(crate) fn each_entry(fd: impl AsFd, mut each: impl FnMut(&[u8], u64, FileType) -> bool) -> Result<(), SysError> {
     rustix::fs::seek(&fd, SeekFrom::Start(0))
         .map_err(|errno| SysError::new(Call::Lseek { fd: FdName::of(&fd), offset: 0 }, errno))?;

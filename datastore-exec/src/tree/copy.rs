@@ -72,7 +72,7 @@ impl<'a> Copier<'a> {
             top: source,
             holds,
             links: Links::new(to).map_err(Fail::target)?,
-            ways: Ways::new(one_file_system(from, to, &source, &target)),
+            ways: Ways::new(one_file_system(from, to, &source, &target), to),
             map,
             settled: !holds.plain,
         })
@@ -210,8 +210,8 @@ impl<'a> Copier<'a> {
         if foreign {
             self.mounted(&path());
         } else {
-            let contents = self.ways.copy(source, &target, attr.size, attr.blocks)?;
-            count(&self.control.tally.bytes, attr.size);
+            let bytes = &self.control.tally.bytes;
+            let contents = self.ways.copy(source, &target, (attr.size, attr.blocks), bytes)?;
             count(&self.control.tally.written, contents.written);
             count(&self.control.tally.shared, contents.shared);
         }
@@ -233,42 +233,39 @@ impl<'a> Copier<'a> {
 
     /// A symbolic link or a special file.
     fn other(&self, from: Entry<'_>, kind: FileType, to: Entry<'_>, path: impl Fn() -> Vec<u8>) -> Result<Met, Fail> {
-        let attr = match attr::attr(from) {
-            Ok(attr) if attr.kind() != kind => return Ok(Met::Is(attr.kind())),
-            Ok(attr) => attr,
-            Err(error) if error.errno() == Errno::NOENT => return Ok(Met::Done),
-            Err(error) => return Err(Fail::source(error)),
-        };
+        let Some((node, attr)) = hold(from)? else { return Ok(Met::Done) };
+        if attr.kind() != kind {
+            return Ok(Met::Is(attr.kind()));
+        }
+        self.held(&node, attr, to, path)?;
+        Ok(Met::Done)
+    }
+
+    /// Copies a symbolic link or a special file that is held.
+    pub(super) fn held(
+        &self,
+        node: &OwnedFd,
+        attr: Attr,
+        to: Entry<'_>,
+        path: impl Fn() -> Vec<u8>,
+    ) -> Result<(), Fail> {
+        let from = Entry::itself(node);
         let claim = match self.claim(&attr, self.foreign(&attr), to)? {
-            Claimed::Linked => return Ok(Met::Done),
+            Claimed::Linked => return Ok(()),
             Claimed::Mine(claim) => claim,
         };
-        let changed = |error: &SysError| matches!(error.errno(), Errno::NOENT | Errno::INVAL);
-        let text = if kind.is_symlink() {
-            match name::read_symlink(from) {
-                Ok(text) => Some(text),
-                Err(error) if changed(&error) => return Ok(now(from)?.map_or(Met::Done, Met::Is)),
-                Err(error) => return Err(Fail::source(error)),
-            }
-        } else {
-            None
-        };
-        let meta = match Meta::read(from, attr, false) {
-            Ok(meta) => meta,
-            Err(error) if error.errno() == Errno::NOENT => return Ok(Met::Done),
-            Err(error) => return Err(Fail::source(error)),
-        };
-        let bits = attr.bits();
+        let text = if attr.kind().is_symlink() { Some(name::read_symlink(from).map_err(Fail::source)?) } else { None };
+        let meta = Meta::read(from, attr, false).map_err(Fail::source)?;
         let made = match &text {
             Some(text) => name::symlink(to, text),
             None => name::special(to, attr.mode, attr.rdev),
         };
         match made {
             Ok(()) => {}
-            Err(error) if error.errno() == Errno::EXIST => return Ok(Met::Done),
+            Err(error) if error.errno() == Errno::EXIST => return Ok(()),
             Err(error) => return Err(Fail::target(error)),
         }
-        let now = self.made(name::exact().then_some(bits));
+        let now = self.made(name::exact().then_some(attr.bits()));
         meta.set(to, now, self.fit(false)).map_err(Fail::target)?;
         self.noted(&attr, to)?;
         if let Some(claim) = claim {
@@ -276,7 +273,7 @@ impl<'a> Copier<'a> {
         }
         let tally = self.control.tally;
         count(if text.is_some() { &tally.symlinks } else { &tally.others }, 1);
-        Ok(Met::Done)
+        Ok(())
     }
 
     /// A name of an inode that has several: a link if the inode is in the target already.
@@ -392,6 +389,19 @@ pub(super) fn open(from: Entry<'_>, flags: OFlags) -> Result<Option<Opened>, Fai
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::NODEV => Ok(Some(Opened::Changed)),
             _ => Err(Fail::source(error)),
         },
+    }
+}
+
+/// Holds what is at a name of the source, so that everything that is asked of it is of one inode, whatever the name comes to mean;
+/// none if it is gone. Nothing is opened for reading: it may be a FIFO or a device.
+pub(super) fn hold(from: Entry<'_>) -> Result<Option<(OwnedFd, Attr)>, Fail> {
+    match fd::open(from, OFlags::PATH, 0) {
+        Ok(node) => {
+            let attr = attr::attr(Entry::itself(&node)).map_err(Fail::source)?;
+            Ok(Some((node, attr)))
+        }
+        Err(error) if error.errno() == Errno::NOENT => Ok(None),
+        Err(error) => Err(Fail::source(error)),
     }
 }
 

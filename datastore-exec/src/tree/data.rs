@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
+use super::Counter;
+use super::direct;
 use super::error::Fail;
+use super::walk::count;
 use crate::sys::data;
 
 /// How much is read and written at once. Every thread keeps one such buffer.
@@ -31,6 +34,18 @@ thread_local! {
 pub struct Ways {
     share: AtomicBool,
     range: AtomicBool,
+    direct: AtomicBool,
+}
+
+/// A file that is being copied.
+struct File<'a> {
+    from: &'a OwnedFd,
+    to: &'a OwnedFd,
+    /// Up to here it is on its way to the disk.
+    begun: u64,
+    /// Up to here it was counted.
+    counted: u64,
+    bytes: &'a Counter,
 }
 
 /// What was copied of one file.
@@ -43,15 +58,33 @@ pub struct Contents {
 }
 
 impl Ways {
-    /// For files within one file system, or of two.
+    /// For files within one file system, or of two, and for a target that is open.
     #[must_use]
-    pub fn new(one_file_system: bool) -> Self {
-        Self { share: AtomicBool::new(one_file_system), range: AtomicBool::new(one_file_system) }
+    pub fn new(one_file_system: bool, to: &OwnedFd) -> Self {
+        Self {
+            share: AtomicBool::new(one_file_system),
+            range: AtomicBool::new(one_file_system),
+            direct: AtomicBool::new(direct::pays(to)),
+        }
     }
 
-    /// Copies the contents of `from`, which had this length and took so many blocks, to `to`, which is empty. What is added
-    /// to the file meanwhile is not in the copy; what is cut is missing.
-    pub fn copy(&self, from: &OwnedFd, to: &OwnedFd, size: u64, blocks: u64) -> Result<Contents, Fail> {
+    /// Copies the contents of `from`, which had this length and took so many blocks, to `to`, which is empty, and counts its bytes
+    /// as it goes. What is added to the file meanwhile is not in the copy; what is cut is missing.
+    pub fn copy(
+        &self,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        (size, blocks): (u64, u64),
+        bytes: &Counter,
+    ) -> Result<Contents, Fail> {
+        let mut file = File { from, to, begun: 0, counted: 0, bytes };
+        let contents = self.contents(&mut file, size, blocks)?;
+        file.count(size);
+        Ok(contents)
+    }
+
+    fn contents(&self, file: &mut File<'_>, size: u64, blocks: u64) -> Result<Contents, Fail> {
+        let (from, to) = (file.from, file.to);
         if size == 0 {
             return Ok(Contents::default());
         }
@@ -74,7 +107,7 @@ impl Ways {
             return Ok(contents);
         }
         let mut contents = Contents::default();
-        let (mut at, mut begun) = (0, 0);
+        let mut at = 0;
         let mut long = false;
         while at < size {
             let run = data::data_after(from, at, size).map_err(Fail::source)?.filter(|(data, _)| *data < size);
@@ -86,7 +119,7 @@ impl Ways {
             }
             let Some((data, hole)) = run else { break };
             at = hole.min(size);
-            let reached = self.run(from, to, data, at, &mut begun)?;
+            let reached = self.run(file, data, at)?;
             contents.written += reached - data;
             if reached < at {
                 // It was cut meanwhile.
@@ -97,15 +130,15 @@ impl Ways {
         Ok(contents)
     }
 
-    /// Copies from `at` to `end`, where there is no hole; says where it came to. What lies before `begun` is on its way to the disk.
-    fn run(&self, from: &OwnedFd, to: &OwnedFd, mut at: u64, end: u64, begun: &mut u64) -> Result<u64, Fail> {
+    /// Copies from `at` to `end`, where there is no hole; says where it came to.
+    fn run(&self, file: &mut File<'_>, mut at: u64, end: u64) -> Result<u64, Fail> {
         while at < end && self.range.load(Ordering::Relaxed) {
-            match data::copy_range(from, to, at, (end - at).min(RANGE)) {
+            match data::copy_range(file.from, file.to, at, (end - at).min(RANGE)) {
                 // The end; or a file system that answers so when it means that it cannot.
                 Ok(0) => break,
                 Ok(done) => {
                     at += done;
-                    begin(to, begun, at)?;
+                    file.wrote(at)?;
                 }
                 Err(Errno::INTR) => {}
                 Err(errno) => {
@@ -117,13 +150,20 @@ impl Ways {
                 }
             }
         }
+        if end - at >= direct::LEAST && self.direct.load(Ordering::Relaxed) {
+            let came = direct::copy(file.from, file.to, at, end, |at| file.count(at))?;
+            if !came.works {
+                self.direct.store(false, Ordering::Relaxed);
+            }
+            (at, file.begun) = (came.to, came.to);
+        }
         BUFFER.with_borrow_mut(|buffer| {
             while at < end {
                 let length = usize::try_from(end - at).map_or(BLOCK, |left| left.min(BLOCK));
-                let got = data::read_at(from, &mut block(buffer)[..length], at).map_err(Fail::source)?;
-                data::write_at(to, &buffer[..got], at).map_err(Fail::target)?;
+                let got = data::read_at(file.from, &mut block(buffer)[..length], at).map_err(Fail::source)?;
+                data::write_at(file.to, &buffer[..got], at).map_err(Fail::target)?;
                 at += got as u64;
-                begin(to, begun, at)?;
+                file.wrote(at)?;
                 if got < length {
                     break;
                 }
@@ -133,13 +173,21 @@ impl Ways {
     }
 }
 
-/// Begins to bring to the disk what was written of a file up to `at`, if that is much.
-fn begin(to: &OwnedFd, begun: &mut u64, at: u64) -> Result<(), Fail> {
-    if at - *begun >= BEHIND {
-        data::start_writing(to, *begun, at - *begun).map_err(Fail::target)?;
-        *begun = at;
+impl File<'_> {
+    /// It is copied up to here: counts that, and begins to bring it to the disk, if that is much.
+    fn wrote(&mut self, at: u64) -> Result<(), Fail> {
+        self.count(at);
+        if at.saturating_sub(self.begun) >= BEHIND {
+            data::start_writing(self.to, self.begun, at - self.begun).map_err(Fail::target)?;
+            self.begun = at;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn count(&mut self, at: u64) {
+        count(self.bytes, at.saturating_sub(self.counted));
+        self.counted = self.counted.max(at);
+    }
 }
 
 /// Copies a small file at once, unless something in it may be a hole.

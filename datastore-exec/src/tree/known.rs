@@ -32,6 +32,7 @@ pub(super) struct Known<'a> {
     /// Inodes that were written to, under whatever name.
     pub(super) written: HashSet<Inode>,
     state: Mutex<State>,
+    /// Held by whoever moves something in the target: a path that was looked up leads to the same place until it is used.
     aside: Mutex<Option<Aside>>,
 }
 
@@ -171,6 +172,7 @@ impl<'a> Known<'a> {
 
     /// Moves a directory from wherever it is; says whether that was possible.
     fn fetch(&self, dir: &Handle, to: Entry<'_>) -> Result<bool, Fail> {
+        let _moving = self.aside();
         let Some(found) = self.resolver.look(dir).map_err(Fail::target)? else { return Ok(false) };
         let at = found.path.iter().rposition(|&b| b == b'/');
         let (above, last) = at.map_or((&[][..], &found.path[..]), |at| (&found.path[..at], &found.path[at + 1..]));
@@ -188,15 +190,18 @@ impl<'a> Known<'a> {
         }
     }
 
+    fn aside(&self) -> MutexGuard<'_, Option<Aside>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Removes everything that was put aside.
     pub(super) fn clear(&self) -> Result<(), Fail> {
-        let aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let aside = self.aside().take();
         aside.map_or(Ok(()), |aside| discard(Entry::new(self.to, aside.name.as_bytes()), self.control))
     }
 
-    fn put_aside(&self, entry: Entry<'_>) -> Result<(), Fail> {
-        let mut guard = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        let aside = match &mut *guard {
+    fn put_aside(&self, aside: &mut Option<Aside>, entry: Entry<'_>) -> Result<(), Fail> {
+        let aside = match aside {
             Some(aside) => aside,
             none => none.insert(Aside::new(self.to).map_err(Fail::target)?),
         };
@@ -297,10 +302,11 @@ impl Targets for Known<'_> {
     }
 
     fn displace(&self, to: Entry<'_>) -> Result<(), Fail> {
+        let mut aside = self.aside();
         let Some(there) = there(to)? else { return Ok(()) };
         let (handle, _) = handle::of(to).map_err(Fail::target)?;
         if there.kind().is_dir() || self.state().kept.contains(&handle) {
-            return self.put_aside(to);
+            return self.put_aside(&mut aside, to);
         }
         discard(to, self.control)
     }

@@ -5,6 +5,7 @@ mod checker;
 mod copies;
 mod deltas;
 pub(crate) mod forest;
+mod long;
 mod others;
 mod races;
 mod updates;

@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
-use super::copy::{Copier, Directory, Opened, READ, READ_DIR, both, now, open};
-use super::error::{Fail, TreeError};
+use super::copy::{Copier, Directory, Opened, READ, READ_DIR, both, hold, now, open};
+use super::error::{Fail, Fault, TreeError};
 use super::links::{Claim, Links, Place};
 use super::map::{Inode, Map};
 use super::meta::{Meta, Now, unlock};
@@ -22,6 +22,9 @@ use super::written::Written;
 use super::{Control, Counter, Tally, remove};
 use crate::sys::attr::{self, Attr, LOCKS, NOCOW, PROJECT_INHERIT};
 use crate::sys::{Entry, SysError, data, fd, name, xattrs};
+
+/// So often a name is brought whose copy other threads take away.
+const TRIES: usize = 8;
 
 /// What a pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -194,6 +197,15 @@ impl<'a, T: Targets> Updater<'a, T> {
         to: Entry<'_>,
         path: impl Fn() -> Vec<u8>,
     ) -> Result<Entered<State>, Fail> {
+        again(|| self.directory_once(from, to, &path))
+    }
+
+    fn directory_once(
+        &self,
+        from: Entry<'_>,
+        to: Entry<'_>,
+        path: impl Fn() -> Vec<u8>,
+    ) -> Result<Entered<State>, Fail> {
         let Some(source) = open(from, READ_DIR)? else { return Ok(Entered::Done) };
         let Opened::Fd(source) = source else { return Ok(now(from)?.map_or(Entered::Done, Entered::Is)) };
         let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
@@ -259,42 +271,51 @@ impl<'a, T: Targets> Updater<'a, T> {
         to: Entry<'_>,
         path: impl Fn() -> Vec<u8>,
     ) -> Result<Met, Fail> {
-        let source = match kind {
+        again(|| self.entry_once(from, kind, to, &path))
+    }
+
+    fn entry_once(
+        &self,
+        from: Entry<'_>,
+        kind: FileType,
+        to: Entry<'_>,
+        path: impl Fn() -> Vec<u8>,
+    ) -> Result<Met, Fail> {
+        let (source, attr) = match kind {
             FileType::Directory => return Ok(Met::Is(kind)),
             FileType::RegularFile => match open(from, READ)? {
-                Some(Opened::Fd(file)) => Some(file),
+                Some(Opened::Fd(file)) => {
+                    let attr = attr::attr(Entry::itself(&file)).map_err(Fail::source)?;
+                    (file, attr)
+                }
                 Some(Opened::Changed) => return Ok(now(from)?.map_or(Met::Done, Met::Is)),
                 None => return Ok(Met::Done),
             },
-            _ => None,
+            _ => match hold(from)? {
+                Some(held) => held,
+                None => return Ok(Met::Done),
+            },
         };
-        let attr = match attr::attr(source.as_ref().map_or(from, Entry::itself)) {
-            Ok(attr) if attr.kind() != kind => return Ok(Met::Is(attr.kind())),
-            Ok(attr) => attr,
-            Err(error) if error.errno() == Errno::NOENT => return Ok(Met::Done),
-            Err(error) => return Err(Fail::source(error)),
-        };
+        if attr.kind() != kind {
+            return Ok(Met::Is(attr.kind()));
+        }
         let there = there(to)?;
         let foreign = self.copier.foreign(&attr);
         let mut usable = there.filter(|there| !foreign && there.kind() == kind && there.rdev == attr.rdev);
         if kind.is_symlink() && usable.is_some() {
-            match name::read_symlink(from) {
-                Ok(text) if name::read_symlink(to).map_err(Fail::target)? == text => {}
-                Ok(_) => usable = None,
-                Err(error) if matches!(error.errno(), Errno::NOENT | Errno::INVAL) => {
-                    return Ok(now(from)?.map_or(Met::Done, Met::Is));
-                }
-                Err(error) => return Err(Fail::source(error)),
+            let text = name::read_symlink(Entry::itself(&source)).map_err(Fail::source)?;
+            if name::read_symlink(to).map_err(Fail::target)? != text {
+                usable = None;
             }
         }
         let turn = if foreign {
             Turn::New
         } else {
-            self.targets.turn(&self.copier.links, from, &attr, to, usable.as_ref())?
+            self.targets.turn(&self.copier.links, Entry::itself(&source), &attr, to, usable.as_ref())?
         };
         match turn {
             Turn::Keep(claim) => {
-                self.bring(source.as_ref(), from, &attr, to, &path)?;
+                self.bring(&source, &attr, to, &path)?;
                 if let Some(claim) = claim {
                     claim.there(self.copier.links.place(to, path));
                 }
@@ -312,24 +333,20 @@ impl<'a, T: Targets> Updater<'a, T> {
                 let linked = self.copier.link(&place, to)?;
                 count(&self.copied, 1);
                 if bring && linked {
-                    self.bring(source.as_ref(), from, &attr, to, &path)?;
+                    self.bring(&source, &attr, to, &path)?;
                 }
             }
             Turn::New => {
                 if there.is_some() {
                     self.targets.displace(to)?;
                 }
-                match &source {
-                    Some(file) => {
-                        self.copier.opened(file, attr, to, &path)?;
-                        if !foreign {
-                            self.wrote(Entry::itself(file), to, &path);
-                        }
+                if kind.is_file() {
+                    self.copier.opened(&source, attr, to, &path)?;
+                    if !foreign {
+                        self.wrote(Entry::itself(&source), to, &path);
                     }
-                    None => match self.copier.entry(from, kind, to, path)? {
-                        Met::Done => {}
-                        changed @ Met::Is(_) => return Ok(changed),
-                    },
+                } else {
+                    self.copier.held(&source, attr, to, path)?;
                 }
                 self.targets.made(&attr, to);
                 count(&self.copied, 1);
@@ -339,22 +356,17 @@ impl<'a, T: Targets> Updater<'a, T> {
         Ok(Met::Done)
     }
 
-    /// Makes an inode of the target equal to one of the source.
+    /// Makes an inode of the target equal to one of the source. That one is open: a file for reading, anything else is held.
     pub(super) fn bring(
         &self,
-        source: Option<&OwnedFd>,
-        from: Entry<'_>,
+        source: &OwnedFd,
         attr: &Attr,
         to: Entry<'_>,
         path: impl Fn() -> Vec<u8>,
     ) -> Result<(), Fail> {
         let fit = self.copier.fit(false);
-        let Some(source) = source else {
-            let meta = match Meta::read(from, *attr, false) {
-                Ok(meta) => meta,
-                Err(error) if error.errno() == Errno::NOENT => return Ok(()),
-                Err(error) => return Err(Fail::source(error)),
-            };
+        if !attr.kind().is_file() {
+            let meta = Meta::read(Entry::itself(source), *attr, false).map_err(Fail::source)?;
             let there = attr::attr(to).map_err(Fail::target)?;
             let old = Meta::read(to, there, false).map_err(Fail::target)?;
             if !meta.differences(&old, fit).is_empty() {
@@ -362,7 +374,7 @@ impl<'a, T: Targets> Updater<'a, T> {
                 count(&self.updated, 1);
             }
             return self.copier.noted(attr, to);
-        };
+        }
         let reading = OFlags::NOATIME;
         let target = fd::open(to, READ.union(reading), 0).or_else(|_| fd::open(to, READ, 0)).map_err(Fail::target)?;
         let write = || fd::open(to, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0);
@@ -396,7 +408,8 @@ impl<'a, T: Targets> Updater<'a, T> {
             // What was there is a copy; its room is needed for the new one.
             data::set_length(&file, 0).map_err(Fail::target)?;
             meta.set_early(&file, fit, false).map_err(Fail::target)?;
-            self.copier.ways.copy(source, &file, attr.size, attr.blocks)?;
+            let bytes = &self.control.tally.bytes;
+            self.copier.ways.copy(source, &file, (attr.size, attr.blocks), bytes)?;
             count(&self.bytes, attr.size);
             self.wrote(Entry::itself(source), Entry::itself(target), path);
         }
@@ -407,12 +420,25 @@ impl<'a, T: Targets> Updater<'a, T> {
             count(&self.updated, 1);
         }
         self.copier.noted(attr, Entry::itself(target))?;
-        count(&self.control.tally.bytes, attr.size);
+        if alike {
+            count(&self.control.tally.bytes, attr.size);
+        }
         if fit.unlocked {
             self.copier.links.lock_later(place(), meta);
         }
         Ok(())
     }
+}
+
+/// Does something again if what the target had at a name is gone: another thread has taken it to where it belongs now.
+fn again<R>(mut once: impl FnMut() -> Result<R, Fail>) -> Result<R, Fail> {
+    for _ in 1..TRIES {
+        match once() {
+            Err(fail) if fail.fault == Fault::Target && fail.error.errno() == Errno::NOENT => {}
+            done => return done,
+        }
+    }
+    once()
 }
 
 impl<T: Targets> Visit for Updater<'_, T> {

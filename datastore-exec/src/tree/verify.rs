@@ -434,9 +434,9 @@ impl<'a> Comparer<'a> {
                 sum.update(&left[..read_a]);
                 at += read_a as u64;
                 compared += read_a as u64;
+                count(&self.control.tally.bytes, read_a as u64);
             }
             self.found.lock().unwrap_or_else(PoisonError::into_inner).bytes += compared;
-            count(&self.control.tally.bytes, compared);
             Ok((same, sum.finalize().into()))
         })
     }

@@ -23,6 +23,7 @@ const OLD: &[i64] = &[
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     libc::SYS_sync_file_range,
+    libc::SYS_fallocate,
 ];
 
 /// The four disks that a tree goes through.

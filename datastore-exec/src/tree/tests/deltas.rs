@@ -122,7 +122,6 @@ fn change(tree: &Path, dice: &mut Dice) {
 #[test]
 fn whatever_is_done_meanwhile_comes_after() {
     everywhere(|from, to| {
-        let split = |delta: &Delta| assert_ne!(delta.scan, Some(Scan::Split));
         let mut scans = 0;
         for seed in 0..12 {
             planted(from, seed, 40);
@@ -141,11 +140,7 @@ fn whatever_is_done_meanwhile_comes_after() {
                 });
                 let result = std::panic::catch_unwind(|| {
                     let copy = Copy::new(from, to);
-                    let owed = (0..4)
-                        .map(|_| copy.pass().unwrap())
-                        .inspect(split)
-                        .filter(|delta| delta.scan.is_some())
-                        .count();
+                    let owed = (0..4).map(|_| copy.pass().unwrap()).filter(|delta| delta.scan.is_some()).count();
                     (copy, owed)
                 });
                 stop.store(true, Ordering::Relaxed);
@@ -154,7 +149,8 @@ fn whatever_is_done_meanwhile_comes_after() {
             });
             // One scan for all of them, now that it is quiet.
             let delta = copy.pass().unwrap();
-            split(&delta);
+            // While names come and go a number may be used again before the name of its last inode has gone. Not any more.
+            assert_ne!(delta.scan, Some(Scan::Split));
             if delta.scan.is_some() || owed > 0 {
                 scans += 1;
                 updated(from, to, Some(&copy.map)).unwrap();
