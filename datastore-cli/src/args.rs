@@ -5,6 +5,7 @@ pub(crate) mod complete;
 pub(crate) mod examples;
 mod grammar;
 mod moving;
+mod plan;
 mod since;
 
 use std::ffi::OsString;
@@ -12,15 +13,16 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use datastore_core::goal::{self, Apps, Goal};
+use datastore_core::AbsPath;
+use datastore_core::goal::Apps;
 use datastore_core::journal::OperationId;
 use datastore_core::plan::PlanId;
 use datastore_core::value::{AppName, HostName, VolumeName};
-use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
 use crate::manual;
 
-pub(crate) use moving::{Import, Move, Reclaim};
+pub(crate) use moving::{How, Import, Move, Reclaim};
+pub(crate) use plan::{Asked, PLANNED, Plan};
 pub(crate) use since::Since;
 
 /// The whole command line.
@@ -78,6 +80,7 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:\n  \
         datastore plan                        what `apply` would do\n  \
         datastore plan stop httpd             what `stop httpd` would do\n  \
+        datastore plan move home --to data1   how much, how long, which services\n  \
         datastore plan remap home --save      keep it for `apply --plan ID`")]
     Plan(Plan),
     /// Make the machine as the configuration asks for
@@ -310,20 +313,6 @@ pub(crate) struct Source {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// `plan`
-#[derive(Debug, Args)]
-pub(crate) struct Plan {
-    /// A verb (apply, start, stop, restart, enable, disable, remap, import, reclaim; apply unless given), then apps
-    #[arg(value_name = "VERB|APP")]
-    words: Vec<String>,
-    /// Keep the plan, to be applied later by its id
-    #[arg(long)]
-    pub(crate) save: bool,
-    /// As for `apply` and `start`
-    #[arg(long)]
-    accept_store: bool,
-}
-
 /// `apply`
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
@@ -458,12 +447,12 @@ pub(crate) struct MaybeApp {
     pub(crate) app: Option<AppName>,
 }
 
-fn abs_path(text: &str) -> std::result::Result<AbsPath, datastore_core::path::PathError> {
+fn abs_path(text: &str) -> Result<AbsPath, datastore_core::path::PathError> {
     AbsPath::parse(text)
 }
 
 /// Reads the words of a command line, in either grammar. The error is also what `--help` and `--version` come to.
-pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Cli, clap::Error> {
+pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(grammar::rewrite(words))
 }
 
@@ -472,64 +461,11 @@ pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
     words.iter().skip(1).take_while(|w| *w != "--").any(|w| w == "--json")
 }
 
-/// A goal for apps.
-pub(crate) type OfApps = fn(Apps) -> Goal;
-
-/// The verbs that `plan` can show.
-pub(crate) const PLANNED: &[(&str, OfApps)] = &[
-    ("apply", Goal::Apply),
-    ("start", Goal::Start),
-    ("stop", Goal::Stop),
-    ("restart", Goal::Restart),
-    ("enable", Goal::Enable),
-    ("disable", Goal::Disable),
-    ("remap", Goal::Remap),
-    ("reclaim", |apps| Goal::Reclaim(goal::Reclaim { apps, expired: false })),
-    ("import", |apps| Goal::Import(goal::Import { apps, verify: None })),
-];
-
 /// These apps, each once.
 pub(crate) fn apps(mut names: Vec<AppName>, accept: bool) -> Apps {
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     Apps { accept, ..Apps::named(names) }
-}
-
-impl Plan {
-    /// What the plan is to be made for.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`] if a word is no app's name, or a verb that needs an app has none.
-    pub(crate) fn goal(&self) -> Result<Goal> {
-        let verb = |word: Option<&String>| word.and_then(|w| PLANNED.iter().find(|(name, _)| w == name));
-        let mut words: Vec<&String> = self.words.iter().collect();
-        let found = match (verb(words.first().copied()), verb(words.get(1).copied())) {
-            (Some(first), _) => Some((first, 0)),
-            (None, Some(second)) => Some((second, 1)),
-            (None, None) => None,
-        };
-        let (name, goal) = match found {
-            Some((&(name, goal), at)) => {
-                words.remove(at);
-                (name, goal)
-            }
-            None => ("apply", Goal::Apply as OfApps),
-        };
-        let names = words.into_iter().map(|word| {
-            AppName::parse(word)
-                .map_err(|why| Error::new(ErrorKind::Usage, why.to_string()).hint("datastore plan --help"))
-        });
-        let names = names.collect::<Result<Vec<_>>>()?;
-        if names.is_empty() && !matches!(name, "apply" | "reclaim") {
-            return Err(Error::new(ErrorKind::Usage, format!("`plan {name}` needs the name of an app"))
-                .hint(format!("datastore plan {name} APP")));
-        }
-        if self.accept_store && !matches!(name, "apply" | "start") {
-            return Err(Error::new(ErrorKind::Usage, format!("`plan {name}` cannot take --accept-store"))
-                .hint("only apply and start can"));
-        }
-        Ok(goal(apps(names, self.accept_store)))
-    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Guard(args) => look::guard(session, &args.app)?.into(),
         Verb::Status(args) => look::status(session, &args.apps)?,
         Verb::Doctor(args) => look::doctor(session, &args.apps)?.into(),
-        Verb::Plan(args) => look::plan(session, &args)?.into(),
+        Verb::Plan(args) => look::plan(session, args)?.into(),
         Verb::Apply(args) => apps::apply(session, args)?.into(),
         Verb::Start(args) => apps::start(session, args)?.into(),
         Verb::Stop(args) => apps::stop(session, args)?.into(),

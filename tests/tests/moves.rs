@@ -69,6 +69,33 @@ fn stores_come_to_another_volume() {
 }
 
 #[test]
+fn a_kept_plan_moves_what_is_there_by_then() {
+    let sandbox = machine("ext4", 64);
+    let before = picture::exact(sandbox.root());
+    let plan = sandbox.datastore(&["plan", "move", "shop", "--to", "data1", "--json"]).ok().json();
+    assert_eq!(plan["goal"], "move shop --to data1", "{plan:#}");
+    assert!(plan["loads"].as_array().is_some_and(|loads| loads.len() == 2), "{plan:#}");
+    assert!(plan["loads"][0]["bytes"].as_u64() > Some(5000) && plan["loads"][0]["seconds"].is_u64(), "{plan:#}");
+    assert_eq!(picture::exact(sandbox.root()), before, "a plan changes nothing");
+    let kept = sandbox.datastore(&["plan", "move", "shop", "--to", "data1", "--save", "--json"]).ok().json();
+    let id = text(&kept["id"]);
+    // The app goes on meanwhile.
+    fs::write(sandbox.path("/var/shop/later"), [b'l'; 7000]).unwrap();
+    let report = sandbox.datastore(&["apply", "--plan", &id, "--yes", "--json"]).ok().json();
+    assert_eq!(report["outcome"], "done", "{report:#}");
+    assert_eq!(sandbox.row("/var/shop")["store"], format!("{NEW}/shop"));
+    assert_eq!(fs::read(sandbox.path("/var/shop/later")).unwrap().len(), 7000);
+    // It was for another machine than this one is now.
+    let refused = sandbox.datastore(&["apply", "--plan", &id, "--yes"]).code(3);
+    assert!(refused.stderr.contains("datastore plan move shop --to data1 --save"), "{}", refused.stderr);
+    let undo = text(&sandbox.datastore(&["shop", "plan", "move", "--undo", "--save", "--json"]).ok().json()["id"]);
+    sandbox.datastore(&["apply", "--plan", &undo, "--yes"]).ok();
+    assert_eq!(sandbox.row("/var/shop")["store"], format!("{OLD}/shop"));
+    let usage = sandbox.datastore(&["plan", "move", "shop"]).code(2);
+    assert!(usage.stderr.contains("needs --to"), "{}", usage.stderr);
+}
+
+#[test]
 fn within_a_file_system_stores_are_renamed_under_their_binds() {
     let sandbox = machine("ext4", 64);
     let inode = fs::metadata(sandbox.path("/var/shop/cur/2")).unwrap().ino();

@@ -104,9 +104,9 @@ fn command(names: &Names) -> Command {
         let command = command.mut_args(|arg| match arg.get_value_names() {
             Some([name]) if *name == "APP" => arg.add(offer(names, apps)),
             Some([name]) if *name == "VERB|APP" => {
-                arg.add(offer(names, |names| PLANNED.iter().map(|(verb, _)| *verb).chain(apps(names)).collect()))
+                arg.add(offer(names, |names| PLANNED.iter().copied().chain(apps(names)).collect()))
             }
-            Some([name]) if *name == "NAME" && removes_volume => {
+            Some([name]) if *name == "VOLUME|DIR" || *name == "NAME" && removes_volume => {
                 arg.add(offer(names, |names| names.volumes.iter().map(String::as_str).collect()))
             }
             _ => arg,

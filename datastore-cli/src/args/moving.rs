@@ -1,7 +1,7 @@
 //! What may be said of data that moves.
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args};
 use datastore_core::AbsPath;
 use datastore_core::goal::Destination;
 use datastore_core::moving::{Keep, Verify};
@@ -20,14 +20,21 @@ pub(crate) struct Import {
 }
 
 /// `move`
-#[derive(Debug, Args)]
+#[derive(Debug, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["to", "undo", "resume", "abort"]))]
 pub(crate) struct Move {
     /// The app
     #[arg(value_name = "APP")]
     pub(crate) app: AppName,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// What a move is to do.
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(crate) struct How {
     /// Where to: the name of a volume, or a directory on one
-    #[arg(long, value_name = "VOLUME|DIR", value_parser = destination,
-          required_unless_present_any = ["undo", "resume", "abort"])]
+    #[arg(long, value_name = "VOLUME|DIR", value_parser = destination)]
     pub(crate) to: Option<Destination>,
     /// Take the last move or import of the app back: what it put aside comes back to its place, and what is there now is put aside
     #[arg(long, conflicts_with_all = ["to", "max_downtime", "verify"])]
@@ -47,6 +54,26 @@ pub(crate) struct Move {
     /// As for `import`
     #[arg(long, value_name = "HOW", value_parser = verify())]
     pub(crate) verify: Option<Verify>,
+}
+
+impl How {
+    /// Whether one of the four things that a move can do is asked for.
+    pub(super) fn is_said(&self) -> bool {
+        self.to.is_some() || self.undo || self.resume || self.abort
+    }
+
+    /// An option that only a move takes, if one is given.
+    pub(super) fn of_move(&self) -> Option<&'static str> {
+        let given = [
+            (self.to.is_some(), "--to"),
+            (self.undo, "--undo"),
+            (self.keep.is_some(), "--keep"),
+            (self.resume, "--resume"),
+            (self.abort, "--abort"),
+            (self.max_downtime.is_some(), "--max-downtime"),
+        ];
+        given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
+    }
 }
 
 /// `reclaim`

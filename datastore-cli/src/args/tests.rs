@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 
 use clap::CommandFactory as _;
+use datastore_core::ErrorKind;
 
 use super::*;
 
-fn read(line: &str) -> std::result::Result<Cli, clap::Error> {
+fn read(line: &str) -> Result<Cli, clap::Error> {
     let words: Vec<OsString> =
         std::iter::once("datastore").chain(line.split_whitespace()).map(OsString::from).collect();
     parse(&words)
@@ -106,13 +107,13 @@ fn what_is_read() {
         ("import home", "Import(Import { app: \"home\", verify: None })"),
         (
             "httpd move --to data1 --max-downtime 5 --verify sample",
-            "Move(Move { app: \"httpd\", to: Some(Volume(\"data1\")), undo: false, keep: None, resume: false, abort: false, \
-             max_downtime: Some(5), verify: Some(Sample) })",
+            "Move(Move { app: \"httpd\", how: How { to: Some(Volume(\"data1\")), undo: false, keep: None, resume: false, \
+             abort: false, max_downtime: Some(5), verify: Some(Sample) } })",
         ),
         (
             "httpd move --undo --keep new",
-            "Move(Move { app: \"httpd\", to: None, undo: true, keep: Some(New), resume: false, abort: false, \
-             max_downtime: None, verify: None })",
+            "Move(Move { app: \"httpd\", how: How { to: None, undo: true, keep: Some(New), resume: false, abort: false, \
+             max_downtime: None, verify: None } })",
         ),
         ("reclaim", "Reclaim(Reclaim { apps: [], expired: false })"),
         (
@@ -207,7 +208,10 @@ fn what_is_refused() {
 #[test]
 fn what_is_planned() {
     let goal = |line: &str| match read(line).unwrap_or_else(|e| panic!("{line}: {e}")).verb {
-        Verb::Plan(plan) => plan.goal().map(|goal| goal.to_string()),
+        Verb::Plan(plan) => plan.asked().map(|asked| match asked {
+            Asked::Goal(goal) => goal.to_string(),
+            Asked::Move(args) => format!("move {} {:?}", args.app, args.how.to),
+        }),
         other => panic!("{other:?}"),
     };
     for (line, meant) in [
@@ -221,12 +225,29 @@ fn what_is_planned() {
         ("plan remap httpd --save", "remap httpd"),
         ("plan stop start", "stop start"),
         ("plan stop a a", "stop a"),
+        ("plan import home --verify content", "import home --verify content"),
+        ("plan reclaim --expired", "reclaim --expired"),
+        ("plan move home --to data1", "move home Some(Volume(\"data1\"))"),
+        ("home plan move --to data1 --max-downtime 5 --save", "move home Some(Volume(\"data1\"))"),
+        ("plan move home --undo --keep old", "move home None"),
     ] {
         assert_eq!(goal(line).unwrap(), meant, "{line}");
     }
-    for line in ["plan stop", "plan a/b", "plan stop a --accept-store"] {
+    for line in [
+        "plan stop",
+        "plan a/b",
+        "plan stop a --accept-store",
+        "plan stop a --to data1",
+        "plan import a --max-downtime 5",
+        "plan start a --verify content",
+        "plan import a --expired",
+        "plan move a",
+        "plan move a b --to data1",
+        "plan move --to data1",
+    ] {
         assert_eq!(goal(line).expect_err(line).kind(), ErrorKind::Usage, "{line}");
     }
+    assert!(read("plan move a --keep old").is_err() && read("plan move a --undo --to data1").is_err());
 }
 
 #[test]

@@ -4,7 +4,8 @@ use datastore_core::value::AppName;
 use datastore_core::{ErrorKind, Result};
 
 use super::Session;
-use crate::args::Plan;
+use super::apps::goal_of_move;
+use crate::args::{Asked, Plan};
 use crate::exit::{Code, Exit, Lsb};
 use crate::view;
 
@@ -42,11 +43,16 @@ pub(crate) fn guard(session: &Session, app: &AppName) -> Result<Exit> {
 }
 
 /// Shows a plan, and keeps it if that was asked for.
-pub(crate) fn plan(session: &Session, args: &Plan) -> Result<Exit> {
-    let goal = args.goal()?;
+pub(crate) fn plan(session: &Session, args: Plan) -> Result<Exit> {
+    let save = args.save;
+    let asked = args.asked()?;
     let engine = session.engine()?;
+    let goal = match asked {
+        Asked::Goal(goal) => goal,
+        Asked::Move(args) => goal_of_move(&engine, args)?,
+    };
     let prepared = engine.plan(&goal)?;
-    let saved = if args.save { Some(engine.save(&prepared)?) } else { None };
+    let saved = if save { Some(engine.save(&prepared)?) } else { None };
     let plan = prepared.checked.plan();
     view::plan(plan, saved.as_ref(), session.global.json)?;
     Ok(if plan.refused() > 0 { Exit::Refused } else { Exit::Done })
