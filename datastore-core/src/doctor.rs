@@ -13,7 +13,7 @@ mod volumes;
 
 use serde::{Deserialize, Serialize};
 
-pub use probe::{BadJournal, Leftover, LiveFacts, LiveProbe, Probe, Seen, ServiceFiles, StoreSeen, Twin};
+pub use probe::{BadJournal, Leftover, LiveFacts, LiveProbe, Probe, Seen, ServiceFiles, StoreSeen, Tree, Twin};
 
 use crate::path::AbsPath;
 use crate::standing::View;
@@ -97,6 +97,10 @@ words! {
         Leftover = "leftover",
         /// A service that starts without asking the guard.
         NoGuard = "no-guard",
+        /// A tree that was put aside and need not be kept any longer.
+        PutAside = "put-aside",
+        /// A copy that nothing has come of.
+        HalfCopy = "half-copy",
         /// What the caller may not look at.
         Unseen = "unseen",
     }
@@ -260,7 +264,7 @@ mod tests {
             "refused interrupted not-bound still-bound hidden-data mode-owner bind-options fstab-line no-identity \
              stale-manifest unsealed stray-seal stacked shared stray-line foreign-line fstab-fixed volume volume-identity \
              twin-volume read-only space inodes orphan-store undeclared-store other-host owner-renumbered unreadable config \
-             leftover no-guard unseen"
+             leftover no-guard put-aside half-copy unseen"
         );
     }
 }

@@ -13,6 +13,7 @@ use datastore_core::observed::{FileFacts, Identity, Place};
 use rustix::fs::{AtFlags, OFlags};
 
 use crate::journal_file::list::{Found, list};
+use crate::moving;
 use crate::observe;
 use crate::place::{Want, look as look_at};
 use crate::root::{Miss, Root};
@@ -56,6 +57,10 @@ pub(crate) fn look(root: &Root, ids: &Ids, probe: &Probe) -> Seen {
     seen.groups = probe.groups.iter().map(|name| (name.clone(), ids.group(name.as_str()))).collect();
     seen.services = probe.services.iter().map(|(_, service)| services::files(root, service)).collect();
     journals(root, &mut seen);
+    match moving::needless(root) {
+        Ok(trees) => seen.trees = trees,
+        Err(_) => drop(seen.unseen.insert("what imports and moves have left")),
+    }
     seen
 }
 

@@ -1,7 +1,7 @@
 //! Our own files: which cannot be understood, and which should not be there any more.
 
 use super::stores::damaged;
-use super::{Check, Finding, Seen, Severity, word};
+use super::{Check, Finding, Seen, Severity, Tree, word};
 use crate::diag::Diagnostic;
 use crate::manifest::DIRECTORY;
 use crate::observed::{FileFacts, MappingFacts, Place};
@@ -48,6 +48,7 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
                 .hint(format!("rm {}", word(&left.path))),
         );
     }
+    out.extend(seen.trees.iter().map(tree));
     let unseen = unseen(view, seen);
     if !unseen.is_empty() {
         let detail = format!("this could not be looked at: {}", unseen.join(", "));
@@ -61,6 +62,22 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
         };
         out.push(Finding::new(Check::Unseen, Severity::Note, detail).cause(cause).hint(hint));
     }
+}
+
+/// A tree that only takes room.
+fn tree(tree: &Tree) -> Finding {
+    let Tree { app, path, mount_point, parked } = tree;
+    let finding = if *parked {
+        Finding::new(Check::PutAside, Severity::Note, format!("{path} was put aside and need not be kept any longer"))
+            .cause("it takes room, and nothing removes it by itself")
+            .hint(format!("datastore reclaim {app} --expired"))
+    } else {
+        let detail = format!("{path} is a copy that an import or a move has left half-way");
+        Finding::new(Check::HalfCopy, Severity::Warning, detail)
+            .cause("the data is where it was, and the copy takes room")
+            .hint(format!("go on: datastore move {app} --resume; or remove it: datastore move {app} --abort"))
+    };
+    finding.app(app).at(mount_point).path(path)
 }
 
 /// What could not be looked at.

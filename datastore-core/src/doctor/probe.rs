@@ -64,6 +64,8 @@ pub struct Seen {
     pub services: Vec<ServiceFiles>,
     /// Journals that cannot be understood.
     pub journals: Vec<BadJournal>,
+    /// Trees that imports and moves have left, and that could go.
+    pub trees: Vec<Tree>,
     /// What the caller may not look at.
     pub unseen: BTreeSet<&'static str>,
 }
@@ -106,6 +108,19 @@ pub struct Leftover {
     pub path: AbsPath,
     /// The operation that made it.
     pub operation: OperationId,
+}
+
+/// A tree that an import or a move has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// The app.
+    pub app: AppName,
+    /// Where it is.
+    pub path: AbsPath,
+    /// The mount point at which it was seen, or was to be.
+    pub mount_point: AbsPath,
+    /// Whether it was put aside and need not be kept any longer; else it is a copy that nothing has come of.
+    pub parked: bool,
 }
 
 /// The files that have a say in the start of a service: units, drop-ins, what init scripts source.

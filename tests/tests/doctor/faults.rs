@@ -294,5 +294,46 @@ pub(crate) fn faults() -> Vec<Fault> {
                 );
             }),
         ),
+        fault(
+            Check::PutAside,
+            Note,
+            "late",
+            |s| {
+                late(s);
+                s.datastore(&["import", "late", "--yes"]).ok();
+                for file in fs::read_dir(s.path(RECEIPTS)).unwrap() {
+                    let path = file.unwrap().path();
+                    let mut receipt: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+                    receipt["expires"] = 1_600_000_000.into();
+                    fs::write(path, receipt.to_string()).unwrap();
+                }
+            },
+            Hint,
+        ),
+        Fault {
+            also: &[Check::Refused],
+            ..fault(
+                Check::HalfCopy,
+                Warning,
+                "late",
+                |s| {
+                    late(s);
+                    // Somebody writes on who is no service.
+                    let writer = File::options().append(true).open(s.path("/var/late/train")).unwrap();
+                    s.datastore(&["import", "late", "--yes"]).code(3);
+                    drop(writer);
+                },
+                Hand(|s| {
+                    s.datastore(&["move", "late", "--abort", "--yes"]).ok();
+                    s.datastore(&["import", "late", "--yes"]).ok();
+                }),
+            )
+        },
     ]
+}
+
+/// Data at a mount point that is not bound yet.
+fn late(s: &Sandbox) {
+    s.configlet("late", "[mapping.\"/var/late\"]\ntarget = \"%{base}/late\"\n");
+    s.write("/var/late/train", "text");
 }

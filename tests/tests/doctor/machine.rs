@@ -14,6 +14,7 @@ pub(crate) const STORE: &str = "/store/data0/live/server1/shop";
 pub(crate) const BASE: &str = "/store/data0/live/server1";
 pub(crate) const MANIFEST: &str = "/store/data0/live/server1/.datastore/manifest.toml";
 pub(crate) const DONE: &str = "/var/lib/datastore/done";
+pub(crate) const RECEIPTS: &str = "/var/lib/datastore/receipts";
 pub(crate) const JOURNAL: &str = "/var/lib/datastore/journal";
 pub(crate) const OPERATION: &str = "20201123T174301250Z-1a2b3c4d";
 pub(crate) const IDENTITY: &str = "trusted.datastore.id";
