@@ -126,9 +126,13 @@ impl Run<'_, '_> {
             Action::DemandAlike { .. } => "compare",
             _ => "switch",
         };
-        parts.extend(if told.is_empty() { vec![(word, started.elapsed())] } else { told });
+        let (whole, took) = (since.elapsed(), started.elapsed());
+        let told = if told.is_empty() { vec![(word, took)] } else { told };
+        let known: Duration = told.iter().map(|(_, took)| *took).sum();
+        parts.extend(told);
         if matches!(action, Action::StartServices { .. }) {
-            self.carried.downtime = Some(downtime(since.elapsed(), parts));
+            // What comes after the start is done while the app runs.
+            self.carried.downtime = Some(downtime(whole.saturating_sub(took.saturating_sub(known)), parts));
             self.down = None;
         }
     }

@@ -192,7 +192,16 @@ impl Manager {
     /// had a moment to fail.
     #[must_use]
     pub fn start_all<'w>(&self, what: &'w Running, limit: Duration) -> Vec<(&'w str, Result<Up>)> {
-        let begun: Vec<(&str, Result<u32>)> = what.up().map(|name| (name, self.begin(name, limit))).collect();
+        self.probe_all(self.begin_all(what, limit))
+    }
+
+    /// The first half of [`Self::start_all`]: all have been started, and each can be used that came up.
+    pub(crate) fn begin_all<'w>(&self, what: &'w Running, limit: Duration) -> Vec<(&'w str, Result<u32>)> {
+        what.up().map(|name| (name, self.begin(name, limit))).collect()
+    }
+
+    /// The second half of [`Self::start_all`].
+    pub(crate) fn probe_all<'w>(&self, begun: Vec<(&'w str, Result<u32>)>) -> Vec<(&'w str, Result<Up>)> {
         if begun.iter().any(|(_, begun)| begun.is_ok()) {
             std::thread::sleep(SETTLING);
         }

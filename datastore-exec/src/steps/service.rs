@@ -1,6 +1,6 @@
 //! The services of an app go down and come up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datastore_core::alarm as alarms;
 use datastore_core::moving::Running;
@@ -66,9 +66,14 @@ pub(super) fn start(hands: &Hands<'_>, app: &AppName, running: &Running) -> Resu
 }
 
 fn begin(hands: &Hands<'_>, app: &AppName, running: &Running) -> Result<Vec<ServiceRow>, Error> {
+    let since = Instant::now();
     // First of all, so that somebody can start it by hand if nobody answers here.
     closed::open(hands.root, app)?;
-    let ups = manager(hands, running)?.start_all(running, START);
+    let manager = manager(hands, running)?;
+    let begun = manager.begin_all(running, START);
+    // The look a moment later keeps nobody from the data.
+    hands.took("start services", since);
+    let ups = manager.probe_all(begun);
     Ok(ups.iter().map(|(name, up)| row(name, up.as_ref().copied())).collect())
 }
 

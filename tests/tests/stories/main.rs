@@ -54,6 +54,8 @@ fn figures(report: &Value) -> String {
     let parts: Vec<String> =
         parts.map(|part| format!("{} {:.3}", part["what"].as_str().expect("a word"), seconds(&part["ms"]))).collect();
     let (all, down) = (seconds(&report["timing"]["apply_ms"]), seconds(&downtime["ms"]));
+    // Services are looked at half a second after their start, and the data can be used meanwhile.
+    assert!(all - down >= 0.5, "{report:#}");
     format!("{all:.2} s in all, down for {down:.3} s ({})", parts.join(", "))
 }
 
