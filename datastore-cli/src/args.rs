@@ -21,8 +21,8 @@ use datastore_core::value::{AppName, HostName, VolumeName};
 
 use crate::manual;
 
-pub(crate) use moving::{How, Import, Move, Reclaim};
-pub(crate) use plan::{Asked, PLANNED, Plan};
+pub(crate) use moving::{Import, Move, Reclaim};
+pub(crate) use plan::Plan;
 pub(crate) use since::Since;
 
 /// The whole command line.

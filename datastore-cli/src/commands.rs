@@ -13,8 +13,7 @@ mod man;
 mod peek;
 mod volume;
 
-use datastore_core::value::AppName;
-use datastore_core::{Error, ErrorKind, Result};
+use datastore_core::Result;
 use datastore_exec::Engine;
 
 use crate::args::{AlarmVerb, Cli, ConfigVerb, Global, Verb, VolumeVerb};
@@ -78,11 +77,4 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Move(args) => apps::move_to(session, args)?.into(),
         Verb::Reclaim(args) => apps::reclaim(session, args)?.into(),
     })
-}
-
-/// The error for an app that nobody declares.
-fn no_such_app(name: &AppName, nearest: Option<&str>) -> Error {
-    let hint =
-        nearest.map_or_else(|| "datastore status lists the apps".into(), |near| format!("did you mean `{near}`?"));
-    Error::new(ErrorKind::Usage, format!("no app is called `{name}`")).hint(hint)
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::fstab::Fstab;
 use crate::journal::OperationId;
 use crate::mapping::Mapping;
@@ -150,17 +150,13 @@ impl Apps {
     /// Refuses names of apps that nobody declares. An app of which only lines in fstab are left counts too.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`], with the nearest name that there is.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage), with the nearest name that there is.
     pub fn demand_known(&self, wanted: &Wanted, fstab: &Fstab) -> Result<()> {
         for name in &self.names {
             let tag = Some(name.as_str().as_bytes());
             let has_line = || fstab.entries().any(|r| r.ours && r.entry.option_value("X-datastore") == tag);
             if wanted.app(name).is_none() && !has_line() {
-                let hint = match wanted.nearest_app(name.as_str()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "datastore status lists the apps".into(),
-                };
-                return Err(Error::new(ErrorKind::Usage, format!("no app is called `{name}`")).hint(hint));
+                return Err(wanted.no_such_app(name));
             }
         }
         Ok(())

@@ -43,6 +43,7 @@ pub mod plan;
 pub mod progress;
 pub mod raw;
 pub mod recover;
+pub mod request;
 pub mod resolve;
 pub mod standing;
 pub mod state;

@@ -4,7 +4,9 @@ use rustc_hash::FxHashMap as HashMap;
 use std::sync::Arc;
 
 use crate::alarm::Sinks;
+use crate::config::GLOBALS;
 use crate::diag::{Diagnostic, Sources, Span};
+use crate::error::{Error, ErrorKind, Result};
 use crate::hook::Hooks;
 use crate::mapping::Mapping;
 use crate::path::AbsPath;
@@ -128,6 +130,38 @@ impl Wanted {
     #[must_use]
     pub fn app(&self, name: &AppName) -> Option<&App> {
         self.apps.binary_search_by(|a| a.name.cmp(name)).ok().map(|i| &self.apps[i])
+    }
+
+    /// An app by its name, or that nobody declares it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`], with the nearest name that there is.
+    pub fn demand_app(&self, name: &AppName) -> Result<&App> {
+        self.app(name).ok_or_else(|| self.no_such_app(name))
+    }
+
+    /// That nobody declares an app.
+    pub(crate) fn no_such_app(&self, name: &AppName) -> Error {
+        let hint = match self.nearest_app(name.as_str()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "datastore status lists the apps".into(),
+        };
+        Error::new(ErrorKind::Usage, format!("no app is called `{name}`")).hint(hint)
+    }
+
+    /// Everything that is wrong with the configuration; of one app: what was found in the files that declare it, and the errors in the
+    /// global one, which concern every app.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for an app that nobody declares.
+    pub fn diagnostics_of(&self, app: Option<&AppName>) -> Result<Vec<&Diagnostic>> {
+        let Some(name) = app else { return Ok(self.diagnostics.iter().collect()) };
+        let app = self.demand_app(name)?;
+        let concerns = |d: &&Diagnostic| match &d.place {
+            None => true,
+            Some(place) => app.files.contains(&place.file) || (d.is_error() && place.file == GLOBALS),
+        };
+        Ok(self.diagnostics.iter().filter(concerns).collect())
     }
 
     /// A volume by its name.

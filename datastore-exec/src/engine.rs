@@ -15,6 +15,8 @@ use datastore_core::nesting::Nesting;
 use datastore_core::observed::{Observed, Probe};
 use datastore_core::peek::Peek;
 use datastore_core::plan::{self, PlanId};
+use datastore_core::progress::Progress;
+use datastore_core::request::Asked;
 use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::status::{self, OperationRow, Status};
@@ -363,16 +365,38 @@ impl Engine {
         log::log_of(self, operation)
     }
 
+    /// How far an operation is, or was when it ended. Everybody may ask; the newest fifty are known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none of this name.
+    pub fn operation(&self, operation: &OperationId) -> Result<Progress> {
+        run_files::progress(&self.root, operation)?.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("nothing is known of operation {operation}"))
+                .hint("datastore log lists those that have run")
+        })
+    }
+
     /// Hands over the operations that have run, as [`Engine::log`], and then each one that begins or ends, until `each` says `false`.
     pub fn follow_log(&self, query: &Query, each: &mut dyn FnMut(&LogRow) -> Result<bool>) -> Result<()> {
         log::follow(self, query, each)
+    }
+
+    /// The goal that a request comes to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if nothing is there to be resumed.
+    pub fn goal(&self, asked: Asked) -> Result<Goal> {
+        match asked {
+            Asked::Goal(goal) => Ok(goal),
+            Asked::Resume(app) => self.unfinished_move(&app),
+        }
     }
 
     /// The import or the move of an app that failed or stopped half-way and was not done since: what was asked for then.
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] if there is none.
-    pub fn unfinished_move(&self, app: &AppName) -> Result<Goal> {
+    fn unfinished_move(&self, app: &AppName) -> Result<Goal> {
         moving::unfinished(&self.root, app)?.ok_or_else(|| {
             Error::new(
                 ErrorKind::Refused,

@@ -5,6 +5,7 @@ mod apply;
 mod beneath;
 mod closed;
 mod crossing;
+pub mod document;
 pub mod durable;
 pub mod engine;
 pub mod event;

@@ -83,6 +83,13 @@ pub(crate) fn running(root: &Root, known: Option<&[Unfinished]>) -> Vec<Progress
     names.iter().filter_map(read).filter(is_running).collect()
 }
 
+/// How far an operation is, or was when it ended; none if nothing tells (any more).
+pub(crate) fn progress(root: &Root, operation: &OperationId) -> Result<Option<Progress>> {
+    let path = AbsPath::literal(OPS).child(&format!("{operation}.json"));
+    let Some(file) = if_there(root.open_file(&path, OFlags::RDONLY | OFlags::NONBLOCK, 0))? else { return Ok(None) };
+    Ok(serde_json::from_slice(&fd::read_all(&file, LIMIT)?).ok())
+}
+
 /// Puts a file in its place as a whole, readable by everybody, without syncing it.
 pub(crate) fn put(dir: &OwnedFd, path: &str, name: &str, temporary: &str, text: &[u8]) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;

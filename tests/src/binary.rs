@@ -29,6 +29,15 @@ pub fn services() -> PathBuf {
     expect(&profile_dir(), "services", "datastore-tests")
 }
 
+/// The C library of this build.
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn c_library() -> PathBuf {
+    expect(&profile_dir(), "libdatastore_ffi.so", "datastore-ffi")
+}
+
 /// A program of `examples/` of this build.
 ///
 /// # Panics

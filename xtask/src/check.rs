@@ -1,6 +1,7 @@
 //! `cargo xtask check`: what no compiler sees. Each check adds its findings; all are printed before it fails.
 
 mod generated;
+mod header;
 mod length;
 mod links;
 mod registry;

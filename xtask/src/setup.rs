@@ -25,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("systemd-container", "systemd-nspawn"),
     ("util-linux", "unshare"),
+    ("valgrind", "valgrind"),
     ("xfsprogs", "mkfs.xfs"),
     ("zsh", "zsh"),
 ];

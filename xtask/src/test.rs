@@ -55,6 +55,7 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
     stage("licences, bans, sources", &mut || deny(repo))?;
     stage("build", &mut || {
         repo.build_cli(false)?;
+        repo.cargo(&["build", "--quiet", "--package", "datastore-ffi"]).run()?;
         repo.cargo(&["build", "--quiet", "--package", "datastore-examples", "--examples"]).run()
     })?;
     stage("book", &mut || book::run(repo))?;

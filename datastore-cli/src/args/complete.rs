@@ -11,7 +11,9 @@ use clap::{Command, CommandFactory as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate, complete};
 use datastore_core::names::Names;
 
-use super::{Cli, PLANNED, grammar};
+use datastore_core::request::Request;
+
+use super::{Cli, grammar};
 
 /// One word that may stand there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +106,7 @@ fn command(names: &Names) -> Command {
         let command = command.mut_args(|arg| match arg.get_value_names() {
             Some([name]) if *name == "APP" => arg.add(offer(names, apps)),
             Some([name]) if *name == "VERB|APP" => {
-                arg.add(offer(names, |names| PLANNED.iter().copied().chain(apps(names)).collect()))
+                arg.add(offer(names, |names| Request::VERBS.iter().copied().chain(apps(names)).collect()))
             }
             Some([name]) if *name == "VOLUME|DIR" || *name == "NAME" && removes_volume => {
                 arg.add(offer(names, |names| names.volumes.iter().map(String::as_str).collect()))

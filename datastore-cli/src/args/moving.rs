@@ -2,10 +2,10 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
-use datastore_core::AbsPath;
 use datastore_core::goal::Destination;
 use datastore_core::moving::{Keep, Verify};
-use datastore_core::value::{AppName, VolumeName};
+use datastore_core::request::{Request, destination};
+use datastore_core::value::AppName;
 
 /// `import`
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Import {
 }
 
 /// `move`
-#[derive(Debug, PartialEq, Eq, Args)]
+#[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["to", "undo", "resume", "abort"]))]
 pub(crate) struct Move {
     /// The app
@@ -31,7 +31,7 @@ pub(crate) struct Move {
 }
 
 /// What a move is to do.
-#[derive(Debug, PartialEq, Eq, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct How {
     /// Where to: the name of a volume, or a directory on one
     #[arg(long, value_name = "VOLUME|DIR", value_parser = destination)]
@@ -57,22 +57,10 @@ pub(crate) struct How {
 }
 
 impl How {
-    /// Whether one of the four things that a move can do is asked for.
-    pub(super) fn is_said(&self) -> bool {
-        self.to.is_some() || self.undo || self.resume || self.abort
-    }
-
-    /// An option that only a move takes, if one is given.
-    pub(super) fn of_move(&self) -> Option<&'static str> {
-        let given = [
-            (self.to.is_some(), "--to"),
-            (self.undo, "--undo"),
-            (self.keep.is_some(), "--keep"),
-            (self.resume, "--resume"),
-            (self.abort, "--abort"),
-            (self.max_downtime.is_some(), "--max-downtime"),
-        ];
-        given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
+    /// What is asked for by that.
+    pub(crate) fn request(self, verb: &str, apps: Vec<AppName>) -> Request {
+        let Self { to, undo, keep, resume, abort, max_downtime, verify } = self;
+        Request { to, undo, keep, resume, abort, max_downtime, verify, ..Request::new(verb, apps) }
     }
 }
 
@@ -97,13 +85,4 @@ fn verify() -> impl TypedValueParser<Value = Verify> {
 fn keep() -> impl TypedValueParser<Value = Keep> {
     let words = PossibleValuesParser::new(Keep::ALL.iter().map(|side| side.as_str()));
     words.map(|word| Keep::ALL.iter().copied().find(|side| side.as_str() == word).unwrap_or(Keep::Old))
-}
-
-/// A path begins with `/`, the name of a volume does not.
-fn destination(text: &str) -> Result<Destination, String> {
-    if text.starts_with('/') {
-        AbsPath::parse(text).map(Destination::Directory).map_err(|e| e.to_string())
-    } else {
-        VolumeName::parse(text).map(Destination::Volume).map_err(|e| e.to_string())
-    }
 }

@@ -1,16 +1,11 @@
 //! What `plan` may be asked for: a verb, with everything that says what it is to do.
 
 use clap::Args;
-use datastore_core::goal::{self, Goal};
+use datastore_core::request::{Asked, Request};
 use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind, Result};
 
-use super::apps;
-use super::moving::{How, Move};
-
-/// The verbs that `plan` can show.
-pub(crate) const PLANNED: &[&str] =
-    &["apply", "start", "stop", "restart", "enable", "disable", "remap", "import", "move", "reclaim"];
+use super::moving::How;
 
 /// `plan`
 #[derive(Debug, Args)]
@@ -31,25 +26,15 @@ pub(crate) struct Plan {
     how: How,
 }
 
-/// What is to be planned.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// This.
-    Goal(Goal),
-    /// What `move` comes to with these words.
-    Move(Move),
-}
-
 impl Plan {
     /// What the plan is to be made for.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if a word is no app's name, a verb that needs an app has none, or an option is of another verb.
     pub(crate) fn asked(self) -> Result<Asked> {
-        let wrong = |what: String| Error::new(ErrorKind::Usage, what);
         let mut words = self.words;
-        let verb = |word: Option<&String>| word.and_then(|w| PLANNED.iter().find(|name| w == *name));
-        let (name, at) = match (verb(words.first()), verb(words.get(1))) {
+        let verb = |word: Option<&String>| word.and_then(|w| Request::VERBS.iter().find(|name| w == *name));
+        let (verb, at) = match (verb(words.first()), verb(words.get(1))) {
             (Some(first), _) => (*first, Some(0)),
             (None, Some(second)) => (*second, Some(1)),
             (None, None) => ("apply", None),
@@ -57,49 +42,13 @@ impl Plan {
         if let Some(at) = at {
             words.remove(at);
         }
-        let names = words
+        let hint = "datastore plan --help";
+        let apps = words
             .iter()
-            .map(|word| AppName::parse(word).map_err(|why| wrong(why.to_string()).hint("datastore plan --help")));
-        let mut names = names.collect::<Result<Vec<_>>>()?;
-        if names.is_empty() && !matches!(name, "apply" | "reclaim") {
-            return Err(
-                wrong(format!("`plan {name}` needs the name of an app")).hint(format!("datastore plan {name} APP"))
-            );
-        }
-        let options: [(&[&str], Option<&str>); 4] = [
-            (&["apply", "start"], self.accept_store.then_some("--accept-store")),
-            (&["reclaim"], self.expired.then_some("--expired")),
-            (&["import", "move"], self.how.verify.map(|_| "--verify")),
-            (&["move"], self.how.of_move()),
-        ];
-        for (verbs, given) in options {
-            if let Some(option) = given.filter(|_| !verbs.contains(&name)) {
-                let only = verbs.join(" and ");
-                return Err(wrong(format!("`plan {name}` cannot take {option}")).hint(format!("only {only} can")));
-            }
-        }
-        if name == "move" {
-            let app = names.remove(0);
-            if !names.is_empty() {
-                return Err(wrong("`plan move` takes one app".into()).hint("datastore plan move APP --to VOLUME|DIR"));
-            }
-            if !self.how.is_said() {
-                let what = "`plan move` needs --to, --undo, --resume or --abort";
-                return Err(wrong(what.into()).hint("datastore plan move APP --to VOLUME|DIR"));
-            }
-            return Ok(Asked::Move(Move { app, how: self.how }));
-        }
-        let apps = apps(names, self.accept_store);
-        Ok(Asked::Goal(match name {
-            "start" => Goal::Start(apps),
-            "stop" => Goal::Stop(apps),
-            "restart" => Goal::Restart(apps),
-            "enable" => Goal::Enable(apps),
-            "disable" => Goal::Disable(apps),
-            "remap" => Goal::Remap(apps),
-            "import" => Goal::Import(goal::Import { apps, verify: self.how.verify }),
-            "reclaim" => Goal::Reclaim(goal::Reclaim { apps, expired: self.expired }),
-            _ => Goal::Apply(apps),
-        }))
+            .map(|word| AppName::parse(word).map_err(|why| Error::new(ErrorKind::Usage, why.to_string()).hint(hint)));
+        let apps = apps.collect::<Result<_>>()?;
+        let (accept_store, expired) = (self.accept_store, self.expired);
+        let request = Request { accept_store, expired, ..self.how.request(verb, apps) };
+        request.asked().map_err(|error| if error.get_hint().is_none() { error.hint(hint) } else { error })
     }
 }

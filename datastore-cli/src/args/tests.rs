@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 
 use clap::CommandFactory as _;
 use datastore_core::ErrorKind;
+use datastore_core::request::Asked;
 
 use super::*;
 
@@ -210,7 +211,7 @@ fn what_is_planned() {
     let goal = |line: &str| match read(line).unwrap_or_else(|e| panic!("{line}: {e}")).verb {
         Verb::Plan(plan) => plan.asked().map(|asked| match asked {
             Asked::Goal(goal) => goal.to_string(),
-            Asked::Move(args) => format!("move {} {:?}", args.app, args.how.to),
+            Asked::Resume(app) => format!("again for {app}"),
         }),
         other => panic!("{other:?}"),
     };
@@ -227,9 +228,10 @@ fn what_is_planned() {
         ("plan stop a a", "stop a"),
         ("plan import home --verify content", "import home --verify content"),
         ("plan reclaim --expired", "reclaim --expired"),
-        ("plan move home --to data1", "move home Some(Volume(\"data1\"))"),
-        ("home plan move --to data1 --max-downtime 5 --save", "move home Some(Volume(\"data1\"))"),
-        ("plan move home --undo --keep old", "move home None"),
+        ("plan move home --to data1", "move home --to data1"),
+        ("home plan move --to data1 --max-downtime 5 --save", "move home --to data1 --max-downtime 5"),
+        ("plan move home --undo --keep old", "move home --undo --keep old"),
+        ("plan move home --resume", "again for home"),
     ] {
         assert_eq!(goal(line).unwrap(), meant, "{line}");
     }

@@ -7,7 +7,7 @@ use datastore_exec::report::Report;
 
 use super::Session;
 use super::change::{self, Change};
-use crate::args::{self, Apply, How, Import, Move, Reclaim, SomeApps, Start};
+use crate::args::{self, Apply, Import, Move, Reclaim, SomeApps, Start};
 use crate::exit::Exit;
 use crate::view::{self, progress::Progress};
 
@@ -62,21 +62,8 @@ pub(crate) fn import(session: &Session, args: Import) -> Result<Exit> {
 
 pub(crate) fn move_to(session: &Session, args: Move) -> Result<Exit> {
     let engine = session.engine()?;
-    let goal = goal_of_move(&engine, args)?;
+    let goal = engine.goal(args.how.request("move", vec![args.app]).asked()?)?;
     with_question(session, &engine, &goal)
-}
-
-/// What the words of `move` come to.
-pub(super) fn goal_of_move(engine: &Engine, args: Move) -> Result<Goal> {
-    let Move { app, how: How { to, undo, keep, resume, abort: _, max_downtime, verify } } = args;
-    let apps = args::apps(vec![app.clone()], false);
-    // The parser sees to it that one of them is given.
-    Ok(match to {
-        Some(to) => Goal::Move(goal::Move { apps, to, max_downtime, verify }),
-        None if undo => Goal::Undo(goal::Undo { apps, keep }),
-        None if resume => engine.unfinished_move(&app)?,
-        None => Goal::Abort(apps),
-    })
 }
 
 pub(crate) fn reclaim(session: &Session, args: Reclaim) -> Result<Exit> {

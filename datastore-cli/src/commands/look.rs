@@ -4,8 +4,7 @@ use datastore_core::value::AppName;
 use datastore_core::{ErrorKind, Result};
 
 use super::Session;
-use super::apps::goal_of_move;
-use crate::args::{Asked, Plan};
+use crate::args::Plan;
 use crate::exit::{Code, Exit, Lsb};
 use crate::view;
 
@@ -47,11 +46,7 @@ pub(crate) fn plan(session: &Session, args: Plan) -> Result<Exit> {
     let save = args.save;
     let asked = args.asked()?;
     let engine = session.engine()?;
-    let goal = match asked {
-        Asked::Goal(goal) => goal,
-        Asked::Move(args) => goal_of_move(&engine, args)?,
-    };
-    let prepared = engine.plan(&goal)?;
+    let prepared = engine.plan(&engine.goal(asked)?)?;
     let saved = if save { Some(engine.save(&prepared)?) } else { None };
     let plan = prepared.checked.plan();
     view::plan(plan, saved.as_ref(), session.global.json)?;

@@ -164,7 +164,8 @@ pub fn is_empty(fd: impl AsFd) -> Result<bool, SysError> {
     Ok(empty)
 }
 
-/// Calls `each` with every name in a directory that is open for reading, until it answers `false`; see [`each_entry`].
+/// Calls `each` with every name in a directory that is open for reading, until it answers `false`. Reads from the beginning; a
+/// directory that was removed has none.
 pub fn each_name(fd: impl AsFd, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), SysError> {
     each_entry(fd, |name, _, _| each(name))
 }

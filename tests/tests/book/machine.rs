@@ -170,6 +170,18 @@ fn built(sandbox: &Sandbox, text: &str) {
     if text.contains("target/release") {
         put(sandbox, &binary::datastore(), "/root/datastore/target/release/datastore");
     }
+    if text.contains("libdatastore_ffi.so") {
+        put(sandbox, &binary::c_library(), "/root/datastore/target/debug/libdatastore_ffi.so");
+        // Which compiler `cc` is, and the rest of it.
+        for dir in ["/etc/alternatives", "/usr/lib/gcc", "/usr/include"] {
+            mount_bind(dir, sandbox.directory(dir, 0o755)).unwrap_or_else(|e| panic!("bind {dir}: {e}"));
+            sandbox.read_only(dir);
+        }
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+        for file in ["include/datastore.h", "examples/c/status.c"] {
+            put(sandbox, &repository.join(file), &format!("/root/datastore/{file}"));
+        }
+    }
     for name in EXAMPLES.iter().filter(|name| text.contains(&format!("target/debug/examples/{name}"))) {
         put(sandbox, &binary::example(name), &format!("/root/datastore/target/debug/examples/{name}"));
     }

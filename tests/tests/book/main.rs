@@ -168,6 +168,7 @@ pages! {
     recipe_rename: "docs/recipes/rename.md",
     recipe_undo: "docs/recipes/undo.md",
     rust: "docs/rust.md",
+    c: "docs/c.md",
     states: "docs/states.md",
     tour: "docs/tour.md",
     words: "docs/words.md",

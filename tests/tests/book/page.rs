@@ -14,7 +14,7 @@ use std::path::Path;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 /// The languages that a block may be in. One that shows commands is `console`, and only that is run.
-const LANGUAGES: &[&str] = &["console", "ini", "json", "php", "rust", "sh", "text", "toml"];
+const LANGUAGES: &[&str] = &["c", "console", "ini", "json", "php", "rust", "sh", "text", "toml"];
 /// What begins a command in a console block.
 const PROMPT: &str = "$ ";
 

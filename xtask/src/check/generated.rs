@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Finding;
+use super::header;
 use crate::failure::{Doing as _, Result};
 use crate::repo::Repo;
 use crate::tool::Tool;
@@ -20,12 +21,15 @@ pub(super) struct Generator {
 }
 
 /// All of them.
-pub(super) const GENERATORS: &[Generator] = &[Generator {
-    name: "the manual of the command",
-    path: "packaging/man/datastore.8",
-    // In a pipe, `man` prints the page as it is.
-    content: |repo| Tool::new(repo.build_cli(false)?).arg("man").output(),
-}];
+pub(super) const GENERATORS: &[Generator] = &[
+    Generator {
+        name: "the manual of the command",
+        path: "packaging/man/datastore.8",
+        // In a pipe, `man` prints the page as it is.
+        content: |repo| Tool::new(repo.build_cli(false)?).arg("man").output(),
+    },
+    Generator { name: "the C header", path: "include/datastore.h", content: header::content },
+];
 
 /// Writes those that are not fresh.
 pub(super) fn write(repo: &Repo) -> Result {

@@ -64,7 +64,7 @@ fn what_peek_finds() {
 
 #[test]
 fn operations_and_steps_of_the_log() {
-    let log = serde_json::to_value(Log { operations: &every_ending() }).unwrap();
+    let log = serde_json::to_value(document::Log { operations: &every_ending() }).unwrap();
     assert_eq!(fields(&log), ["operations"]);
     let row = "operation at ended uid user host goal outcome steps done apps more_apps failures more_failures detail";
     assert_eq!(fields(&log["operations"][0]), sorted(row));
@@ -79,7 +79,7 @@ fn operations_and_steps_of_the_log() {
 #[test]
 fn plans() {
     let plan = plan_of(1);
-    let view = serde_json::to_value(PlanView::of(&plan, true)).unwrap();
+    let view = serde_json::to_value(document::Plan::of(&plan, true)).unwrap();
     assert_eq!(fields(&view), sorted("id goal host empty saved steps notes remarks refused loads"));
     assert_eq!(view["id"], plan.id().as_str());
     assert_eq!((&view["goal"], &view["host"], &view["refused"]), (&json!("apply"), &json!("server1"), &json!(1)));
@@ -105,7 +105,7 @@ fn reports() {
     assert_eq!(states, ["running", "ended", "failed"]);
     let init = Initialised { report: &report, enable: None, offers: &[] };
     assert_eq!(names(&init), sorted(&format!("{common} enable offers")));
-    assert_eq!(names(&Recovered { recovered: &[report] }), ["recovered"]);
+    assert_eq!(names(&document::Recovered { recovered: &[report] }), ["recovered"]);
 }
 
 #[test]
@@ -113,10 +113,10 @@ fn errors() {
     let error =
         Error::new(ErrorKind::Locked, "busy").with_errno(16).hint("wait").caused_by(std::io::Error::other("why"));
     assert_eq!(
-        serde_json::to_value(Failure::of(&error)).unwrap(),
+        serde_json::to_value(document::Failure::of(&error)).unwrap(),
         json!({"error": {"kind": "locked", "message": "busy", "causes": ["why"], "errno": 16, "hint": "wait"}})
     );
-    let bare = serde_json::to_value(Failure::of(&Error::new(ErrorKind::Usage, "x"))).unwrap();
+    let bare = serde_json::to_value(document::Failure::of(&Error::new(ErrorKind::Usage, "x"))).unwrap();
     assert_eq!((&bare["error"]["errno"], &bare["error"]["hint"]), (&Value::Null, &Value::Null));
 }
 
@@ -126,7 +126,7 @@ fn configuration() {
     let file = sources.add("/etc/datastore.d/a.conf", "x = 1\n");
     let found =
         sources.diagnose(Span { file, start: 0, end: 1 }, Code::UnknownKey, "unknown key `x`").hint("remove it");
-    let view = serde_json::to_value(Diagnostics { diagnostics: &[&found], errors: 1 }).unwrap();
+    let view = serde_json::to_value(document::Diagnostics::of(&[&found])).unwrap();
     assert_eq!(
         view,
         json!({"diagnostics": [{"severity": "error", "code": "unknown-key", "file": "/etc/datastore.d/a.conf", "line": 1,
@@ -181,5 +181,5 @@ fn the_effective_configuration() {
 fn lists() {
     let volumes = [volume("data0", datastore_core::state::State::Active, None)];
     assert_eq!(names(&Volumes { volumes: &volumes }), ["volumes"]);
-    assert_eq!(names(&Guarded { app: "web", ready: true }), ["app", "ready"]);
+    assert_eq!(names(&document::Guarded { app: &"web".parse().unwrap(), ready: true }), ["app", "ready"]);
 }

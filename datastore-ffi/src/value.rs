@@ -1,0 +1,215 @@
+//! Whatever a call tells, as a tree that can be read: the fields and words are those of the command's JSON output.
+
+use std::fmt;
+
+use datastore_core::{Error, ErrorKind, Result};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::guard::{calm, free, maybe};
+use crate::text::{Owned, Text};
+
+/// Nothing.
+pub const DATASTORE_NULL: u32 = 0;
+/// True or false.
+pub const DATASTORE_BOOL: u32 = 1;
+/// A whole number.
+pub const DATASTORE_INT: u32 = 2;
+/// A number with a fraction.
+pub const DATASTORE_FLOAT: u32 = 3;
+/// Text.
+pub const DATASTORE_TEXT: u32 = 4;
+/// Values, one after the other.
+pub const DATASTORE_LIST: u32 = 5;
+/// Values, each with a name.
+pub const DATASTORE_MAP: u32 = 6;
+
+/// A value, and those inside it.
+#[derive(Debug)]
+pub enum Value {
+    #[doc(hidden)]
+    Null,
+    #[doc(hidden)]
+    Bool(bool),
+    #[doc(hidden)]
+    Int(i64),
+    #[doc(hidden)]
+    Float(f64),
+    #[doc(hidden)]
+    Text(OwnedText),
+    #[doc(hidden)]
+    List(Vec<Value>),
+    #[doc(hidden)]
+    Map(Vec<(OwnedText, Value)>),
+}
+
+/// A text inside a value.
+#[derive(Debug)]
+pub struct OwnedText(Owned);
+
+impl Value {
+    /// What something looks like to programs.
+    pub(crate) fn of(document: &impl Serialize) -> Result<Self> {
+        let failed = |error| Error::new(ErrorKind::System, "the result cannot be handed out").caused_by(error);
+        let text = serde_json::to_vec(document).map_err(failed)?;
+        serde_json::from_slice(&text).map_err(failed)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::List(values) => values.len(),
+            Self::Map(fields) => fields.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+                Ok(Value::Int(value))
+            }
+            #[allow(clippy::cast_precision_loss, reason = "what is beyond 2^63 has no exact number in C either")]
+            fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+                Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Int))
+            }
+            fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
+                Ok(Value::Float(value))
+            }
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+                Ok(Value::Text(OwnedText(Owned::new(value))))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Value, A::Error> {
+                let mut values = Vec::with_capacity(list.size_hint().unwrap_or(0));
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Value::List(values))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
+                let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                while let Some((name, value)) = map.next_entry::<std::borrow::Cow<'_, str>, Value>()? {
+                    fields.push((OwnedText(Owned::new(&name)), value));
+                }
+                Ok(Value::Map(fields))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// Returns what a value is: `DATASTORE_NULL`, `_BOOL`, `_INT`, `_FLOAT`, `_TEXT`, `_LIST` or `_MAP`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_kind(value: *const Value) -> u32 {
+    // SAFETY: as said at the top of the header.
+    calm(DATASTORE_NULL, || match unsafe { maybe(value) } {
+        None | Some(Value::Null) => DATASTORE_NULL,
+        Some(Value::Bool(_)) => DATASTORE_BOOL,
+        Some(Value::Int(_)) => DATASTORE_INT,
+        Some(Value::Float(_)) => DATASTORE_FLOAT,
+        Some(Value::Text(_)) => DATASTORE_TEXT,
+        Some(Value::List(_)) => DATASTORE_LIST,
+        Some(Value::Map(_)) => DATASTORE_MAP,
+    })
+}
+
+/// Returns whether a value is true; false for anything but a bool.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_bool(value: *const Value) -> bool {
+    // SAFETY: as said at the top of the header.
+    calm(false, || matches!(unsafe { maybe(value) }, Some(Value::Bool(true))))
+}
+
+/// Returns a whole number; 0 for anything else.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_int(value: *const Value) -> i64 {
+    // SAFETY: as said at the top of the header.
+    calm(0, || match unsafe { maybe(value) } {
+        Some(Value::Int(number)) => *number,
+        _ => 0,
+    })
+}
+
+/// Returns a number, whole or not; 0 for anything else.
+#[unsafe(no_mangle)]
+#[allow(clippy::cast_precision_loss, reason = "a float was asked for")]
+pub unsafe extern "C" fn datastore_value_float(value: *const Value) -> f64 {
+    // SAFETY: as said at the top of the header.
+    calm(0.0, || match unsafe { maybe(value) } {
+        Some(Value::Float(number)) => *number,
+        Some(Value::Int(number)) => *number as f64,
+        _ => 0.0,
+    })
+}
+
+/// Returns a text; no text for anything else.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_text(value: *const Value) -> Text {
+    // SAFETY: as said at the top of the header.
+    calm(Text::NONE, || match unsafe { maybe(value) } {
+        Some(Value::Text(text)) => text.0.text(),
+        _ => Text::NONE,
+    })
+}
+
+/// Returns how many values a list or a map has; 0 for anything else.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_len(value: *const Value) -> usize {
+    // SAFETY: as said at the top of the header.
+    calm(0, || unsafe { maybe(value) }.map_or(0, Value::len))
+}
+
+/// Returns the value at a place of a list or a map, counted from 0; NULL beyond its end.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_at(value: *const Value, place: usize) -> *const Value {
+    calm(std::ptr::null(), || {
+        // SAFETY: as said at the top of the header.
+        let found = match unsafe { maybe(value) } {
+            Some(Value::List(values)) => values.get(place),
+            Some(Value::Map(fields)) => fields.get(place).map(|(_, value)| value),
+            _ => None,
+        };
+        found.map_or(std::ptr::null(), std::ptr::from_ref)
+    })
+}
+
+/// Returns the name at a place of a map; no text beyond its end.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_name(value: *const Value, place: usize) -> Text {
+    // SAFETY: as said at the top of the header.
+    calm(Text::NONE, || match unsafe { maybe(value) } {
+        Some(Value::Map(fields)) => fields.get(place).map_or(Text::NONE, |(name, _)| name.0.text()),
+        _ => Text::NONE,
+    })
+}
+
+/// Returns the value of this name in a map; NULL if there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_get(value: *const Value, name: Text) -> *const Value {
+    calm(std::ptr::null(), || {
+        // SAFETY: as said at the top of the header.
+        let (value, name) = unsafe { (maybe(value), name.read("name")) };
+        let (Some(Value::Map(fields)), Ok(Some(name))) = (value, name) else { return std::ptr::null() };
+        let found = fields.iter().find(|(known, _)| known.0.bytes() == name.as_bytes());
+        found.map_or(std::ptr::null(), |(_, value)| std::ptr::from_ref(value))
+    })
+}
+
+/// Frees a value that a function has handed out, with all inside it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_value_free(value: *mut Value) {
+    // SAFETY: as said at the top of the header.
+    unsafe { free(value) }
+}
