@@ -38,6 +38,29 @@ pub fn c_library() -> PathBuf {
     expect(&profile_dir(), "libdatastore_ffi.so", "datastore-ffi")
 }
 
+/// The functions that a C header declares.
+#[must_use]
+pub fn declared(header: &str) -> std::collections::BTreeSet<String> {
+    let begins = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase()) && !line.starts_with("typedef");
+    let name = |line: &str| {
+        let before = line.split_once('(')?.0;
+        before.rsplit([' ', '*']).next().filter(|name| name.starts_with("datastore_")).map(str::to_owned)
+    };
+    header.lines().filter(begins).filter_map(name).collect()
+}
+
+/// The PHP extension, and the directory of the C library under the name that it has when it is installed: `cargo xtask php` builds both.
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn php_extension() -> (PathBuf, PathBuf) {
+    let room = profile_dir().parent().expect("a profile lies in a directory").join("php-ext");
+    let extension = room.join("sources/modules/datastore.so");
+    assert!(extension.is_file(), "{} is not there; build it: cargo xtask php", extension.display());
+    (extension, room.join("prefix/lib"))
+}
+
 /// A program of `examples/` of this build.
 ///
 /// # Panics

@@ -12,6 +12,7 @@
 
 pub mod binary;
 pub mod command;
+pub mod documents;
 pub mod holder;
 pub mod hooks;
 pub mod image;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use datastore_tests::documents::{same, steady};
 use datastore_tests::rows::text;
 use datastore_tests::{Run, Sandbox, binary, scenes};
 use serde_json::Value;
@@ -81,43 +82,6 @@ fn machine() -> Sandbox {
     sandbox
 }
 
-/// What differs from one run to the next.
-fn steady(mut value: Value) -> Value {
-    for field in ["id", "timing", "plan", "operation"] {
-        if let Some(fields) = value.as_object_mut().filter(|fields| fields.contains_key(field)) {
-            fields.insert(field.into(), Value::Null);
-        }
-    }
-    for volume in value["volumes"].as_array_mut().into_iter().flatten() {
-        // Others write to this disk as well.
-        volume["bytes_free"] = Value::Null;
-        volume["inodes_free"] = Value::Null;
-    }
-    for step in value["steps"].as_array_mut().into_iter().flatten() {
-        // Where a tree is put aside has a part of the seed in its name.
-        step["text"] = Value::Null;
-    }
-    value
-}
-
-/// Demands that two documents are alike, and says where they are not.
-#[track_caller]
-fn same(here: &Value, there: &Value, at: &str) {
-    match (here, there) {
-        (Value::Object(a), Value::Object(b)) => {
-            let names = |of: &serde_json::Map<String, Value>| of.keys().cloned().collect::<Vec<_>>();
-            assert_eq!(names(a), names(b), "{at}");
-            a.iter().for_each(|(name, value)| same(value, &b[name], &format!("{at}.{name}")));
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            assert_eq!(a.len(), b.len(), "{at}");
-            a.iter().zip(b).enumerate().for_each(|(i, (a, b))| same(a, b, &format!("{at}[{i}]")));
-        }
-        (Value::Number(a), Value::Number(b)) => assert_eq!(a.as_f64(), b.as_f64(), "{at}"),
-        _ => assert_eq!(here, there, "{at}"),
-    }
-}
-
 #[test]
 fn only_what_the_header_declares_is_exported() {
     let run = |program: &str, args: &[&str]| {
@@ -130,11 +94,10 @@ fn only_what_the_header_declares_is_exported() {
     // Only builds for developers have it.
     assert!(exported.remove("datastore_forced_panic"));
     let header = std::fs::read_to_string(repository().join("include/datastore.h")).expect("the header");
-    let function = regex_lite::Regex::new(r"(?m)^[a-z][^/\n]*?\b(datastore_\w+)\(").expect("a pattern");
-    let mut declared: BTreeSet<&str> = function.captures_iter(&header).map(|c| c.get(1).unwrap().as_str()).collect();
+    let mut declared = binary::declared(&header);
     // It is defined there.
     assert!(declared.remove("datastore_text"));
-    assert_eq!(exported, declared);
+    assert_eq!(exported, declared.iter().map(String::as_str).collect());
     assert!(run("readelf", &["--dynamic"]).contains("Library soname: [libdatastore.so.0]"));
 }
 
@@ -174,7 +137,7 @@ fn it_tells_what_the_command_tells() {
     ] {
         let here = smoke.run(&sandbox, words).ok().json();
         let there = sandbox.datastore(&[command, &["--json"]].concat()).json();
-        same(&steady(here), &steady(there), &words.join(" "));
+        same(&steady(&here), &steady(&there), &words.join(" "));
     }
     // The order of the fields, too.
     let first = |run: &Run| run.stdout.find("\"mappings\"").zip(run.stdout.find("\"volumes\""));

@@ -1,5 +1,6 @@
 //! `cargo xtask check`: what no compiler sees. Each check adds its findings; all are printed before it fails.
 
+mod arginfo;
 mod generated;
 mod header;
 mod length;
@@ -45,6 +46,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     }
     let files = repo.files()?;
     let mut findings = generated::check(repo)?;
+    findings.extend(arginfo::check(repo)?);
     findings.extend(links::check(repo, &files)?);
     findings.extend(versions::check(repo)?);
     findings.extend(length::check(repo, &files)?);

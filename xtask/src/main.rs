@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod failure;
 mod fuzz;
+mod php;
 mod prove;
 mod repo;
 mod setup;
@@ -45,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// Speed beside other programs, with the bounds that we promise (needs root); `binds`, `copies`, `delta`, `writer` for one series
     Bench(bench::Args),
+    /// Builds the PHP extension and runs its own tests (needs root)
+    Php(php::Args),
     /// Runs a fuzz target for a while; without a target, lists them
     Fuzz(fuzz::Args),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let result = Repo::find().and_then(|repo| match Cli::parse().command {
         Command::Setup => setup::run(&repo),
         Command::Test => test::run(&repo),
+        Command::Php(args) => php::run(&repo, &args),
         Command::Prove => prove::run(&repo),
         Command::Check(args) => check::run(&repo, &args),
         Command::Book => book::run(&repo),

@@ -19,6 +19,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("man-db", "man"),
     ("mandoc", "mandoc"),
     ("mmdebstrap", "mmdebstrap"),
+    ("php8.2-cli", "php"),
+    ("php8.2-dev", "phpize"),
     ("python3-venv", "python3"),
     ("rsync", "rsync"),
     ("shellcheck", "shellcheck"),

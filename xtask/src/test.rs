@@ -7,6 +7,7 @@ use crate::book;
 use crate::check;
 use crate::failure::{Failure, Result};
 use crate::fuzz;
+use crate::php;
 use crate::repo::Repo;
 use crate::setup;
 use crate::tool::Tool;
@@ -55,11 +56,12 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
     stage("licences, bans, sources", &mut || deny(repo))?;
     stage("build", &mut || {
         repo.build_cli(false)?;
-        repo.cargo(&["build", "--quiet", "--package", "datastore-ffi"]).run()?;
+        php::build(repo)?;
         repo.cargo(&["build", "--quiet", "--package", "datastore-examples", "--examples"]).run()
     })?;
     stage("book", &mut || book::run(repo))?;
     stage("tests", &mut || nextest(repo, count))?;
+    stage("PHP extension", &mut || php::test(repo))?;
     stage("tests on older kernels", &mut || old_kernels(repo))?;
     stage("documentation tests", &mut || repo.cargo(&["test", "--quiet", "--workspace", "--doc"]).run())?;
     stage("documentation", &mut || {
@@ -146,13 +148,15 @@ fn old_kernels(repo: &Repo) -> Result {
     for (kernel, calls) in OLDER {
         println!("-- as on {kernel}: without {calls}");
         // These suites start no `datastore` that could lack anything (in the small systems of `services` and `stories` neither), choose for
-        // themselves what it lacks, or (the book) show what it does on a new kernel, or (the C library) run another program than the command. `moving_kills` kills at random what `kills` kills at each
-        // call. And before Linux 5.2 the doctor cannot look under binds, which much of its suite is about.
+        // themselves what it lacks, or (the book) show what it does on a new kernel, or (C, PHP) run another program than the command.
+        // `moving_kills` kills at random what `kills` kills at each call. And before Linux 5.2 the doctor cannot look under binds, which much
+        // of its suite is about.
         let blind = if calls.contains("open_tree") { " or binary(doctor)" } else { "" };
         // The kills take as long as all else together: the oldest one, which lacks most, is enough for them.
         let spared = if calls.contains("renameat2") { "" } else { " or binary(kills)" };
         let whole = "binary(services) or binary(stories) or binary(moving_kills)";
-        let here = "binary(sandbox) or binary(old_kernels) or binary(book) or binary(c_library)";
+        let here =
+            "binary(sandbox) or binary(old_kernels) or binary(book) or binary(c_library) or binary(php_extension)";
         let apart = format!("{here} or {whole}{spared}{blind}");
         let filter = format!("package(datastore-tests) and not ({apart})");
         let run = repo.cargo(&["nextest", "run", "--package", "datastore-tests", "--profile", "ci", "-E", &filter]);

@@ -165,6 +165,14 @@ fn put(sandbox: &Sandbox, program: &Path, path: &str) {
     sandbox.read_only(path);
 }
 
+/// Directories of this machine, read-only.
+fn also(sandbox: &Sandbox, dirs: &[&str]) {
+    for dir in dirs {
+        mount_bind(*dir, sandbox.directory(dir, 0o755)).unwrap_or_else(|e| panic!("bind {dir}: {e}"));
+        sandbox.read_only(dir);
+    }
+}
+
 /// What somebody who has built the repository in /root/datastore finds there.
 fn built(sandbox: &Sandbox, text: &str) {
     if text.contains("target/release") {
@@ -173,14 +181,21 @@ fn built(sandbox: &Sandbox, text: &str) {
     if text.contains("libdatastore_ffi.so") {
         put(sandbox, &binary::c_library(), "/root/datastore/target/debug/libdatastore_ffi.so");
         // Which compiler `cc` is, and the rest of it.
-        for dir in ["/etc/alternatives", "/usr/lib/gcc", "/usr/include"] {
-            mount_bind(dir, sandbox.directory(dir, 0o755)).unwrap_or_else(|e| panic!("bind {dir}: {e}"));
-            sandbox.read_only(dir);
-        }
+        also(sandbox, &["/etc/alternatives", "/usr/lib/gcc", "/usr/include"]);
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
         for file in ["include/datastore.h", "examples/c/status.c"] {
             put(sandbox, &repository.join(file), &format!("/root/datastore/{file}"));
         }
+    }
+    if text.contains("target/php-ext") {
+        let (extension, library) = binary::php_extension();
+        put(sandbox, &extension, "/root/datastore/target/php-ext/sources/modules/datastore.so");
+        let library = library.join("libdatastore.so.0").canonicalize().expect("the C library");
+        put(sandbox, &library, "/root/datastore/target/php-ext/prefix/lib/libdatastore.so.0");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+        put(sandbox, &repository.join("examples/php/status.php"), "/root/datastore/examples/php/status.php");
+        // Which PHP `php` is, and what it looks for in any case.
+        also(sandbox, &["/etc/alternatives", "/usr/share/zoneinfo"]);
     }
     for name in EXAMPLES.iter().filter(|name| text.contains(&format!("target/debug/examples/{name}"))) {
         put(sandbox, &binary::example(name), &format!("/root/datastore/target/debug/examples/{name}"));

@@ -169,6 +169,7 @@ pages! {
     recipe_undo: "docs/recipes/undo.md",
     rust: "docs/rust.md",
     c: "docs/c.md",
+    php: "docs/php.md",
     states: "docs/states.md",
     tour: "docs/tour.md",
     words: "docs/words.md",

@@ -1,0 +1,46 @@
+/* What the parts of the extension know of each other. */
+
+#ifndef PHP_DATASTORE_H
+#define PHP_DATASTORE_H
+
+#include "php.h"
+
+#include <datastore.h>
+
+#define PHP_DATASTORE_VERSION "0.1.0"
+
+extern zend_module_entry datastore_module_entry;
+#define phpext_datastore_ptr &datastore_module_entry
+
+/* exception.c */
+void php_datastore_register_exceptions(void);
+/* Throws what an error says, and frees it. Says whether there was one. */
+bool php_datastore_failed(datastore_error_t *error);
+/* Throws that the caller did something that makes no sense. */
+void php_datastore_misused(const char *message);
+
+/* convert.c */
+/* A string of PHP on its way in. */
+datastore_text_t php_datastore_text(const zend_string *string);
+/* What was told, as PHP knows it. */
+void php_datastore_convert(zval *to, const datastore_value_t *value);
+/* Puts what a call told into `return_value` and frees it, or throws. */
+void php_datastore_return(zval *return_value, datastore_error_t *error, datastore_value_t **value);
+
+/* plan.c */
+extern zend_class_entry *php_datastore_plan_ce;
+void php_datastore_register_plan(void);
+/* Makes an object of a plan, which belongs to it from then on. */
+void php_datastore_plan_new(zval *to, datastore_plan_t *plan);
+datastore_plan_t *php_datastore_plan_of(zval *object);
+/* A goal of a verb, apps and options; NULL after it has thrown. */
+datastore_goal_t *php_datastore_goal(const zend_string *verb, HashTable *apps, HashTable *options);
+
+/* store.c */
+void php_datastore_register_store(void);
+
+/* Functions of classes that each part defines, as the generated arginfo names them. */
+#include "zend_exceptions.h"
+#include "zend_interfaces.h"
+
+#endif

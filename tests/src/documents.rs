@@ -1,0 +1,47 @@
+//! Documents that come from several languages, held against each other.
+
+use serde_json::{Map, Value};
+
+/// A document without what differs from one run to the next.
+#[must_use]
+pub fn steady(document: &Value) -> Value {
+    let mut value = document.clone();
+    let forget = |of: &mut Value, fields: &[&str]| {
+        for field in fields {
+            if let Some(field) = of.get_mut(field) {
+                *field = Value::Null;
+            }
+        }
+    };
+    forget(&mut value, &["id", "timing", "plan", "operation"]);
+    let list = |value: &mut Value, name: &str, fields: &[&str]| {
+        let rows = value.get_mut(name).and_then(Value::as_array_mut);
+        rows.into_iter().flatten().for_each(|row| forget(row, fields));
+    };
+    // Others write to this disk as well.
+    list(&mut value, "volumes", &["bytes_free", "inodes_free"]);
+    // Where a tree is put aside has a part of the seed in its name.
+    list(&mut value, "steps", &["text"]);
+    value
+}
+
+/// Demands that two documents are alike.
+///
+/// # Panics
+/// If they are not: the message says where.
+#[track_caller]
+pub fn same(here: &Value, there: &Value, at: &str) {
+    match (here, there) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names = |of: &Map<String, Value>| of.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(names(a), names(b), "{at}");
+            a.iter().for_each(|(name, value)| same(value, &b[name], &format!("{at}.{name}")));
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            assert_eq!(a.len(), b.len(), "{at}");
+            a.iter().zip(b).enumerate().for_each(|(i, (a, b))| same(a, b, &format!("{at}[{i}]")));
+        }
+        (Value::Number(a), Value::Number(b)) => assert_eq!(a.as_f64(), b.as_f64(), "{at}"),
+        _ => assert_eq!(here, there, "{at}"),
+    }
+}

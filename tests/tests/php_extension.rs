@@ -1,0 +1,166 @@
+//! The PHP extension, on real mounts: what it says held against the command, and what it leaves behind.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use datastore_tests::documents::{same, steady};
+use datastore_tests::{Run, Sandbox, binary, scenes};
+use serde_json::Value;
+
+const SHOP: &str = "[mapping.\"/var/shop\"]\ntarget = \"%{base}/shop\"\n";
+
+/// PHP with the extension alone, which runs this in the sandbox; `$store` is open.
+fn php(sandbox: &Sandbox, script: &str) -> Command {
+    with(sandbox, &["php"], &binary::php_extension().1, script)
+}
+
+fn with(sandbox: &Sandbox, program: &[&str], library: &std::path::Path, script: &str) -> Command {
+    let mut command = sandbox.command(program[0]);
+    command.args(&program[1..]).args(["-n", "-d", "display_errors=stderr", "-d"]);
+    command.arg(format!("extension={}", binary::php_extension().0.display()));
+    let open = format!("$root = '{}'; $store = new Datastore\\Store($root);", sandbox.root().display());
+    command.arg("-r").arg(format!("{open} {script}")).env("LD_LIBRARY_PATH", library);
+    command
+}
+
+#[track_caller]
+fn run(sandbox: &Sandbox, script: &str) -> Run {
+    sandbox.run(php(sandbox, script))
+}
+
+/// Two volumes, and an app with data on the first one.
+fn machine() -> Sandbox {
+    let sandbox = Sandbox::initialised();
+    sandbox.loop_image("disk.img", 64 << 20, Some("ext4"));
+    let image = sandbox.path("disk.img").display().to_string();
+    sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--yes"]).ok();
+    sandbox.configlet("shop", SHOP);
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    scenes::data(&sandbox, "/var/shop");
+    sandbox
+}
+
+#[test]
+fn it_tells_what_the_command_tells() {
+    let sandbox = machine();
+    sandbox.configlet("new", "titel = \"x\"\n[mapping.\"/var/new\"]\ntarget = \"%{base}/new\"\n");
+    sandbox.datastore(&["stop", "shop"]).ok();
+    for (call, command) in [
+        ("status()", &["status"][..]),
+        ("status('shop')", &["status", "shop"]),
+        ("doctor()", &["doctor"]),
+        ("doctor('shop')", &["doctor", "shop"]),
+        ("check()", &["config", "check"]),
+        ("check('shop')", &["config", "check", "shop"]),
+        ("log()", &["log"]),
+        ("log('shop')", &["log", "shop"]),
+        ("plan()->toArray()", &["plan"]),
+        ("plan('start', ['shop'])->toArray()", &["plan", "start", "shop"]),
+        ("plan('move', ['shop'], ['to' => 'data1'])->toArray()", &["plan", "move", "shop", "--to", "data1"]),
+    ] {
+        let here = run(&sandbox, &format!("echo json_encode($store->{call});")).ok().json();
+        let there = sandbox.datastore(&[command, &["--json"]].concat()).json();
+        same(&steady(&here), &steady(&there), call);
+    }
+}
+
+#[test]
+fn data_moves_and_comes_back() {
+    let sandbox = machine();
+    let script = "$seen = [];
+        $report = $store->move('shop', 'data1', ['verify' => 'content', 'max-downtime' => 60],
+            function (array $event) use (&$seen) { $seen[] = $event['event']; });
+        echo json_encode(['report' => $report, 'seen' => array_values(array_unique($seen))]);";
+    let told = run(&sandbox, script).ok().json();
+    assert_eq!(told["report"]["outcome"], "done", "{told:#}");
+    for event in ["begin", "doing", "walking", "done", "end"] {
+        assert!(told["seen"].as_array().is_some_and(|seen| seen.contains(&event.into())), "{event}: {told:#}");
+    }
+    assert_eq!(sandbox.row("/var/shop")["volume"], "data1");
+    run(&sandbox, "$store->run('move', ['shop'], ['undo' => true, 'keep' => null]);").ok();
+    assert_eq!(sandbox.row("/var/shop")["volume"], "data0");
+    sandbox.configlet("late", "[mapping.\"/var/late\"]\ntarget = \"%{base}/late\"\n");
+    sandbox.write("/var/late/train", "text");
+    run(&sandbox, "$store->import('late');").ok();
+    sandbox.is("/var/late", "active");
+    run(&sandbox, "$store->remap('late'); $store->start('late'); $store->stop('shop', 'late');").ok();
+    sandbox.is("/var/late", "inactive");
+}
+
+#[test]
+fn another_abi_is_refused_with_a_message() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let source = dir.path().join("other.c");
+    let header =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("include/datastore.h");
+    let mut text = String::from(
+        "unsigned datastore_abi(void) { return 99; }\nstruct text { const char *data; unsigned long len; };\n\
+         struct text datastore_version(void) { struct text text = {\"9.9.9\", 5}; return text; }\n",
+    );
+    for name in binary::declared(&std::fs::read_to_string(header).expect("the header")) {
+        if !matches!(&*name, "datastore_abi" | "datastore_version" | "datastore_text") {
+            text.push_str(&format!("void {name}(void) {{}}\n"));
+        }
+    }
+    std::fs::write(&source, text).expect("write");
+    let library = dir.path().join("libdatastore.so.0");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
+    assert!(cc.status().expect("run cc").success());
+    let sandbox = Sandbox::new();
+    let told = sandbox.run(with(&sandbox, &["php"], dir.path(), "echo 'never';")).fails();
+    let message = "libdatastore 9.9.9 has the ABI 99, and this extension was built for 0: install both of one version";
+    assert!(told.stderr.contains(message), "{}", told.stderr);
+}
+
+#[test]
+fn valgrind_finds_nothing() {
+    let sandbox = machine();
+    let script = "for ($i = 0; $i < 3; $i++) {
+            $store->status(); $store->check(); $plan = $store->plan('stop', ['shop']); $plan->toArray();
+            foreach (['nobody', \"a\\0b\"] as $app) {
+                try { $store->guard($app); } catch (Datastore\\Exception $e) { $e->getHint(); }
+            }
+            try { new Datastore\\Store('/nowhere'); } catch (Datastore\\Exception $e) { }
+            try { $store->plan('stop', [1]); } catch (Datastore\\Exception $e) { }
+            try { $store->plan('move', ['shop'], ['to' => []]); } catch (Datastore\\Exception $e) { }
+        }
+        $store->apply($plan, function (array $event) { throw new Exception('no'); });";
+    let suppressions = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("c/valgrind.supp");
+    let suppressions = format!("--suppressions={}", suppressions.display());
+    let valgrind = [
+        "valgrind",
+        "-q",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--error-exitcode=98",
+        &suppressions,
+        "php",
+    ];
+    let mut command = with(&sandbox, &valgrind, &binary::php_extension().1, script);
+    command.env("USE_ZEND_ALLOC", "0").env("ZEND_DONT_UNLOAD_MODULES", "1");
+    let run = sandbox.run(command);
+    assert!(!run.stderr.contains("=="), "{}", run.stderr);
+    assert!(run.stderr.contains("Uncaught Exception: no"), "{}", run.stderr);
+    sandbox.is("/var/shop", "inactive");
+}
+
+#[test]
+fn memory_stays_flat() {
+    let sandbox = machine();
+    let script = "$rss = function () {
+            preg_match('/VmRSS:\\s+(\\d+)/', file_get_contents('/proc/self/status'), $found); return (int)$found[1];
+        };
+        $work = function (int $times) use ($store) {
+            for ($i = 0; $i < $times; $i++) {
+                try { $store->guard('nobody'); } catch (Datastore\\Exception $e) { }
+                if ($i % 20 == 0) { $store->status(); $store->plan('stop', ['shop'])->toArray(); }
+            }
+        };
+        $work(1000); $before = $rss(); $work(6000);
+        echo json_encode(['before' => $before, 'after' => $rss()]);";
+    let told = run(&sandbox, script).ok().json();
+    let kib = |name: &str| told[name].as_u64().expect("a number");
+    assert!(kib("after") < kib("before") + 512, "{told}");
+    assert!(matches!(told["before"], Value::Number(_)));
+}
