@@ -4,6 +4,7 @@
 #define PHP_DATASTORE_H
 
 #include "php.h"
+#include "zend_exceptions.h"
 
 #include <datastore.h>
 
@@ -38,9 +39,5 @@ datastore_goal_t *php_datastore_goal(const zend_string *verb, HashTable *apps, H
 
 /* store.c */
 void php_datastore_register_store(void);
-
-/* Functions of classes that each part defines, as the generated arginfo names them. */
-#include "zend_exceptions.h"
-#include "zend_interfaces.h"
 
 #endif

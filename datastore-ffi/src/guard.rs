@@ -1,6 +1,7 @@
 //! The boundary: what comes in is looked at, and no panic goes out.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::sync::Once;
 
 use datastore_core::{ErrorKind, Result};
 
@@ -9,8 +10,15 @@ use crate::error::Error;
 /// Addresses below this are never given out: they come from a field of a structure that was NULL.
 const FIRST: usize = 4096;
 
+/// Keeps panics from being printed: standard error is the caller's. The hook is that of the Rust inside this library, and of no other.
+fn silence() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| set_hook(Box::new(|_| {})));
+}
+
 /// Runs a function that can fail. NULL is success.
 pub(crate) fn guard(body: impl FnOnce() -> Result<()>) -> *mut Error {
+    silence();
     let error = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return std::ptr::null_mut(),
         Ok(Err(error)) => error,
@@ -21,11 +29,12 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<()>) -> *mut Error {
                 .hint("please report it; what it was at is told by: datastore doctor")
         }
     };
-    catch_unwind(AssertUnwindSafe(|| Box::into_raw(Box::new(Error::of(&error))))).unwrap_or(std::ptr::null_mut())
+    Box::into_raw(Box::new(Error::of(&error)))
 }
 
 /// Runs a function that cannot fail, and gives this if it panics.
 pub(crate) fn calm<R>(otherwise: R, body: impl FnOnce() -> R) -> R {
+    silence();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
 }
 
@@ -98,4 +107,18 @@ fn check<T>(pointer: *const T, what: &str) -> Result<()> {
         return wrong("is NULL");
     }
     if looks_wrong(pointer) { wrong("is no pointer that this library gave") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::Store;
+    use crate::value::Value;
+
+    #[test]
+    fn what_the_header_says_of_threads_holds() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Store>();
+        shared::<Value>();
+        shared::<crate::error::Error>();
+    }
 }

@@ -219,7 +219,8 @@ fn nonsense_is_told_and_a_panic_is_an_error() {
     for how in [Built::Plain, Built::Sanitized] {
         let smoke = build(how);
         for verb in ["nonsense", "panic", "threads", "fork"] {
-            smoke.run(&sandbox, &[verb]).ok();
+            let run = smoke.run(&sandbox, &[verb]).ok();
+            assert_eq!((&*run.stdout, &*run.stderr), ("", ""), "{verb} prints nothing");
         }
     }
 }
