@@ -92,7 +92,7 @@ fn a_kept_plan_moves_what_is_there_by_then() {
     sandbox.datastore(&["apply", "--plan", &undo, "--yes"]).ok();
     assert_eq!(sandbox.row("/var/shop")["store"], format!("{OLD}/shop"));
     let usage = sandbox.datastore(&["plan", "move", "shop"]).code(2);
-    assert!(usage.stderr.contains("needs --to"), "{}", usage.stderr);
+    assert!(usage.stderr.contains("needs one of `to`, `undo`"), "{}", usage.stderr);
 }
 
 #[test]
