@@ -158,20 +158,18 @@ fn what_is_written_while_it_is_copied_comes_along() {
     let mut written = Vec::new();
     // As long as the copy comes into being; the last pass is not disturbed by somebody who opens and closes files only now and then.
     let staging = sandbox.path(NEW).join(".datastore/incoming/shop");
-    for n in 0..200 {
-        let name = format!("late{n}");
-        if child.try_wait().unwrap().is_some() || (n > 20 && !staging.exists()) {
+    for n in 0.. {
+        // It is there once the plan is made, however long that takes, and is gone when it has become the store.
+        if child.try_wait().unwrap().is_some() || written.len() == 40 || (!written.is_empty() && !staging.exists()) {
             break;
         }
         if staging.exists() {
+            let name = format!("late{n}");
             fs::write(sandbox.path("/var/shop/cur").join(&name), &name).unwrap();
             fs::rename(sandbox.path("/var/shop/cur").join(&name), sandbox.path("/var/shop").join(&name)).unwrap();
             written.push(name);
         }
         std::thread::sleep(Duration::from_millis(5));
-        if written.len() == 40 {
-            break;
-        }
     }
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
