@@ -6,32 +6,10 @@
 
 #include "php_datastore.h"
 
+#include "ext/spl/spl_exceptions.h"
 #include "ext/standard/info.h"
 
-#include "classes.h"
 #include "datastore_arginfo.h"
-
-zend_class_entry *php_datastore_class_exception(zend_class_entry *parent) {
-  return register_class_Datastore_Exception(parent);
-}
-zend_class_entry *php_datastore_class_argument(zend_class_entry *parent) {
-  return register_class_Datastore_InvalidArgumentException(parent);
-}
-zend_class_entry *php_datastore_class_refused(zend_class_entry *parent) {
-  return register_class_Datastore_RefusedException(parent);
-}
-zend_class_entry *php_datastore_class_system(zend_class_entry *parent) {
-  return register_class_Datastore_SystemException(parent);
-}
-zend_class_entry *php_datastore_class_privilege(zend_class_entry *parent) {
-  return register_class_Datastore_PrivilegeException(parent);
-}
-zend_class_entry *php_datastore_class_plan(void) {
-  return register_class_Datastore_Plan();
-}
-zend_class_entry *php_datastore_class_store(void) {
-  return register_class_Datastore_Store();
-}
 
 static PHP_MINIT_FUNCTION(datastore) {
   if (datastore_abi() != DATASTORE_ABI) {
@@ -40,9 +18,13 @@ static PHP_MINIT_FUNCTION(datastore) {
                      datastore_version().data, (unsigned)datastore_abi(), (unsigned)DATASTORE_ABI);
     return FAILURE;
   }
-  php_datastore_register_exceptions();
-  php_datastore_register_plan();
-  php_datastore_register_store();
+  zend_class_entry *base = register_class_Datastore_Exception(spl_ce_RuntimeException);
+  php_datastore_register_exceptions(base, register_class_Datastore_InvalidArgumentException(base),
+                                    register_class_Datastore_RefusedException(base),
+                                    register_class_Datastore_SystemException(base),
+                                    register_class_Datastore_PrivilegeException(base));
+  php_datastore_register_plan(register_class_Datastore_Plan());
+  php_datastore_register_store(register_class_Datastore_Store());
   return SUCCESS;
 }
 

@@ -6,18 +6,15 @@
 
 #include "php_datastore.h"
 
-#include "ext/spl/spl_exceptions.h"
-
-#include "classes.h"
-
 static zend_class_entry *base_ce, *argument_ce, *refused_ce, *system_ce, *privilege_ce;
 
-void php_datastore_register_exceptions(void) {
-  base_ce = php_datastore_class_exception(spl_ce_RuntimeException);
-  argument_ce = php_datastore_class_argument(base_ce);
-  refused_ce = php_datastore_class_refused(base_ce);
-  system_ce = php_datastore_class_system(base_ce);
-  privilege_ce = php_datastore_class_privilege(base_ce);
+void php_datastore_register_exceptions(zend_class_entry *base, zend_class_entry *argument, zend_class_entry *refused,
+                                       zend_class_entry *system, zend_class_entry *privilege) {
+  base_ce = base;
+  argument_ce = argument;
+  refused_ce = refused;
+  system_ce = system;
+  privilege_ce = privilege;
 }
 
 static zend_class_entry *class_of(uint32_t kind, const char **reason) {

@@ -6,8 +6,6 @@
 
 #include "php_datastore.h"
 
-#include "classes.h"
-
 zend_class_entry *php_datastore_plan_ce;
 static zend_object_handlers handlers;
 
@@ -34,9 +32,9 @@ static void free_object(zend_object *object) {
   zend_object_std_dtor(object);
 }
 
-void php_datastore_register_plan(void) {
-  php_datastore_plan_ce = php_datastore_class_plan();
-  php_datastore_plan_ce->create_object = create;
+void php_datastore_register_plan(zend_class_entry *class) {
+  php_datastore_plan_ce = class;
+  class->create_object = create;
   memcpy(&handlers, zend_get_std_object_handlers(), sizeof handlers);
   handlers.offset = XtOffsetOf(plan_object, std);
   handlers.free_obj = free_object;
@@ -52,16 +50,19 @@ datastore_plan_t *php_datastore_plan_of(zval *object) {
   return fetch(Z_OBJ_P(object))->plan;
 }
 
-/* Every app, as text. */
+bool php_datastore_add_app(datastore_goal_t *goal, const zval *app) {
+  if (Z_TYPE_P(app) != IS_STRING) {
+    php_datastore_misused("the name of an app is a string");
+    return false;
+  }
+  return !php_datastore_failed(datastore_goal_add_app(goal, php_datastore_text(Z_STR_P(app))));
+}
+
 static bool add_apps(datastore_goal_t *goal, HashTable *apps) {
   zval *app;
   ZEND_HASH_FOREACH_VAL(apps, app) {
     ZVAL_DEREF(app);
-    if (Z_TYPE_P(app) != IS_STRING) {
-      php_datastore_misused("the name of an app is a string");
-      return false;
-    }
-    if (php_datastore_failed(datastore_goal_add_app(goal, php_datastore_text(Z_STR_P(app))))) {
+    if (!php_datastore_add_app(goal, app)) {
       return false;
     }
   }
@@ -97,9 +98,9 @@ static bool set_options(datastore_goal_t *goal, HashTable *options) {
   return true;
 }
 
-datastore_goal_t *php_datastore_goal(const zend_string *verb, HashTable *apps, HashTable *options) {
+datastore_goal_t *php_datastore_goal(datastore_text_t verb, HashTable *apps, HashTable *options) {
   datastore_goal_t *goal = NULL;
-  if (php_datastore_failed(datastore_goal_new(php_datastore_text(verb), &goal))) {
+  if (php_datastore_failed(datastore_goal_new(verb, &goal))) {
     return NULL;
   }
   if ((apps && !add_apps(goal, apps)) || (options && !set_options(goal, options))) {

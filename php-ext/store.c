@@ -6,8 +6,6 @@
 
 #include "php_datastore.h"
 
-#include "classes.h"
-
 static zend_object_handlers handlers;
 
 typedef struct {
@@ -34,8 +32,7 @@ static void free_object(zend_object *object) {
   zend_object_std_dtor(object);
 }
 
-void php_datastore_register_store(void) {
-  zend_class_entry *class = php_datastore_class_store();
+void php_datastore_register_store(zend_class_entry *class) {
   class->create_object = create;
   memcpy(&handlers, zend_get_std_object_handlers(), sizeof handlers);
   handlers.offset = XtOffsetOf(store_object, std);
@@ -184,11 +181,8 @@ ZEND_METHOD(Datastore_Store, plan) {
   Z_PARAM_ARRAY_HT(apps)
   Z_PARAM_ARRAY_HT(options)
   ZEND_PARSE_PARAMETERS_END();
-  zend_string *apply = verb ? NULL : zend_string_init("apply", sizeof "apply" - 1, 0);
-  datastore_goal_t *goal = php_datastore_goal(verb ? verb : apply, apps, options);
-  if (apply) {
-    zend_string_release(apply);
-  }
+  datastore_text_t word = verb ? php_datastore_text(verb) : datastore_text("apply");
+  datastore_goal_t *goal = php_datastore_goal(word, apps, options);
   if (!goal) {
     return;
   }
@@ -247,7 +241,7 @@ ZEND_METHOD(Datastore_Store, run) {
   Z_PARAM_ARRAY_HT(options)
   Z_PARAM_FUNC_OR_NULL(to.call, to.cache)
   ZEND_PARSE_PARAMETERS_END();
-  run(return_value, STORE, php_datastore_goal(verb, apps, options), &to);
+  run(return_value, STORE, php_datastore_goal(php_datastore_text(verb), apps, options), &to);
 }
 
 /* A verb of apps that is done at once. */
@@ -258,15 +252,13 @@ static void at_once(INTERNAL_FUNCTION_PARAMETERS, const char *word) {
   ZEND_PARSE_PARAMETERS_START(0, -1)
   Z_PARAM_VARIADIC('*', apps, count)
   ZEND_PARSE_PARAMETERS_END();
-  HashTable *list = zend_new_array((uint32_t)count);
-  for (int i = 0; i < count; i++) {
-    Z_TRY_ADDREF(apps[i]);
-    zend_hash_next_index_insert_new(list, &apps[i]);
+  datastore_goal_t *goal = php_datastore_goal(datastore_text(word), NULL, NULL);
+  for (int i = 0; goal && i < count; i++) {
+    if (!php_datastore_add_app(goal, &apps[i])) {
+      datastore_goal_free(goal);
+      return;
+    }
   }
-  zend_string *verb = zend_string_init(word, strlen(word), 0);
-  datastore_goal_t *goal = php_datastore_goal(verb, list, NULL);
-  zend_string_release(verb);
-  zend_array_destroy(list);
   run(return_value, STORE, goal, &to);
 }
 
@@ -284,9 +276,7 @@ ZEND_METHOD(Datastore_Store, remap) {
 
 /* A goal of one app, and perhaps of a place to go to. */
 static datastore_goal_t *of_one(const char *word, const zend_string *app, const zend_string *to, HashTable *options) {
-  zend_string *verb = zend_string_init(word, strlen(word), 0);
-  datastore_goal_t *goal = php_datastore_goal(verb, NULL, options);
-  zend_string_release(verb);
+  datastore_goal_t *goal = php_datastore_goal(datastore_text(word), NULL, options);
   if (!goal) {
     return NULL;
   }

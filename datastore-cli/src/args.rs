@@ -462,9 +462,7 @@ pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
 }
 
 /// These apps, each once.
-pub(crate) fn apps(mut names: Vec<AppName>, accept: bool) -> Apps {
-    let mut seen = std::collections::HashSet::new();
-    names.retain(|name| seen.insert(name.clone()));
+pub(crate) fn apps(names: Vec<AppName>, accept: bool) -> Apps {
     Apps { accept, ..Apps::named(names) }
 }
 

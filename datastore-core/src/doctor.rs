@@ -13,7 +13,7 @@ mod volumes;
 
 use serde::{Deserialize, Serialize};
 
-pub use probe::{BadJournal, Leftover, LiveFacts, LiveProbe, Probe, Seen, ServiceFiles, StoreSeen, Tree, Twin};
+pub use probe::{BadJournal, Leftover, LiveFacts, LiveProbe, Probe, Seen, ServiceFiles, StoreSeen, Twin};
 
 use crate::path::AbsPath;
 use crate::standing::View;

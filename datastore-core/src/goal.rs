@@ -142,9 +142,11 @@ pub struct Apps {
 }
 
 impl Apps {
-    /// These apps, by name.
+    /// These apps, by name, each once.
     #[must_use]
-    pub fn named(names: Vec<AppName>) -> Self {
+    pub fn named(mut names: Vec<AppName>) -> Self {
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
         Self { names, ..Self::default() }
     }
     /// Refuses names of apps that nobody declares. An app of which only lines in fstab are left counts too.

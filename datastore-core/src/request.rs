@@ -96,9 +96,7 @@ impl Request {
             return Err(wrong(format!("`{verb}` needs the name of an app")));
         }
         self.demand_own_options()?;
-        let mut seen = std::collections::HashSet::new();
-        let names: Vec<AppName> = self.apps.iter().filter(|name| seen.insert(*name)).cloned().collect();
-        let apps = Apps { accept: self.accept_store, ..Apps::named(names) };
+        let apps = Apps { accept: self.accept_store, ..Apps::named(self.apps.clone()) };
         Ok(Asked::Goal(match verb {
             "start" => Goal::Start(apps),
             "stop" => Goal::Stop(apps),

@@ -57,8 +57,8 @@ pub(crate) fn look(root: &Root, ids: &Ids, probe: &Probe) -> Seen {
     seen.groups = probe.groups.iter().map(|name| (name.clone(), ids.group(name.as_str()))).collect();
     seen.services = probe.services.iter().map(|(_, service)| services::files(root, service)).collect();
     journals(root, &mut seen);
-    match moving::needless(root) {
-        Ok(trees) => seen.trees = trees,
+    match moving::left_unmeasured(root) {
+        Ok(left) => seen.left = left,
         Err(_) => drop(seen.unseen.insert("what imports and moves have left")),
     }
     seen

@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 
-use datastore_core::doctor;
 use datastore_core::goal::Goal;
 use datastore_core::journal::Outcome;
 use datastore_core::moving::{Facts, Left, Probe, TreeFacts, TreeProbe, Unfit, going};
@@ -41,53 +40,37 @@ pub(crate) fn look(root: &Root, probe: &Probe) -> Result<Facts> {
 
 /// What operations have left: of these apps, or of all if none is named. How much it is takes a walk over each tree.
 fn left(root: &Root, apps: &[AppName]) -> Result<Vec<Left>> {
+    trees_left(root, apps, |top, path| survey(top, path).map(|there| (there.entries, there.bytes)))
+}
+
+/// The same of all apps, without looking how much it is.
+pub(crate) fn left_unmeasured(root: &Root) -> Result<Vec<Left>> {
+    trees_left(root, &[], |_, _| Ok((0, 0)))
+}
+
+fn trees_left(
+    root: &Root,
+    apps: &[AppName],
+    measure: impl Fn(&OwnedFd, &AbsPath) -> Result<(u64, u64)>,
+) -> Result<Vec<Left>> {
     let of = |app: &AppName| apps.is_empty() || apps.contains(app);
-    let measured = trees_left(root, of)?.into_iter().map(|tree| {
-        let TreeLeft { app, mount_point, path, top, parked, until, expired } = tree;
-        let Survey { entries, bytes, .. } = survey(&top, &path)?;
-        Ok(Left { app, mount_point, path, parked, entries, bytes, until, expired })
-    });
-    measured.collect()
-}
-
-/// What operations have left of all apps, and nobody need keep.
-pub(crate) fn needless(root: &Root) -> Result<Vec<doctor::Tree>> {
-    let needless = trees_left(root, |_| true)?.into_iter().filter(|tree| !tree.parked || tree.expired);
-    let seen = |tree: TreeLeft| {
-        let TreeLeft { app, path, mount_point, parked, .. } = tree;
-        doctor::Tree { app, path, mount_point, parked }
-    };
-    Ok(needless.map(seen).collect())
-}
-
-/// A tree that an operation has left: see [`Left`].
-struct TreeLeft {
-    app: AppName,
-    mount_point: AbsPath,
-    path: AbsPath,
-    /// It, open for reading.
-    top: OwnedFd,
-    parked: bool,
-    until: Option<i64>,
-    expired: bool,
-}
-
-fn trees_left(root: &Root, of: impl Fn(&AppName) -> bool) -> Result<Vec<TreeLeft>> {
-    let mut found: Vec<TreeLeft> = Vec::new();
+    let mut found: Vec<Left> = Vec::new();
     let now = clock::now();
     let mut add = |app: &AppName, mount_point: &AbsPath, path: &AbsPath, parked: bool, until: Option<i64>| {
         for path in [path.clone(), going(path)] {
             let known = found.iter().any(|left| left.path == path);
             let Some(top) = (!known).then(|| open(root, &path).ok()).flatten() else { continue };
+            let (entries, bytes) = measure(&top, &path)?;
             let (app, mount_point) = (app.clone(), mount_point.clone());
             let expired = until.is_some_and(|until| until <= now);
-            found.push(TreeLeft { app, mount_point, path, top, parked, until, expired });
+            found.push(Left { app, mount_point, path, parked, entries, bytes, until, expired });
         }
+        Ok::<_, Error>(())
     };
     for (_, receipt) in receipts::all(root)? {
         for tree in receipt.trees.iter().filter(|_| of(&receipt.app)) {
             if let Some(parked) = &tree.parked {
-                add(&receipt.app, &tree.mount_point, parked, true, receipt.expires);
+                add(&receipt.app, &tree.mount_point, parked, true, receipt.expires)?;
             }
         }
     }
@@ -99,7 +82,7 @@ fn trees_left(root: &Root, of: impl Fn(&AppName) -> bool) -> Result<Vec<TreeLeft
         for step in &told.begin.steps {
             let Action::Copy { trees, .. } = &step.action else { continue };
             for tree in trees {
-                add(app, &tree.from, &tree.to, false, None);
+                add(app, &tree.from, &tree.to, false, None)?;
             }
         }
     }

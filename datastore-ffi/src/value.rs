@@ -26,26 +26,27 @@ pub const DATASTORE_MAP: u32 = 6;
 
 /// A value, and those inside it.
 #[derive(Debug)]
-pub enum Value {
-    #[doc(hidden)]
+pub struct Value(Node);
+
+#[derive(Debug)]
+enum Node {
     Null,
-    #[doc(hidden)]
     Bool(bool),
-    #[doc(hidden)]
     Int(i64),
-    #[doc(hidden)]
     Float(f64),
-    #[doc(hidden)]
-    Text(OwnedText),
-    #[doc(hidden)]
+    Text(Owned),
     List(Vec<Value>),
-    #[doc(hidden)]
-    Map(Vec<(OwnedText, Value)>),
+    Map(Vec<(Owned, Value)>),
 }
 
-/// A text inside a value.
-#[derive(Debug)]
-pub struct OwnedText(Owned);
+/// What is at a pointer; nothing where that cannot be one.
+///
+/// # Safety
+/// As for [`maybe`].
+unsafe fn node<'a>(value: *const Value) -> &'a Node {
+    // SAFETY: the caller promises it.
+    unsafe { maybe(value) }.map_or(&Node::Null, |value| &value.0)
+}
 
 impl Value {
     /// What something looks like to programs.
@@ -56,9 +57,9 @@ impl Value {
     }
 
     fn len(&self) -> usize {
-        match self {
-            Self::List(values) => values.len(),
-            Self::Map(fields) => fields.len(),
+        match &self.0 {
+            Node::List(values) => values.len(),
+            Node::Map(fields) => fields.len(),
             _ => 0,
         }
     }
@@ -73,37 +74,37 @@ impl<'de> Deserialize<'de> for Value {
                 f.write_str("any value")
             }
             fn visit_unit<E>(self) -> std::result::Result<Value, E> {
-                Ok(Value::Null)
+                Ok(Value(Node::Null))
             }
             fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
-                Ok(Value::Bool(value))
+                Ok(Value(Node::Bool(value)))
             }
             fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
-                Ok(Value::Int(value))
+                Ok(Value(Node::Int(value)))
             }
             #[allow(clippy::cast_precision_loss, reason = "what is beyond 2^63 has no exact number in C either")]
             fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
-                Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Int))
+                Ok(Value(i64::try_from(value).map_or(Node::Float(value as f64), Node::Int)))
             }
             fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
-                Ok(Value::Float(value))
+                Ok(Value(Node::Float(value)))
             }
             fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
-                Ok(Value::Text(OwnedText(Owned::new(value))))
+                Ok(Value(Node::Text(Owned::new(value))))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Value, A::Error> {
                 let mut values = Vec::with_capacity(list.size_hint().unwrap_or(0));
                 while let Some(value) = list.next_element()? {
                     values.push(value);
                 }
-                Ok(Value::List(values))
+                Ok(Value(Node::List(values)))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
                 let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
                 while let Some((name, value)) = map.next_entry::<std::borrow::Cow<'_, str>, Value>()? {
-                    fields.push((OwnedText(Owned::new(&name)), value));
+                    fields.push((Owned::new(&name), value));
                 }
-                Ok(Value::Map(fields))
+                Ok(Value(Node::Map(fields)))
             }
         }
         deserializer.deserialize_any(Any)
@@ -114,14 +115,14 @@ impl<'de> Deserialize<'de> for Value {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn datastore_value_kind(value: *const Value) -> u32 {
     // SAFETY: as said at the top of the header.
-    calm(DATASTORE_NULL, || match unsafe { maybe(value) } {
-        None | Some(Value::Null) => DATASTORE_NULL,
-        Some(Value::Bool(_)) => DATASTORE_BOOL,
-        Some(Value::Int(_)) => DATASTORE_INT,
-        Some(Value::Float(_)) => DATASTORE_FLOAT,
-        Some(Value::Text(_)) => DATASTORE_TEXT,
-        Some(Value::List(_)) => DATASTORE_LIST,
-        Some(Value::Map(_)) => DATASTORE_MAP,
+    calm(DATASTORE_NULL, || match unsafe { node(value) } {
+        Node::Null => DATASTORE_NULL,
+        Node::Bool(_) => DATASTORE_BOOL,
+        Node::Int(_) => DATASTORE_INT,
+        Node::Float(_) => DATASTORE_FLOAT,
+        Node::Text(_) => DATASTORE_TEXT,
+        Node::List(_) => DATASTORE_LIST,
+        Node::Map(_) => DATASTORE_MAP,
     })
 }
 
@@ -129,15 +130,15 @@ pub unsafe extern "C" fn datastore_value_kind(value: *const Value) -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn datastore_value_bool(value: *const Value) -> bool {
     // SAFETY: as said at the top of the header.
-    calm(false, || matches!(unsafe { maybe(value) }, Some(Value::Bool(true))))
+    calm(false, || matches!(unsafe { node(value) }, Node::Bool(true)))
 }
 
 /// Returns a whole number; 0 for anything else.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn datastore_value_int(value: *const Value) -> i64 {
     // SAFETY: as said at the top of the header.
-    calm(0, || match unsafe { maybe(value) } {
-        Some(Value::Int(number)) => *number,
+    calm(0, || match unsafe { node(value) } {
+        Node::Int(number) => *number,
         _ => 0,
     })
 }
@@ -147,9 +148,9 @@ pub unsafe extern "C" fn datastore_value_int(value: *const Value) -> i64 {
 #[allow(clippy::cast_precision_loss, reason = "a float was asked for")]
 pub unsafe extern "C" fn datastore_value_float(value: *const Value) -> f64 {
     // SAFETY: as said at the top of the header.
-    calm(0.0, || match unsafe { maybe(value) } {
-        Some(Value::Float(number)) => *number,
-        Some(Value::Int(number)) => *number as f64,
+    calm(0.0, || match unsafe { node(value) } {
+        Node::Float(number) => *number,
+        Node::Int(number) => *number as f64,
         _ => 0.0,
     })
 }
@@ -158,8 +159,8 @@ pub unsafe extern "C" fn datastore_value_float(value: *const Value) -> f64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn datastore_value_text(value: *const Value) -> Text {
     // SAFETY: as said at the top of the header.
-    calm(Text::NONE, || match unsafe { maybe(value) } {
-        Some(Value::Text(text)) => text.0.text(),
+    calm(Text::NONE, || match unsafe { node(value) } {
+        Node::Text(text) => text.text(),
         _ => Text::NONE,
     })
 }
@@ -176,9 +177,9 @@ pub unsafe extern "C" fn datastore_value_len(value: *const Value) -> usize {
 pub unsafe extern "C" fn datastore_value_at(value: *const Value, place: usize) -> *const Value {
     calm(std::ptr::null(), || {
         // SAFETY: as said at the top of the header.
-        let found = match unsafe { maybe(value) } {
-            Some(Value::List(values)) => values.get(place),
-            Some(Value::Map(fields)) => fields.get(place).map(|(_, value)| value),
+        let found = match unsafe { node(value) } {
+            Node::List(values) => values.get(place),
+            Node::Map(fields) => fields.get(place).map(|(_, value)| value),
             _ => None,
         };
         found.map_or(std::ptr::null(), std::ptr::from_ref)
@@ -189,8 +190,8 @@ pub unsafe extern "C" fn datastore_value_at(value: *const Value, place: usize) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn datastore_value_name(value: *const Value, place: usize) -> Text {
     // SAFETY: as said at the top of the header.
-    calm(Text::NONE, || match unsafe { maybe(value) } {
-        Some(Value::Map(fields)) => fields.get(place).map_or(Text::NONE, |(name, _)| name.0.text()),
+    calm(Text::NONE, || match unsafe { node(value) } {
+        Node::Map(fields) => fields.get(place).map_or(Text::NONE, |(name, _)| name.text()),
         _ => Text::NONE,
     })
 }
@@ -200,9 +201,9 @@ pub unsafe extern "C" fn datastore_value_name(value: *const Value, place: usize)
 pub unsafe extern "C" fn datastore_value_get(value: *const Value, name: Text) -> *const Value {
     calm(std::ptr::null(), || {
         // SAFETY: as said at the top of the header.
-        let (value, name) = unsafe { (maybe(value), name.read("name")) };
-        let (Some(Value::Map(fields)), Ok(Some(name))) = (value, name) else { return std::ptr::null() };
-        let found = fields.iter().find(|(known, _)| known.0.bytes() == name.as_bytes());
+        let (value, name) = unsafe { (node(value), name.read("name")) };
+        let (Node::Map(fields), Ok(Some(name))) = (value, name) else { return std::ptr::null() };
+        let found = fields.iter().find(|(known, _)| known.bytes() == name.as_bytes());
         found.map_or(std::ptr::null(), |(_, value)| std::ptr::from_ref(value))
     })
 }

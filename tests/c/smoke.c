@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -160,11 +161,16 @@ static int load(const datastore_t *store, const char *id) {
 
 static int run(const datastore_t *store, char **words) {
   int events = 0;
+  char before[4096], after[4096];
+  umask(027);
+  DEMAND(getcwd(before, sizeof before));
   datastore_goal_t *goal = NULL;
   datastore_value_t *report = NULL;
   datastore_error_t *error = wanted(words, &goal);
   if (!error) error = datastore_run(store, goal, happened, &events, &report);
   datastore_goal_free(goal);
+  /* What belongs to the process is as it was. */
+  DEMAND(umask(022) == 027 && getcwd(after, sizeof after) && !strcmp(before, after));
   return told(error, &report);
 }
 

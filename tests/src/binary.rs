@@ -38,17 +38,6 @@ pub fn c_library() -> PathBuf {
     expect(&profile_dir(), "libdatastore_ffi.so", "datastore-ffi")
 }
 
-/// The functions that a C header declares.
-#[must_use]
-pub fn declared(header: &str) -> std::collections::BTreeSet<String> {
-    let begins = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase()) && !line.starts_with("typedef");
-    let name = |line: &str| {
-        let before = line.split_once('(')?.0;
-        before.rsplit([' ', '*']).next().filter(|name| name.starts_with("datastore_")).map(str::to_owned)
-    };
-    header.lines().filter(begins).filter_map(name).collect()
-}
-
 /// The PHP extension, and the directory of the C library under the name that it has when it is installed: `cargo xtask php` builds both.
 ///
 /// # Panics

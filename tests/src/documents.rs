@@ -1,4 +1,6 @@
-//! Documents that come from several languages, held against each other.
+//! What several languages have of one thing: documents, held against each other, and what a C header declares.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -44,4 +46,15 @@ pub fn same(here: &Value, there: &Value, at: &str) {
         (Value::Number(a), Value::Number(b)) => assert_eq!(a.as_f64(), b.as_f64(), "{at}"),
         _ => assert_eq!(here, there, "{at}"),
     }
+}
+
+/// The functions that a C header declares.
+#[must_use]
+pub fn declared(header: &str) -> BTreeSet<String> {
+    let begins = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase()) && !line.starts_with("typedef");
+    let name = |line: &str| {
+        let before = line.split_once('(')?.0;
+        before.rsplit([' ', '*']).next().filter(|name| name.starts_with("datastore_")).map(str::to_owned)
+    };
+    header.lines().filter(begins).filter_map(name).collect()
 }

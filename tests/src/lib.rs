@@ -38,3 +38,9 @@ pub use rig::Rig;
 pub use sandbox::Sandbox;
 pub use snapshot::Snapshot;
 pub use unprivileged::Unprivileged;
+
+/// A path of the repository that these tests belong to.
+#[must_use]
+pub fn repository(path: &str) -> std::path::PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", path].iter().collect()
+}

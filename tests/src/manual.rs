@@ -9,7 +9,7 @@ pub const PAGES: &[&str] = &["datastore.8", "datastore.conf.5", "datastore.d.5",
 /// Where a page lies.
 #[must_use]
 pub fn path(page: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "packaging", "man", page].iter().collect()
+    crate::repository("packaging/man").join(page)
 }
 
 /// Its source.

@@ -64,7 +64,7 @@ pub fn bind_into(root: &Path) -> io::Result<()> {
 /// # Errors
 /// They cannot be read, or not be written.
 pub fn hooks_into(root: &Path) -> io::Result<()> {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/hooks");
+    let from = crate::repository("packaging/hooks");
     let to = directory(root, Path::new("/usr/lib/datastore/hooks"))?;
     for name in HOOKS {
         fs::copy(from.join(name), to.join(name))?;

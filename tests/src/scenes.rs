@@ -80,6 +80,19 @@ fn two_volumes(sandbox: &Sandbox) {
     sandbox.datastore(&["volume", "add", "data1", "--directory", "/srv/big", "--yes"]).ok();
 }
 
+/// Two volumes on file systems of their own, and an app `shop` with data at these mount points, on the first of them.
+#[must_use]
+pub fn shop(configlet: &str, places: &[&str], fstype: &str, mib: u64) -> Sandbox {
+    let sandbox = Sandbox::initialised();
+    sandbox.loop_image("disk.img", mib << 20, Some(fstype));
+    let image = sandbox.path("disk.img").display().to_string();
+    sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--yes"]).ok();
+    sandbox.configlet("shop", configlet);
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    places.iter().for_each(|at| data(&sandbox, at));
+    sandbox
+}
+
 /// What an app has before it is imported, among it what a plain copy loses.
 pub fn data(sandbox: &Sandbox, at: &str) {
     let path = |name: &str| sandbox.path(at).join(name);

@@ -1,12 +1,13 @@
 //! The C library: a C program that shows each call, on real mounts, and what it says held against the command.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use datastore_tests::documents::{same, steady};
+use datastore_tests::documents::{self, same, steady};
 use datastore_tests::rows::text;
-use datastore_tests::{Run, Sandbox, binary, scenes};
+use datastore_tests::{Run, Sandbox, binary, repository, scenes};
 use serde_json::Value;
 
 const SHOP: &str = "[mapping.\"/var/shop\"]\ntarget = \"%{base}/shop\"\n";
@@ -25,10 +26,6 @@ struct Program {
     _dir: tempfile::TempDir,
 }
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_path_buf()
-}
-
 fn build(how: Built) -> Program {
     let dir = tempfile::tempdir().expect("a directory");
     let (library, path) = (binary::c_library(), dir.path().join("smoke"));
@@ -37,8 +34,8 @@ fn build(how: Built) -> Program {
     if matches!(how, Built::Sanitized) {
         cc.args(["-fsanitize=address", "-fno-omit-frame-pointer"]);
     }
-    cc.arg(format!("-I{}", repository().join("include").display())).arg("-o").arg(&path);
-    cc.arg(repository().join("tests/c/smoke.c")).arg(&library);
+    cc.arg(format!("-I{}", repository("include").display())).arg("-o").arg(&path);
+    cc.arg(repository("tests/c/smoke.c")).arg(&library);
     let built = cc.output().expect("run cc");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     // The program looks for the library by the name that it has when it is installed.
@@ -64,7 +61,7 @@ impl Program {
         let plain = self.command(sandbox, args);
         let mut command = sandbox.command("valgrind");
         command.args(["-q", "--error-exitcode=98", "--leak-check=full", "--show-leak-kinds=definite"]);
-        command.arg(format!("--suppressions={}", repository().join("tests/c/valgrind.supp").display()));
+        command.arg(format!("--suppressions={}", repository("tests/c/valgrind.supp").display()));
         command.args(["--errors-for-leak-kinds=definite"]).arg(&self.path).args(plain.get_args());
         sandbox.run(command.env("LD_LIBRARY_PATH", self.path.parent().expect("a directory")))
     }
@@ -72,14 +69,7 @@ impl Program {
 
 /// Two volumes, and an app with data on the first one.
 fn machine() -> Sandbox {
-    let sandbox = Sandbox::initialised();
-    sandbox.loop_image("disk.img", 64 << 20, Some("ext4"));
-    let image = sandbox.path("disk.img").display().to_string();
-    sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--yes"]).ok();
-    sandbox.configlet("shop", SHOP);
-    sandbox.datastore(&["apply", "--yes"]).ok();
-    scenes::data(&sandbox, "/var/shop");
-    sandbox
+    scenes::shop(SHOP, &["/var/shop"], "ext4", 64)
 }
 
 #[test]
@@ -93,8 +83,8 @@ fn only_what_the_header_declares_is_exported() {
     let mut exported: BTreeSet<&str> = exported.lines().filter_map(|line| line.split(' ').next()).collect();
     // Only builds for developers have it.
     assert!(exported.remove("datastore_forced_panic"));
-    let header = std::fs::read_to_string(repository().join("include/datastore.h")).expect("the header");
-    let mut declared = binary::declared(&header);
+    let header = std::fs::read_to_string(repository("include/datastore.h")).expect("the header");
+    let mut declared = documents::declared(&header);
     // It is defined there.
     assert!(declared.remove("datastore_text"));
     assert_eq!(exported, declared.iter().map(String::as_str).collect());
@@ -104,7 +94,7 @@ fn only_what_the_header_declares_is_exported() {
 #[test]
 fn every_export_has_the_boundary() {
     let mut exports = 0;
-    for file in std::fs::read_dir(repository().join("datastore-ffi/src")).expect("the crate") {
+    for file in std::fs::read_dir(repository("datastore-ffi/src")).expect("the crate") {
         let path = file.expect("a file").path();
         let source = std::fs::read_to_string(&path).expect("text");
         for body in source.split("#[unsafe(no_mangle)]").skip(1) {
@@ -211,6 +201,33 @@ fn errors_have_kind_number_and_hint() {
     let elsewhere = Sandbox::new();
     let empty = smoke.run(&elsewhere, &["status"]).code(2);
     assert!(empty.stderr.contains("hint: datastore init"), "{}", empty.stderr);
+}
+
+#[test]
+fn whoever_is_not_root_is_told_so() {
+    let (sandbox, smoke) = (machine(), build(Built::Plain));
+    // The build may lie where nobody cannot go.
+    let copy = |from: &Path, to: &str| {
+        sandbox.run(sandbox.command("cp").arg("--dereference").arg(from).arg(sandbox.path(to))).ok();
+    };
+    copy(&smoke.path, "smoke");
+    copy(&binary::c_library(), "libdatastore.so.0");
+    let as_nobody = |args: &[&str]| {
+        let mut command = sandbox.command(sandbox.path("smoke"));
+        command.arg(sandbox.root()).args(args).env("LD_LIBRARY_PATH", sandbox.root()).uid(65_534).gid(65_534);
+        sandbox.run(command)
+    };
+    assert_eq!(as_nobody(&["status"]).ok().json()["complete"], false);
+    for (words, hint) in [
+        (&["keep", "stop", "shop"][..], "hint: run it with sudo"),
+        (&["run", "stop", "shop"], "hint: run it with sudo"),
+        (&["log"], "hint: run it as root"),
+    ] {
+        // DATASTORE_ERROR_PRIVILEGE
+        let refused = as_nobody(words).code(5);
+        assert!(refused.stderr.contains(hint), "{words:?}: {}", refused.stderr);
+    }
+    sandbox.is("/var/shop", "active");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What lies in `examples/` works with the real command. (The Rust programs are run by the suite of the book, which shows them.)
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use datastore_tests::Sandbox;
+use datastore_tests::{Sandbox, repository};
 
 fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+    repository("examples")
 }
 
 fn read(name: &str) -> String {

@@ -16,15 +16,7 @@ const NEW: &str = "/store/data1/live/server1";
 
 /// Two volumes, and an app with data on the first one.
 fn machine(fstype: &str, mib: u64) -> Sandbox {
-    let sandbox = Sandbox::initialised();
-    sandbox.loop_image("disk.img", mib << 20, Some(fstype));
-    let image = sandbox.path("disk.img").display().to_string();
-    sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--yes"]).ok();
-    sandbox.configlet("shop", SHOP);
-    sandbox.datastore(&["apply", "--yes"]).ok();
-    scenes::data(&sandbox, "/var/shop");
-    scenes::data(&sandbox, "/var/till");
-    sandbox
+    scenes::shop(SHOP, &["/var/shop", "/var/till"], fstype, mib)
 }
 
 /// Where the old stores were put aside.

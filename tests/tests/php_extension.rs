@@ -1,10 +1,9 @@
 //! The PHP extension, on real mounts: what it says held against the command, and what it leaves behind.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use datastore_tests::documents::{same, steady};
-use datastore_tests::{Run, Sandbox, binary, scenes};
+use datastore_tests::documents::{self, same, steady};
+use datastore_tests::{Run, Sandbox, binary, repository, scenes};
 use serde_json::Value;
 
 const SHOP: &str = "[mapping.\"/var/shop\"]\ntarget = \"%{base}/shop\"\n";
@@ -30,14 +29,7 @@ fn run(sandbox: &Sandbox, script: &str) -> Run {
 
 /// Two volumes, and an app with data on the first one.
 fn machine() -> Sandbox {
-    let sandbox = Sandbox::initialised();
-    sandbox.loop_image("disk.img", 64 << 20, Some("ext4"));
-    let image = sandbox.path("disk.img").display().to_string();
-    sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--yes"]).ok();
-    sandbox.configlet("shop", SHOP);
-    sandbox.datastore(&["apply", "--yes"]).ok();
-    scenes::data(&sandbox, "/var/shop");
-    sandbox
+    scenes::shop(SHOP, &["/var/shop"], "ext4", 64)
 }
 
 #[test]
@@ -62,6 +54,25 @@ fn it_tells_what_the_command_tells() {
         let there = sandbox.datastore(&[command, &["--json"]].concat()).json();
         same(&steady(&here), &steady(&there), call);
     }
+}
+
+#[test]
+fn phpinfo_shows_both_versions() {
+    let sandbox = Sandbox::new();
+    let told = run(&sandbox, "(new ReflectionExtension('datastore'))->info();").ok();
+    let version = env!("CARGO_PKG_VERSION");
+    told.says(&format!("extension version => {version}")).says(&format!("libdatastore version => {version}"));
+}
+
+#[test]
+fn whoever_is_not_root_is_told_so() {
+    let sandbox = machine();
+    let script = "posix_setuid(65534);
+        try { $store->stop('shop'); } catch (Datastore\\PrivilegeException $e) { echo $e->getReason(), ': ', $e->getHint(); }";
+    // Debian has this one in a file of its own.
+    let posix = ["php", "-d", "extension=posix"];
+    sandbox.run(with(&sandbox, &posix, &binary::php_extension().1, script)).ok().says("privilege: run it with sudo");
+    sandbox.is("/var/shop", "active");
 }
 
 #[test]
@@ -91,13 +102,12 @@ fn data_moves_and_comes_back() {
 fn another_abi_is_refused_with_a_message() {
     let dir = tempfile::tempdir().expect("a directory");
     let source = dir.path().join("other.c");
-    let header =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("include/datastore.h");
+    let header = repository("include/datastore.h");
     let mut text = String::from(
         "unsigned datastore_abi(void) { return 99; }\nstruct text { const char *data; unsigned long len; };\n\
          struct text datastore_version(void) { struct text text = {\"9.9.9\", 5}; return text; }\n",
     );
-    for name in binary::declared(&std::fs::read_to_string(header).expect("the header")) {
+    for name in documents::declared(&std::fs::read_to_string(header).expect("the header")) {
         if !matches!(&*name, "datastore_abi" | "datastore_version" | "datastore_text") {
             text.push_str(&format!("void {name}(void) {{}}\n"));
         }
@@ -126,8 +136,7 @@ fn valgrind_finds_nothing() {
             try { $store->plan('move', ['shop'], ['to' => []]); } catch (Datastore\\Exception $e) { }
         }
         $store->apply($plan, function (array $event) { throw new Exception('no'); });";
-    let suppressions = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("c/valgrind.supp");
-    let suppressions = format!("--suppressions={}", suppressions.display());
+    let suppressions = format!("--suppressions={}", repository("tests/c/valgrind.supp").display());
     let valgrind = [
         "valgrind",
         "-q",

@@ -15,16 +15,7 @@ const PLACES: [(&str, &str); 2] = [("/var/shop", "shop"), ("/var/till", "till")]
 
 /// Two volumes on file systems of their own, and an app with data on the first one.
 fn moved(fstype: &str, mib: u64) -> Sandbox {
-    let sandbox = Sandbox::initialised();
-    sandbox.loop_image("disk.img", mib << 20, Some(fstype));
-    let image = sandbox.path("disk.img").display().to_string();
-    sandbox.datastore(&["volume", "add", "data1", "--device", &image, "--yes"]).ok();
-    sandbox.configlet("shop", SHOP);
-    sandbox.datastore(&["apply", "--yes"]).ok();
-    for (at, _) in PLACES {
-        scenes::data(&sandbox, at);
-    }
-    sandbox
+    scenes::shop(SHOP, &PLACES.map(|(at, _)| at), fstype, mib)
 }
 
 /// The same app, not in the store yet; the store is on another file system if `apart`.

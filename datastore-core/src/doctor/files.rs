@@ -1,9 +1,10 @@
 //! Our own files: which cannot be understood, and which should not be there any more.
 
 use super::stores::damaged;
-use super::{Check, Finding, Seen, Severity, Tree, word};
+use super::{Check, Finding, Seen, Severity, word};
 use crate::diag::Diagnostic;
 use crate::manifest::DIRECTORY;
+use crate::moving::Left;
 use crate::observed::{FileFacts, MappingFacts, Place};
 use crate::standing::View;
 use crate::wanted::App;
@@ -48,7 +49,7 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
                 .hint(format!("rm {}", word(&left.path))),
         );
     }
-    out.extend(seen.trees.iter().map(tree));
+    out.extend(seen.left.iter().filter(|left| !left.parked || left.expired).map(needless));
     let unseen = unseen(view, seen);
     if !unseen.is_empty() {
         let detail = format!("this could not be looked at: {}", unseen.join(", "));
@@ -65,8 +66,8 @@ pub(super) fn check(view: &View<'_>, seen: &Seen, out: &mut Vec<Finding>) {
 }
 
 /// A tree that only takes room.
-fn tree(tree: &Tree) -> Finding {
-    let Tree { app, path, mount_point, parked } = tree;
+fn needless(left: &Left) -> Finding {
+    let Left { app, path, mount_point, parked, .. } = left;
     let finding = if *parked {
         Finding::new(Check::PutAside, Severity::Note, format!("{path} was put aside and need not be kept any longer"))
             .cause("it takes room, and nothing removes it by itself")

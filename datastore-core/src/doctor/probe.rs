@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::journal::OperationId;
 use crate::manifest::Manifest;
 use crate::manifest::VolumeFile;
+use crate::moving::Left;
 use crate::observed::{FileFacts, Identity, Lookup, Place};
 use crate::path::AbsPath;
 use crate::standing::View;
@@ -64,8 +65,8 @@ pub struct Seen {
     pub services: Vec<ServiceFiles>,
     /// Journals that cannot be understood.
     pub journals: Vec<BadJournal>,
-    /// Trees that imports and moves have left, and that could go.
-    pub trees: Vec<Tree>,
+    /// Trees that imports and moves have left. How much is in them is not counted.
+    pub left: Vec<Left>,
     /// What the caller may not look at.
     pub unseen: BTreeSet<&'static str>,
 }
@@ -108,19 +109,6 @@ pub struct Leftover {
     pub path: AbsPath,
     /// The operation that made it.
     pub operation: OperationId,
-}
-
-/// A tree that an import or a move has left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tree {
-    /// The app.
-    pub app: AppName,
-    /// Where it is.
-    pub path: AbsPath,
-    /// The mount point at which it was seen, or was to be.
-    pub mount_point: AbsPath,
-    /// Whether it was put aside and need not be kept any longer; else it is a copy that nothing has come of.
-    pub parked: bool,
 }
 
 /// The files that have a say in the start of a service: units, drop-ins, what init scripts source.

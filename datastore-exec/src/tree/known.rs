@@ -154,14 +154,9 @@ impl<'a> Known<'a> {
         Ok(false)
     }
 
-    /// Whether two links lead to the same place. A link that is gone leads nowhere.
+    /// Whether two links lead to the same place. The one of the source is held.
     fn is_same_link(&self, from: Entry<'_>, to: &Handle) -> Result<bool, Fail> {
-        let text = match name::read_symlink(from) {
-            Ok(text) => text,
-            Err(error) if matches!(error.errno(), Errno::NOENT | Errno::INVAL) => return Ok(false),
-            Err(error) => return Err(Fail::source(error)),
-        };
-        Ok(self.text(to)? == text)
+        Ok(self.text(to)? == name::read_symlink(from).map_err(Fail::source)?)
     }
 
     /// Where a link of the target leads.

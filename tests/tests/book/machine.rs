@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use datastore_tests::{Sandbox, binary};
+use datastore_tests::{Sandbox, binary, repository};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::mount::mount_bind;
 
@@ -182,9 +182,8 @@ fn built(sandbox: &Sandbox, text: &str) {
         put(sandbox, &binary::c_library(), "/root/datastore/target/debug/libdatastore_ffi.so");
         // Which compiler `cc` is, and the rest of it.
         also(sandbox, &["/etc/alternatives", "/usr/lib/gcc", "/usr/include"]);
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
         for file in ["include/datastore.h", "examples/c/status.c"] {
-            put(sandbox, &repository.join(file), &format!("/root/datastore/{file}"));
+            put(sandbox, &repository(file), &format!("/root/datastore/{file}"));
         }
     }
     if text.contains("target/php-ext") {
@@ -192,8 +191,7 @@ fn built(sandbox: &Sandbox, text: &str) {
         put(sandbox, &extension, "/root/datastore/target/php-ext/sources/modules/datastore.so");
         let library = library.join("libdatastore.so.0").canonicalize().expect("the C library");
         put(sandbox, &library, "/root/datastore/target/php-ext/prefix/lib/libdatastore.so.0");
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
-        put(sandbox, &repository.join("examples/php/status.php"), "/root/datastore/examples/php/status.php");
+        put(sandbox, &repository("examples/php/status.php"), "/root/datastore/examples/php/status.php");
         // Which PHP `php` is, and what it looks for in any case.
         also(sandbox, &["/etc/alternatives", "/usr/share/zoneinfo"]);
     }

@@ -10,7 +10,9 @@ mod machine;
 mod page;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use datastore_tests::repository;
 
 use compare::{Normal, difference, shortened};
 use machine::{Machine, Outcome};
@@ -122,13 +124,9 @@ fn with_code(lines: &[String], code: i32) -> Vec<String> {
     lines.iter().cloned().chain(code).collect()
 }
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository").to_path_buf()
-}
-
 /// Runs a page of the repository, or gives it the real output.
 fn page(name: &str) {
-    let path = repository().join(name);
+    let path = repository(name);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("read {name}: {e}"));
     let allowed: Vec<_> = NOT_RUN.iter().filter(|(page, ..)| *page == name).map(|(_, c, why)| (*c, *why)).collect();
     let checked = check(&text, path.parent().expect("a page lies in a directory"), &allowed);
@@ -177,7 +175,7 @@ pages! {
 
 /// The Markdown files below a directory, as paths from the top of the repository.
 fn markdown(directory: &str) -> Vec<String> {
-    let entries = fs::read_dir(repository().join(directory)).unwrap_or_else(|e| panic!("read {directory}: {e}"));
+    let entries = fs::read_dir(repository(directory)).unwrap_or_else(|e| panic!("read {directory}: {e}"));
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.expect("an entry of a directory");
@@ -199,7 +197,7 @@ fn no_page_is_left_out() {
     pages.sort_unstable();
     found.sort_unstable();
     assert_eq!(pages, found, "the list of pages in this test, and the pages that there are");
-    let summary = fs::read_to_string(repository().join("docs/SUMMARY.md")).expect("read docs/SUMMARY.md");
+    let summary = fs::read_to_string(repository("docs/SUMMARY.md")).expect("read docs/SUMMARY.md");
     for page in pages {
         let page = page.strip_prefix("docs/").expect("a page of the book");
         assert!(summary.contains(&format!("({page})")), "docs/SUMMARY.md has no {page}");

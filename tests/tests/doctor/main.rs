@@ -296,7 +296,7 @@ fn on_an_old_kernel_all_but_what_lies_under_binds_is_seen() {
 
 #[test]
 fn the_book_tells_of_every_check() {
-    let book = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/doctor.md")).unwrap();
+    let book = fs::read_to_string(datastore_tests::repository("docs/doctor.md")).unwrap();
     let missing: Vec<_> = Check::ALL.iter().filter(|c| !book.contains(&format!("\n| `{c}` | "))).collect();
     assert!(missing.is_empty(), "docs/doctor.md does not tell of {missing:?}");
 }

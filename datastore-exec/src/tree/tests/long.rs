@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
+use super::super::direct;
 use super::{assert_alike, copy_tree};
 use crate::testing::{Sandbox, succeeds};
 
@@ -61,6 +62,19 @@ fn they_go_past_the_cache_where_that_pays() {
             assert_eq!(tally.bytes.load(Ordering::Relaxed), lengths.sum::<u64>());
             fs::remove_dir_all(&from).unwrap();
         }
+    });
+}
+
+#[test]
+fn they_are_counted_as_they_go() {
+    Sandbox::run(|sandbox| {
+        let disk = sandbox.disk("one", "ext4", 64, &[]);
+        fs::write(disk.join("from"), bytes(3 * MIB + 100)).unwrap();
+        let (from, to) = (File::open(disk.join("from")).unwrap().into(), File::create(disk.join("to")).unwrap().into());
+        let mut told = Vec::new();
+        let came = direct::copy(&from, &to, 0, 3 * MIB + 100, |at| told.push(at)).unwrap();
+        assert!(came.works);
+        assert_eq!((came.to, told), (3 * MIB, vec![MIB, 2 * MIB, 3 * MIB]));
     });
 }
 
