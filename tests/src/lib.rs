@@ -26,6 +26,7 @@ pub mod rows;
 pub mod rsync;
 pub mod sandbox;
 pub mod scenes;
+pub mod server;
 pub mod skeleton;
 pub mod snapshot;
 pub mod strace;

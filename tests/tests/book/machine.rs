@@ -1,22 +1,15 @@
-//! A small server for a page: its own disk as `/`, the machine's programs (read-only), a name, two empty disks, and a shell of root's.
+//! A small server for a page, with up to two empty disks, and a shell of root's.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
-use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use datastore_tests::{Sandbox, binary, repository};
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
-use rustix::mount::mount_bind;
+use datastore_tests::server::Server;
+use datastore_tests::{binary, repository};
 
-/// Bytes of the disk that holds `/`, sparse.
-const DISK: u64 = 1 << 30;
 /// The empty disks: names in /dev, and bytes.
 const DISKS: &[(&str, u64)] = &[("sdb", 512 << 20), ("sdc", 512 << 20)];
-/// Loop devices of which the server has nodes, for images and for looking at disks.
-const LOOPS: u32 = 256;
 /// The Rust programs in `examples/`.
 const EXAMPLES: &[&str] = &["apply", "configlet", "guard", "status"];
 /// What hidden commands begin with again and again.
@@ -35,8 +28,7 @@ const END: &str = "--- the command has ended with";
 pub(crate) struct Machine {
     // In the order in which they must go.
     shell: Shell,
-    _disks: Vec<File>,
-    sandbox: Sandbox,
+    server: Server,
 }
 
 /// What a command came to.
@@ -64,40 +56,19 @@ impl Drop for Shell {
 impl Machine {
     /// A new one. `text` is the page: what it does not speak of need not be there.
     pub(crate) fn new(text: &str) -> Self {
-        let sandbox = Sandbox::on_fresh_disk(DISK);
-        sandbox.programs();
-        sandbox.shipped_hooks();
-        for (dir, mode) in [("tmp", 0o1777), ("sys", 0o755), ("usr/local", 0o755), ("usr/local/sbin", 0o755)] {
-            sandbox.directory(dir, mode);
-        }
-        for dir in ["srv", "var/log", "var/tmp", "etc/systemd", "etc/systemd/system"] {
-            sandbox.directory(dir, 0o755);
-        }
-        mount_bind("/sys", sandbox.path("/sys")).expect("bind /sys");
-        sandbox.read_only("/sys");
-        put(&sandbox, &binary::datastore(), "/usr/local/sbin/datastore");
-        built(&sandbox, text);
-        let wanted: Vec<_> = DISKS.iter().filter(|(name, _)| text.contains(name)).collect();
-        let disks: Vec<File> = wanted.iter().map(|(name, bytes)| disk(&sandbox, name, *bytes)).collect();
-        let taken: Vec<u64> = disks.iter().map(|disk| disk.metadata().expect("stat a disk").rdev()).collect();
-        node(&sandbox, "loop-control", FileType::CharacterDevice, makedev(10, 237));
-        for number in 0..LOOPS {
-            let device = makedev(7, number);
-            if !taken.contains(&device) {
-                node(&sandbox, &format!("loop{number}"), FileType::BlockDevice, device);
-            }
-        }
-        only_these_disks(&sandbox, &wanted, &taken);
-        syslog(&sandbox);
-        let shell = Shell::new(&sandbox);
-        let mut machine = Self { shell, _disks: disks, sandbox };
+        let wanted: Vec<_> = DISKS.iter().filter(|(name, _)| text.contains(name)).copied().collect();
+        let server = Server::new(&wanted);
+        server.put(&binary::datastore(), "/usr/local/sbin/datastore");
+        built(&server, text);
+        let shell = Shell::new(&server);
+        let mut machine = Self { shell, server };
         machine.run(HELPERS);
         machine
     }
 
     /// Writes a file. Its directory is made if it is missing.
     pub(crate) fn write(&self, path: &str, mode: u32, text: &str) {
-        let full = self.sandbox.write(path, text);
+        let full = self.server.sandbox.write(path, text);
         fs::set_permissions(full, fs::Permissions::from_mode(mode)).expect("mode of a file just written");
     }
 
@@ -136,12 +107,8 @@ impl Machine {
 }
 
 impl Shell {
-    fn new(sandbox: &Sandbox) -> Self {
-        let inside = "mount -t proc proc /proc && mount --bind /run/partitions /proc/partitions && hostname server1 && \
-                      cd /root && exec bash --norc --noprofile 2>&1";
-        let mut command = sandbox.command("unshare");
-        command.args(["--pid", "--uts", "--fork", "--kill-child=KILL", "--", "chroot"]).arg(sandbox.root());
-        command.args(["/bin/bash", "-c", inside]).env("HOME", "/root").env("LC_ALL", "C").env_remove("RUST_BACKTRACE");
+    fn new(server: &Server) -> Self {
+        let mut command = server.inside("cd /root && exec bash --norc --noprofile 2>&1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("start unshare");
         let input = child.stdin.take().expect("its input is a pipe");
@@ -158,89 +125,31 @@ fn as_typed(line: String) -> String {
     }
 }
 
-/// Puts a program of this build somewhere.
-fn put(sandbox: &Sandbox, program: &Path, path: &str) {
-    let to = sandbox.write(path, "");
-    mount_bind(program, &to).unwrap_or_else(|e| panic!("bind {} on {}: {e}", program.display(), to.display()));
-    sandbox.read_only(path);
-}
-
-/// Directories of this machine, read-only.
-fn also(sandbox: &Sandbox, dirs: &[&str]) {
-    for dir in dirs {
-        mount_bind(*dir, sandbox.directory(dir, 0o755)).unwrap_or_else(|e| panic!("bind {dir}: {e}"));
-        sandbox.read_only(dir);
-    }
-}
-
 /// What somebody who has built the repository in /root/datastore finds there.
-fn built(sandbox: &Sandbox, text: &str) {
+fn built(server: &Server, text: &str) {
     if text.contains("target/release") {
-        put(sandbox, &binary::datastore(), "/root/datastore/target/release/datastore");
+        server.put(&binary::datastore(), "/root/datastore/target/release/datastore");
     }
     if text.contains("libdatastore_ffi.so") {
-        put(sandbox, &binary::c_library(), "/root/datastore/target/debug/libdatastore_ffi.so");
+        server.put(&binary::c_library(), "/root/datastore/target/debug/libdatastore_ffi.so");
         // Which compiler `cc` is, and the rest of it.
-        also(sandbox, &["/etc/alternatives", "/usr/lib/gcc", "/usr/include"]);
+        server.also(&["/etc/alternatives", "/usr/lib/gcc", "/usr/include"]);
         for file in ["include/datastore.h", "examples/c/status.c"] {
-            put(sandbox, &repository(file), &format!("/root/datastore/{file}"));
+            server.put(&repository(file), &format!("/root/datastore/{file}"));
         }
     }
     if text.contains("target/php-ext") {
         let (extension, library) = binary::php_extension();
-        put(sandbox, &extension, "/root/datastore/target/php-ext/sources/modules/datastore.so");
+        server.put(&extension, "/root/datastore/target/php-ext/sources/modules/datastore.so");
         let library = library.join("libdatastore.so.0").canonicalize().expect("the C library");
-        put(sandbox, &library, "/root/datastore/target/php-ext/prefix/lib/libdatastore.so.0");
-        put(sandbox, &repository("examples/php/status.php"), "/root/datastore/examples/php/status.php");
+        server.put(&library, "/root/datastore/target/php-ext/prefix/lib/libdatastore.so.0");
+        server.put(&repository("examples/php/status.php"), "/root/datastore/examples/php/status.php");
         // Which PHP `php` is, and what it looks for in any case.
-        also(sandbox, &["/etc/alternatives", "/usr/share/zoneinfo"]);
+        server.also(&["/etc/alternatives", "/usr/share/zoneinfo"]);
     }
     for name in EXAMPLES.iter().filter(|name| text.contains(&format!("target/debug/examples/{name}"))) {
-        put(sandbox, &binary::example(name), &format!("/root/datastore/target/debug/examples/{name}"));
+        server.put(&binary::example(name), &format!("/root/datastore/target/debug/examples/{name}"));
     }
-}
-
-fn node(sandbox: &Sandbox, name: &str, kind: FileType, device: u64) {
-    let path = sandbox.path(format!("/dev/{name}"));
-    mknodat(CWD, &path, kind, Mode::from_raw_mode(0o660), device)
-        .unwrap_or_else(|e| panic!("make {}: {e}", path.display()));
-}
-
-/// An empty disk. It is there as long as somebody has it open or mounted.
-fn disk(sandbox: &Sandbox, name: &str, bytes: u64) -> File {
-    let image = sandbox.root().with_extension(name);
-    datastore_tests::image::make(&image, bytes, None);
-    let run = sandbox.run(sandbox.command("losetup").args(["--find", "--show"]).arg(&image)).ok();
-    let device = run.stdout.trim();
-    let disk = File::open(device).unwrap_or_else(|e| panic!("open {device}: {e}"));
-    // With the device open, both only say that it goes with whoever uses it last.
-    sandbox.run(sandbox.command("losetup").args(["--detach", device])).ok();
-    fs::remove_file(&image).expect("remove the name of an image");
-    let meta = disk.metadata().expect("stat a disk");
-    assert!(meta.file_type().is_block_device(), "{device} is no disk");
-    node(sandbox, name, FileType::BlockDevice, meta.rdev());
-    disk
-}
-
-/// Lets the server know its own disks and no other: whatever looks for a label would find another test's disk as well.
-fn only_these_disks(sandbox: &Sandbox, disks: &[&(&str, u64)], devices: &[u64]) {
-    let block = sandbox.directory("/run/block", 0o755);
-    let mut table = String::from("major minor  #blocks  name\n\n");
-    for (device, (name, bytes)) in devices.iter().zip(disks) {
-        let (major, minor) = (rustix::fs::major(*device), rustix::fs::minor(*device));
-        table += &format!("{major:4} {minor:8} {:10} {name}\n", bytes >> 10);
-        symlink(format!("/sys/devices/virtual/block/loop{minor}"), block.join(name)).expect("a link to a disk");
-    }
-    mount_bind(&block, sandbox.path("/sys/block")).expect("bind a table of disks over /sys/block");
-    // The shell binds it over its /proc/partitions.
-    sandbox.write("/run/partitions", table);
-}
-
-/// Somebody takes what is sent to /dev/log, as a syslog does.
-fn syslog(sandbox: &Sandbox) {
-    let socket = UnixDatagram::bind(sandbox.path("/dev/log")).expect("make /dev/log");
-    // It ends with the test's process.
-    std::thread::spawn(move || while socket.recv(&mut [0; 8192]).is_ok() {});
 }
 
 #[cfg(test)]
