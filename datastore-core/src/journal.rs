@@ -239,6 +239,8 @@ pub struct Unfinished {
     pub operation: OperationId,
     /// What was asked for; `None` if not even the first line reached the disk, so that nothing was done either.
     pub goal: Option<Goal>,
+    /// The plan; `None` just so.
+    pub plan: Option<PlanId>,
     /// When, in seconds since 1970.
     pub at: i64,
     /// The mappings that it serves.
@@ -262,6 +264,7 @@ impl Unfinished {
         Self {
             operation,
             goal: None,
+            plan: None,
             at,
             mappings: Vec::new(),
             steps: 0,

@@ -73,6 +73,8 @@ pub struct LogRow {
     pub host: String,
     /// What was asked for, as on the command line.
     pub goal: String,
+    /// The plan that it carried out, as `plan --save` has printed it; empty where not known.
+    pub plan: String,
     /// How it ended.
     pub outcome: Ending,
     /// How many steps there were.
@@ -190,6 +192,7 @@ impl LogRow {
             user: String::new(),
             host: String::new(),
             goal: String::new(),
+            plan: String::new(),
             outcome,
             steps: 0,
             done: 0,
@@ -215,6 +218,7 @@ impl LogRow {
             user: user(begin.uid).unwrap_or_default(),
             host: begin.host.as_ref().map(ToString::to_string).unwrap_or_default(),
             goal: begin.goal.to_string(),
+            plan: begin.plan.to_string(),
             steps: begin.steps.len(),
             apps: apps.iter().take(MOST).cloned().collect(),
             more_apps: apps.len().saturating_sub(MOST),
@@ -365,6 +369,7 @@ mod tests {
         );
         assert_eq!((seen.at, seen.ended, seen.uid, seen.user.as_str()), (7, Some(9), Some(1000), "alice"));
         assert_eq!((seen.outcome, seen.steps, seen.done), (Ending::Partly, 150, 4));
+        assert_eq!(seen.plan, PlanId::of(b"x").as_str());
         let failures: Vec<_> = seen.failures.iter().map(|f| (f.step, f.app.as_str(), f.error.as_str())).collect();
         assert_eq!(failures, [(4, "app0003", "stays"), (6, "app0005", "no")]);
         assert_eq!((seen.apps.len(), seen.more_apps), (MOST, 51), "150 served, and one that was only asked for");

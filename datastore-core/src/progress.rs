@@ -12,6 +12,10 @@ pub struct Progress {
     pub operation: OperationId,
     /// What was asked for, as on the command line.
     pub goal: String,
+    /// The plan that it carries out, as `plan --save` has printed it, so that whoever applied a kept plan finds its operation; empty in what
+    /// an older program wrote.
+    #[serde(default)]
+    pub plan: String,
     /// [`Progress::RUNNING`], or how it ended.
     pub state: String,
     /// When it began, in seconds since 1970.
@@ -159,5 +163,6 @@ mod tests {
         let text = r#"{"operation":"20261123T174301250Z-1a2b3c4d","goal":"apply","state":"running","since":1,"done":2,"steps":3,"what":"x","pid":4}"#;
         let told: Progress = serde_json::from_str(text).unwrap();
         assert_eq!((told.mount_points, told.walk, told.state.as_str()), (vec![], None, Progress::RUNNING));
+        assert_eq!(told.plan, "");
     }
 }

@@ -82,6 +82,7 @@ mod tests {
         let unfinished = |time: &str, goal: Goal| Unfinished {
             operation: OperationId::new(time, [0; 4]).unwrap(),
             goal: Some(goal),
+            plan: None,
             at: 0,
             mappings: vec![],
             steps: 1,

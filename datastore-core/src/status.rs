@@ -118,6 +118,9 @@ pub struct OperationRow {
     pub operation: String,
     /// What was asked for, as on the command line.
     pub goal: String,
+    /// The plan that it carries out, as `plan --save` has printed it; empty where that is not known.
+    #[serde(default)]
+    pub plan: String,
     /// `moving` while it runs, `interrupted` if it stopped half-way.
     pub state: State,
     /// When it began, in seconds since 1970.
@@ -139,6 +142,7 @@ impl OperationRow {
         Self {
             operation: operation.to_string(),
             goal: String::new(),
+            plan: String::new(),
             state: State::Interrupted,
             since,
             done: 0,
@@ -325,6 +329,7 @@ fn operations(observed: &Observed) -> Vec<OperationRow> {
     let row = |u: &Unfinished, running: bool| OperationRow {
         operation: u.operation.to_string(),
         goal: u.goal.as_ref().map(ToString::to_string).unwrap_or_default(),
+        plan: u.plan.as_ref().map(ToString::to_string).unwrap_or_default(),
         state: if running { State::Moving } else { State::Interrupted },
         since: u.at,
         done: u.done,
@@ -336,6 +341,7 @@ fn operations(observed: &Observed) -> Vec<OperationRow> {
     let told = |told: &Progress| OperationRow {
         operation: told.operation.to_string(),
         goal: told.goal.clone(),
+        plan: told.plan.clone(),
         state: State::Moving,
         since: told.since,
         done: told.done,

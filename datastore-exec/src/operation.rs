@@ -201,7 +201,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     };
     let mut journal = Journal::begin_with(engine.root(), &begin, &plan.mappings, &plan.steps)?;
     listener.event(&Event::Begin { operation: operation.as_str(), plan });
-    let mut shown = Shown::new(engine.root(), listener, &operation, plan, at);
+    let mut shown = Shown::new(engine.root(), listener, &begin, plan);
     shown.tell(true);
     let hands = Hands::new(engine.root(), engine.ids()?, operation.tag(), &mut shown).knowing(&plan.loads);
     let carried = carry_out(&hands, plan, &mut journal);
@@ -374,14 +374,15 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(root: &'a Root, inner: &'a mut dyn Listener, operation: &OperationId, plan: &Plan, at: i64) -> Self {
+    fn new(root: &'a Root, inner: &'a mut dyn Listener, begin: &Begin, plan: &Plan) -> Self {
         let moves = plan.goal.moves() || matches!(plan.goal, Goal::Settle { .. });
         let moved = plan.mappings.iter().filter(|_| moves);
         let progress = Progress {
-            operation: operation.clone(),
+            operation: begin.operation.clone(),
             goal: plan.goal.to_string(),
+            plan: begin.plan.to_string(),
             state: Progress::RUNNING.into(),
-            since: at,
+            since: begin.at,
             done: 0,
             steps: plan.steps.len(),
             what: String::new(),

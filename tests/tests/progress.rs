@@ -32,8 +32,8 @@ fn machine() -> Sandbox {
     sandbox
 }
 
-fn begin(sandbox: &Sandbox) -> Child {
-    let mut command = sandbox.datastore_command(&["import", "shop", "--yes"]);
+fn begin(sandbox: &Sandbox, args: &[&str]) -> Child {
+    let mut command = sandbox.datastore_command(args);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -81,11 +81,11 @@ fn rows(sandbox: &Sandbox) -> [(i32, Value); 2] {
 fn a_running_import_tells_how_far_it_is() {
     let sandbox = machine();
     let begun = Instant::now();
-    let mut child = begin(&sandbox);
+    let mut child = begin(&sandbox, &["import", "shop", "--yes"]);
     let told_then = caught(&sandbox, &mut child);
     assert_eq!(
         fields(&told_then),
-        ["done", "goal", "mount_points", "operation", "pid", "since", "state", "steps", "walk", "what"]
+        ["done", "goal", "mount_points", "operation", "pid", "plan", "since", "state", "steps", "walk", "what"]
     );
     let walk = &told_then["walk"];
     let all = FILES + DIRECTORIES + 1;
@@ -155,7 +155,7 @@ fn a_running_import_tells_how_far_it_is() {
 #[test]
 fn one_that_was_killed_is_interrupted_and_nobody_says_that_it_runs() {
     let sandbox = machine();
-    let mut child = begin(&sandbox);
+    let mut child = begin(&sandbox, &["import", "shop", "--yes"]);
     let _ = caught(&sandbox, &mut child);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -165,4 +165,28 @@ fn one_that_was_killed_is_interrupted_and_nobody_says_that_it_runs() {
     assert_eq!(by_user["operations"], serde_json::json!([]));
     sandbox.datastore(&["recover"]).ok();
     assert_eq!(told(&sandbox).expect("it stays")["state"], "recovered");
+}
+
+#[test]
+fn whoever_applied_a_kept_plan_finds_its_operation_by_it() {
+    let sandbox = machine();
+    let id = text(&sandbox.datastore(&["plan", "import", "shop", "--save", "--json"]).ok().json()["id"]);
+    let mut child = begin(&sandbox, &["apply", "--plan", &id, "--yes"]);
+    let running = caught(&sandbox, &mut child);
+    assert_eq!(running["plan"], *id, "{running:#}");
+    for (_, status) in rows(&sandbox) {
+        assert_eq!(status["operations"][0]["plan"], *id, "{status:#}");
+        assert_eq!(status["operations"][0]["operation"], running["operation"], "{status:#}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let [(_, interrupted), _] = rows(&sandbox);
+    assert_eq!(interrupted["operations"][0]["state"], "interrupted", "{interrupted:#}");
+    assert_eq!(interrupted["operations"][0]["plan"], *id, "{interrupted:#}");
+    sandbox.datastore(&["recover"]).ok();
+    assert_eq!(told(&sandbox).expect("it stays")["plan"], *id);
+    let log = sandbox.datastore(&["log", "shop", "--json"]).ok().json();
+    let of_plan: Vec<&Value> = log["operations"].as_array().unwrap().iter().filter(|row| row["plan"] == *id).collect();
+    assert_eq!(of_plan.len(), 1, "{log:#}");
+    assert_eq!(of_plan[0]["operation"], running["operation"], "{log:#}");
 }

@@ -161,6 +161,7 @@ impl Machine {
         self.unfinished.push(Unfinished {
             operation: operation.clone(),
             goal: Some(goal.clone()),
+            plan: None,
             at: i64::from(self.operations),
             mappings: plan.mappings.clone(),
             steps: plan.steps.len(),

@@ -119,6 +119,7 @@ fn unfinished(operation: OperationId, told: &Told) -> Unfinished {
     Unfinished {
         operation,
         goal: Some(told.begin.goal.clone()),
+        plan: Some(told.begin.plan.clone()),
         at: told.begin.at,
         mappings: told.begin.mappings.clone(),
         steps: told.begin.steps.len(),

@@ -129,7 +129,7 @@ fn used(bytes: Option<u64>, free: Option<u64>) -> String {
 fn operations(status: &Status, look: Look) -> String {
     let mut table = Table::new(["STATE", "OPERATION", "GOAL", "SINCE", ">DONE", ">STEPS"]);
     for row in &status.operations {
-        let OperationRow { operation, goal, state, since, done, steps, trouble, hint } = row;
+        let OperationRow { operation, goal, state, since, done, steps, trouble, hint, .. } = row;
         // A mapping is moving; an operation is running.
         let word = if *state == State::Moving { "running" } else { state.as_str() };
         let [done, steps] = [done, steps].map(|n| Cow::Owned(n.to_string()));

@@ -74,6 +74,7 @@ pub(in crate::view) fn everything() -> Status {
             OperationRow {
                 operation: "20261123T185123000Z-0a1b2c3d".into(),
                 goal: "apply web".into(),
+                plan: "1f0c2d3e4b5a6978".into(),
                 state: State::Interrupted,
                 since: 1_795_459_883,
                 done: 17,
@@ -84,6 +85,7 @@ pub(in crate::view) fn everything() -> Status {
             OperationRow {
                 operation: "20261123T185124000Z-0a1b2c3e".into(),
                 goal: "start mail".into(),
+                plan: String::new(),
                 state: State::Moving,
                 since: -1,
                 done: 1,
@@ -94,6 +96,7 @@ pub(in crate::view) fn everything() -> Status {
             OperationRow {
                 operation: "20261123T185125000Z-0a1b2c3f".into(),
                 goal: String::new(),
+                plan: String::new(),
                 state: State::Interrupted,
                 since: 1_795_459_885,
                 done: 0,

@@ -37,7 +37,7 @@ fn status_and_rows() {
     let all =
         "volume path state reason detail hint source fstype id bytes bytes_free inodes inodes_free read_only mappings";
     assert_eq!(fields(&status["volumes"][0]), sorted(all));
-    assert_eq!(fields(&status["operations"][0]), sorted("operation goal state since done steps trouble hint"));
+    assert_eq!(fields(&status["operations"][0]), sorted("operation goal plan state since done steps trouble hint"));
 }
 
 #[test]
@@ -66,7 +66,8 @@ fn what_peek_finds() {
 fn operations_and_steps_of_the_log() {
     let log = serde_json::to_value(document::Log { operations: &every_ending() }).unwrap();
     assert_eq!(fields(&log), ["operations"]);
-    let row = "operation at ended uid user host goal outcome steps done apps more_apps failures more_failures detail";
+    let row =
+        "operation at ended uid user host goal plan outcome steps done apps more_apps failures more_failures detail";
     assert_eq!(fields(&log["operations"][0]), sorted(row));
     assert_eq!(log["operations"][0]["outcome"], "done");
     assert_eq!(fields(&log["operations"][2]["failures"][0]), sorted("step app mount_point text error"));
