@@ -13,12 +13,14 @@ pub(crate) mod progress;
 
 use std::io::{self, Write as _};
 
+use clap::error::{ContextKind, ContextValue};
 use datastore_core::alarm::Alarm;
 use datastore_core::diag::Diagnostic;
 use datastore_core::doctor::Diagnosis;
 use datastore_core::log::{LogDetail, LogRow};
 use datastore_core::peek::Peek;
 use datastore_core::plan::{Plan, PlanId};
+use datastore_core::request::unparsable;
 use datastore_core::status::{Status, VolumeRow};
 use datastore_core::wanted::Wanted;
 use datastore_core::{Error, ErrorKind, Result};
@@ -69,14 +71,23 @@ pub(crate) fn failed(error: &Error, as_json: bool) {
 /// Says what is wrong with the command line, or prints the help that was asked for.
 pub(crate) fn not_understood(error: &clap::Error, as_json: bool) -> Code {
     if as_json && error.use_stderr() {
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default();
-        let message = message.strip_prefix("error: ").unwrap_or(message);
-        failed(&Error::new(ErrorKind::Usage, message).hint("datastore --help"), true);
+        failed(&for_programs(error).hint("datastore --help"), true);
     } else {
         let _ = error.print();
     }
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+/// What is wrong with the command line, in one sentence; of a value, as the engine would say it.
+fn for_programs(error: &clap::Error) -> Error {
+    if let (Some(ContextValue::String(value)), Some(why)) =
+        (error.get(ContextKind::InvalidValue), std::error::Error::source(error))
+    {
+        return unparsable(value, &why);
+    }
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default();
+    Error::new(ErrorKind::Usage, message.strip_prefix("error: ").unwrap_or(message))
 }
 
 /// A word on the side.

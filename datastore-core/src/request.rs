@@ -56,6 +56,17 @@ impl Request {
         Self { verb: verb.into(), apps, ..Self::default() }
     }
 
+    /// The same of a verb that somebody has written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for one that is none of these.
+    pub fn named(verb: &str) -> Result<Self> {
+        if Self::VERBS.contains(&verb) {
+            return Ok(Self::new(verb, Vec::new()));
+        }
+        Err(wrong(format!("`{verb}` is no verb about apps")).hint(format!("there are: {}", Self::VERBS.join(", "))))
+    }
+
     /// Sets an option by its word. Those that take no value ignore it.
     ///
     /// # Errors
@@ -87,11 +98,8 @@ impl Request {
     /// # Errors
     /// [`ErrorKind::Usage`] for a verb that is none of these, one that needs an app and has none, or options that it cannot take.
     pub fn asked(self) -> Result<Asked> {
+        Self::named(&self.verb)?;
         let verb = self.verb.as_str();
-        if !Self::VERBS.contains(&verb) {
-            let hint = format!("there are: {}", Self::VERBS.join(", "));
-            return Err(wrong(format!("`{verb}` is no verb about apps")).hint(hint));
-        }
         if self.apps.is_empty() && !matches!(verb, "apply" | "reclaim") {
             return Err(wrong(format!("`{verb}` needs the name of an app")));
         }
@@ -168,6 +176,22 @@ pub fn destination(text: &str) -> std::result::Result<Destination, String> {
     }
 }
 
+/// The name of an app that somebody has written.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if it cannot be one.
+pub fn app_name(text: &str) -> Result<AppName> {
+    AppName::parse(text).map_err(|why| unparsable(text, &why))
+}
+
+/// That a text is not what it should be, and why.
+#[must_use]
+pub fn unparsable(text: &str, why: &dyn std::fmt::Display) -> Error {
+    let (shown, why) = (text.chars().take(100).collect::<String>(), why.to_string());
+    // Some reasons name it themselves.
+    wrong(if why.starts_with(&format!("`{text}`")) { why } else { format!("`{shown}`: {why}") })
+}
+
 fn word<T: Copy>(all: &[T], as_str: fn(T) -> &'static str, text: &str) -> std::result::Result<T, String> {
     let words = || all.iter().map(|one| as_str(*one)).collect::<Vec<_>>().join(" or ");
     all.iter().copied().find(|one| as_str(*one) == text).ok_or_else(|| format!("{} is wanted", words()))
@@ -216,6 +240,14 @@ mod tests {
             assert_eq!(asked.to_string(), goal, "{line}");
         }
         assert_eq!(request("move a --resume").unwrap().asked().unwrap(), Asked::Resume("a".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_name_is_told_once() {
+        assert!(app_name("no/name").unwrap_err().message().starts_with("`no/name`: the app name contains '/'"));
+        assert_eq!(unparsable("x", &"`x` is no plan").message(), "`x` is no plan");
+        let long = app_name(&"x".repeat(70_000)).unwrap_err();
+        assert!(long.message().len() < 200, "{}", long.message());
     }
 
     #[test]

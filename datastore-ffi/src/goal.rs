@@ -1,8 +1,6 @@
 //! What is asked for.
 
-use datastore_core::request::Request;
-use datastore_core::value::AppName;
-use datastore_core::{Error as CoreError, ErrorKind, Result};
+use datastore_core::request::{Request, app_name};
 
 use crate::error::Error;
 use crate::guard::{Out, free, guard, handle_mut};
@@ -18,11 +16,7 @@ pub unsafe extern "C" fn datastore_goal_new(verb: Text, goal: *mut *mut Goal) ->
     guard(|| {
         // SAFETY: as said at the top of the header.
         let (verb, out) = unsafe { (verb.needed("verb")?, Out::new(goal, "goal")?) };
-        if !Request::VERBS.contains(&verb) {
-            let hint = format!("there are: {}", Request::VERBS.join(", "));
-            return Err(CoreError::new(ErrorKind::Usage, format!("`{verb}` is no verb about apps")).hint(hint));
-        }
-        out.put(Goal(Request::new(verb, Vec::new())));
+        out.put(Goal(Request::named(verb)?));
         Ok(())
     })
 }
@@ -56,15 +50,4 @@ pub unsafe extern "C" fn datastore_goal_set(goal: *mut Goal, option: Text, value
 pub unsafe extern "C" fn datastore_goal_free(goal: *mut Goal) {
     // SAFETY: as said at the top of the header.
     unsafe { free(goal) }
-}
-
-/// The name of an app.
-pub(crate) fn app_name(text: &str) -> Result<AppName> {
-    AppName::parse(text).map_err(|why| unparsable(text, &why))
-}
-
-/// That a text is not what it should be.
-pub(crate) fn unparsable(text: &str, why: &dyn std::fmt::Display) -> CoreError {
-    let shown: String = text.chars().take(100).collect();
-    CoreError::new(ErrorKind::Usage, format!("`{shown}`: {why}"))
 }

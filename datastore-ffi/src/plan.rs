@@ -3,12 +3,13 @@
 use std::ffi::c_void;
 
 use datastore_core::plan::PlanId;
+use datastore_core::request::unparsable;
 use datastore_core::{Error as CoreError, ErrorKind, Result};
 use datastore_exec::document;
 use datastore_exec::engine::Prepared;
 
 use crate::error::Error;
-use crate::goal::{Goal, unparsable};
+use crate::goal::Goal;
 use crate::guard::{Out, calm, free, guard, handle, handle_mut, maybe};
 use crate::progress::{Progress, Teller};
 use crate::store::Store;

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use datastore_core::journal::OperationId;
 use datastore_core::log::Query;
+use datastore_core::request::{app_name, unparsable};
 use datastore_core::value::AppName;
 use datastore_core::{Error as CoreError, ErrorKind, Result};
 use datastore_exec::{Engine, document};
 
 use crate::error::Error;
-use crate::goal::{app_name, unparsable};
 use crate::guard::{Out, free, guard, handle, looks_wrong};
 use crate::progress::{Progress, Teller};
 use crate::text::Text;

@@ -29,6 +29,15 @@ pub fn services() -> PathBuf {
     expect(&profile_dir(), "services", "datastore-tests")
 }
 
+/// The program of this build that asks the engine (`tests/src/bin/parity.rs`).
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn parity() -> PathBuf {
+    expect(&profile_dir(), "parity", "datastore-tests")
+}
+
 /// The C library of this build.
 ///
 /// # Panics

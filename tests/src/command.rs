@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,24 @@ impl Run {
     /// If it cannot be started.
     #[track_caller]
     pub fn new(command: &mut Command, root: &Path) -> Self {
+        Self::with(command.stdin(Stdio::null()), root)
+    }
+
+    /// The same with this as its input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn with_input(command: &mut Command, root: &Path, input: &[u8]) -> Self {
+        let mut file = tempfile::tempfile().expect("a file for the input");
+        file.write_all(input).and_then(|()| file.rewind()).expect("write the input");
+        Self::with(command.stdin(Stdio::from(file)), root)
+    }
+
+    #[track_caller]
+    fn with(command: &mut Command, root: &Path) -> Self {
         let line = line(command);
-        let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("cannot start `{line}`: {e}"));
+        let output = command.output().unwrap_or_else(|e| panic!("cannot start `{line}`: {e}"));
         // Hints name the root; tests speak of `datastore start shop` wherever the root lies.
         let given = format!("datastore --root {} ", root.display());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&given, "datastore ");

@@ -33,19 +33,30 @@ pub fn steady(document: &Value) -> Value {
 /// If they are not: the message says where.
 #[track_caller]
 pub fn same(here: &Value, there: &Value, at: &str) {
-    match (here, there) {
+    if let Some(difference) = difference(here, there, at) {
+        panic!("{difference}");
+    }
+}
+
+/// Where two documents differ first, if they do.
+#[must_use]
+pub fn difference(here: &Value, there: &Value, at: &str) -> Option<String> {
+    let is_same = match (here, there) {
         (Value::Object(a), Value::Object(b)) => {
             let names = |of: &Map<String, Value>| of.keys().cloned().collect::<Vec<_>>();
-            assert_eq!(names(a), names(b), "{at}");
-            a.iter().for_each(|(name, value)| same(value, &b[name], &format!("{at}.{name}")));
+            if names(a) != names(b) {
+                return Some(format!("{at}: the fields are {:?} and {:?}", names(a), names(b)));
+            }
+            return a.iter().find_map(|(name, value)| difference(value, &b[name], &format!("{at}.{name}")));
         }
-        (Value::Array(a), Value::Array(b)) => {
-            assert_eq!(a.len(), b.len(), "{at}");
-            a.iter().zip(b).enumerate().for_each(|(i, (a, b))| same(a, b, &format!("{at}[{i}]")));
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let mut pairs = a.iter().zip(b).enumerate();
+            return pairs.find_map(|(i, (a, b))| difference(a, b, &format!("{at}[{i}]")));
         }
-        (Value::Number(a), Value::Number(b)) => assert_eq!(a.as_f64(), b.as_f64(), "{at}"),
-        _ => assert_eq!(here, there, "{at}"),
-    }
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        _ => here == there,
+    };
+    (!is_same).then(|| format!("{at}: {here:#} and {there:#}"))
 }
 
 /// The functions that a C header declares.

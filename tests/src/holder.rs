@@ -1,9 +1,12 @@
 //! A process that keeps something busy.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use crate::sandbox::plain_command;
+use rustix::fs::FlockOperation;
+
+use crate::sandbox::{Sandbox, plain_command};
 
 /// A process that keeps something busy; it ends when this is dropped.
 #[derive(Debug)]
@@ -41,4 +44,22 @@ impl Drop for Holder {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Holds the lock of an app, as a run that is at work on it does, until the file is closed.
+///
+/// # Panics
+/// If it cannot be taken.
+#[must_use]
+#[track_caller]
+pub fn lock(sandbox: &Sandbox, app: &str) -> File {
+    let path = sandbox.path(format!("/run/datastore/lock/app-{app}.lock"));
+    let file = File::options().create(true).append(true).open(&path).expect("open a lock");
+    rustix::fs::flock(&file, FlockOperation::LockExclusive).expect("take a lock");
+    let line = format!(
+        "{{\"pid\":{},\"command\":\"the other run\",\"since\":\"2026-11-23T10:00:00Z\",\"operation\":\"restart {app}\"}}\n",
+        std::process::id()
+    );
+    std::fs::write(&path, line).expect("sign a lock");
+    file
 }

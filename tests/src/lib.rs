@@ -11,6 +11,7 @@
 //! ```
 
 pub mod binary;
+pub mod c_program;
 pub mod command;
 pub mod documents;
 pub mod holder;

@@ -1,11 +1,9 @@
 //! Several runs at once, and other people's edits in between.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::process::{Child, Command, Stdio};
 
-use datastore_tests::{Run, Sandbox, picture, scenes, skeleton};
-use rustix::fs::FlockOperation;
+use datastore_tests::{Run, Sandbox, holder, picture, scenes, skeleton};
 
 /// Starts a command.
 fn start(mut command: Command) -> Child {
@@ -76,24 +74,11 @@ fn two_applies_at_once_both_end_well_and_double_nothing() {
     }
 }
 
-/// Holds the lock of an app, as a run that is at work on it does.
-fn hold(sandbox: &Sandbox, app: &str) -> File {
-    let path = sandbox.path(format!("/run/datastore/lock/app-{app}.lock"));
-    let file = File::options().create(true).append(true).open(&path).expect("open a lock");
-    rustix::fs::flock(&file, FlockOperation::LockExclusive).expect("take a lock");
-    let line = format!(
-        "{{\"pid\":{},\"command\":\"the other run\",\"since\":\"2026-11-23T10:00:00Z\",\"operation\":\"restart {app}\"}}\n",
-        std::process::id()
-    );
-    std::fs::write(&path, line).expect("sign a lock");
-    file
-}
-
 #[test]
 fn a_named_app_that_is_locked_is_refused_with_who_and_since_when() {
     let sandbox = Sandbox::in_memory();
     declared(&sandbox);
-    let held = hold(&sandbox, "app3");
+    let held = holder::lock(&sandbox, "app3");
     let refused = sandbox.datastore(&["start", "app3"]).code(6);
     let pid = std::process::id().to_string();
     let own = std::fs::read_to_string("/proc/self/cmdline").unwrap();
@@ -122,7 +107,7 @@ fn a_named_app_that_is_locked_is_refused_with_who_and_since_when() {
 fn a_lock_whose_holder_died_is_free() {
     let sandbox = Sandbox::in_memory();
     declared(&sandbox);
-    drop(hold(&sandbox, "app3"));
+    drop(holder::lock(&sandbox, "app3"));
     sandbox.datastore(&["start", "app3"]).ok();
 }
 

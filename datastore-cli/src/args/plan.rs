@@ -1,9 +1,8 @@
 //! What `plan` may be asked for: a verb, with everything that says what it is to do.
 
 use clap::Args;
-use datastore_core::request::{Asked, Request};
-use datastore_core::value::AppName;
-use datastore_core::{Error, ErrorKind, Result};
+use datastore_core::Result;
+use datastore_core::request::{Asked, Request, app_name};
 
 use super::moving::How;
 
@@ -30,7 +29,7 @@ impl Plan {
     /// What the plan is to be made for.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] if a word is no app's name, a verb that needs an app has none, or an option is of another verb.
+    /// [`datastore_core::ErrorKind::Usage`] if a word is no app's name, a verb that needs an app has none, or an option is of another verb.
     pub(crate) fn asked(self) -> Result<Asked> {
         let mut words = self.words;
         let verb = |word: Option<&String>| word.and_then(|w| Request::VERBS.iter().find(|name| w == *name));
@@ -43,10 +42,7 @@ impl Plan {
             words.remove(at);
         }
         let hint = "datastore plan --help";
-        let apps = words
-            .iter()
-            .map(|word| AppName::parse(word).map_err(|why| Error::new(ErrorKind::Usage, why.to_string()).hint(hint)));
-        let apps = apps.collect::<Result<_>>()?;
+        let apps = words.iter().map(|word| app_name(word).map_err(|error| error.hint(hint))).collect::<Result<_>>()?;
         let (accept_store, expired) = (self.accept_store, self.expired);
         let request = Request { accept_store, expired, ..self.how.request(verb, apps) };
         request.asked().map_err(|error| if error.get_hint().is_none() { error.hint(hint) } else { error })

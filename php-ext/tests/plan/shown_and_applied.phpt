@@ -11,6 +11,9 @@ $store = new Datastore\Store($root);
 $plan = $store->plan("apply", ["shop"]);
 $shown = $plan->toArray();
 printf("%s, %d steps, saved: %s\n", $shown["goal"], count($shown["steps"]), var_export($shown["saved"], true));
+// What is null or false is left out.
+$left = $store->plan("apply", ["shop"], ["to" => null, "undo" => false])->toArray();
+var_dump($left["goal"] === $shown["goal"]);
 $events = [];
 $report = $store->apply($plan, function (array $event) use (&$events) {
     $events[$event["event"]] = ($events[$event["event"]] ?? 0) + 1;
@@ -32,6 +35,7 @@ var_dump($store->start("shop")["outcome"], count($store->log("shop")["operations
 ?>
 --EXPECT--
 apply shop, 8 steps, saved: false
+bool(true)
 done, 8 of 8
 begin done end
 active
