@@ -59,6 +59,15 @@ pub fn php_extension() -> (PathBuf, PathBuf) {
     (extension, room.join("prefix/lib"))
 }
 
+/// What `cargo xtask install` has put below a directory of the build, for tests.
+///
+/// # Panics
+/// If the build has no such place.
+#[must_use]
+pub fn installed() -> PathBuf {
+    profile_dir().parent().expect("a profile lies in a directory").join("installed")
+}
+
 /// A program of `examples/` of this build.
 ///
 /// # Panics

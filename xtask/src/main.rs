@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod failure;
 mod fuzz;
+mod install;
 mod php;
 mod prove;
 mod repo;
@@ -48,6 +49,8 @@ enum Command {
     Bench(bench::Args),
     /// Builds the PHP extension and runs its own tests (needs root)
     Php(php::Args),
+    /// Builds and installs everything below a directory, for packages: command, library, header, manual, completions, PHP extension
+    Install(install::Args),
     /// Runs a fuzz target for a while; without a target, lists them
     Fuzz(fuzz::Args),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Book => book::run(&repo),
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Bench(args) => bench::run(&repo, &args),
+        Command::Install(args) => install::run(&repo, &args),
         Command::Fuzz(args) => fuzz::run(&repo, &args),
     });
     match result {

@@ -34,25 +34,49 @@ fn room(repo: &Repo) -> PathBuf {
 
 /// Builds the library and the extension.
 pub(crate) fn build(repo: &Repo) -> Result {
-    repo.cargo(&["build", "--quiet", "--package", "datastore-ffi"]).run()?;
+    let library = repo.build_library(false)?;
     let (prefix, sources) = (room(repo).join("prefix"), room(repo).join("sources"));
     put(&repo.path("include/datastore.h"), &prefix.join("include/datastore.h"))?;
-    let library = repo.target().join("debug/libdatastore_ffi.so");
     for name in ["libdatastore.so", "libdatastore.so.0"] {
         let link = prefix.join("lib").join(name);
         fs::create_dir_all(prefix.join("lib")).doing(format_args!("make {}", prefix.display()))?;
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(&library, &link).doing(format_args!("link {}", link.display()))?;
     }
+    make(repo, &sources, |configure| configure.arg(format!("--with-datastore={}", prefix.display())))
+}
+
+/// Builds the extension against the library that is installed below a directory, which is found as anybody would: by pkg-config. Says where the
+/// extension is.
+pub(crate) fn build_installed(repo: &Repo, destdir: &Path, pkgconfig: &Path, stripped: bool) -> Result<PathBuf> {
+    let sources = repo.target().join("php-ext-installed");
+    // Which library it was made for stands in its Makefile.
+    let _ = fs::remove_file(sources.join("Makefile"));
+    make(repo, &sources, |configure| {
+        let found = configure.arg("--with-datastore").env("PKG_CONFIG_PATH", pkgconfig);
+        // Else what lies in /usr would be taken for known to the compiler.
+        let found = found.env("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "1").env("PKG_CONFIG_ALLOW_SYSTEM_LIBS", "1");
+        // And where it lies now is not where it will be.
+        found.env("PKG_CONFIG_SYSROOT_DIR", destdir).env("PHP_RPATH", "no")
+    })?;
+    let extension = sources.join("modules/datastore.so");
+    if stripped {
+        Tool::new("strip").arg("--strip-unneeded").arg(&extension).run()?;
+    }
+    Ok(extension)
+}
+
+/// Builds the extension in a directory.
+fn make(repo: &Repo, sources: &Path, how: impl FnOnce(Tool) -> Tool) -> Result {
     let mut changed = false;
     for file in repo.files()?.iter().filter(|file| file.starts_with(SOURCES)) {
         let to = sources.join(file.strip_prefix(SOURCES).unwrap_or(file));
         changed |= put(&repo.path(file), &to)? && file.ends_with("config.m4");
     }
-    let within = |program: &str| Tool::new(program).current_dir(&sources);
+    let within = |program: &str| Tool::new(program).current_dir(sources);
     if changed || !sources.join("Makefile").exists() {
         within("phpize").output()?;
-        within("./configure").arg(format!("--with-datastore={}", prefix.display())).output()?;
+        how(within("./configure")).output()?;
     }
     // Files that are not there any more would be linked all the same, and the header is no dependency.
     within("make").args(["-s", "clean"]).output()?;

@@ -75,4 +75,11 @@ impl Repo {
         self.cargo(&args).run()?;
         Ok(self.target.join(if release { "release" } else { "debug" }).join("datastore"))
     }
+    /// Builds the C library and says where it is.
+    pub(crate) fn build_library(&self, release: bool) -> Result<PathBuf> {
+        let mut args = vec!["build", "--quiet", "--package", "datastore-ffi"];
+        args.extend(release.then_some("--release"));
+        self.cargo(&args).run()?;
+        Ok(self.target.join(if release { "release" } else { "debug" }).join("libdatastore_ffi.so"))
+    }
 }

@@ -7,6 +7,7 @@ use crate::book;
 use crate::check;
 use crate::failure::{Failure, Result};
 use crate::fuzz;
+use crate::install;
 use crate::php;
 use crate::repo::Repo;
 use crate::setup;
@@ -57,6 +58,7 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
     stage("build", &mut || {
         repo.build_cli(false)?;
         php::build(repo)?;
+        install::run(repo, &install::Args::for_tests(repo))?;
         repo.cargo(&["build", "--quiet", "--package", "datastore-examples", "--examples"]).run()
     })?;
     stage("book", &mut || book::run(repo))?;
@@ -155,7 +157,7 @@ fn old_kernels(repo: &Repo) -> Result {
         // The kills take as long as all else together: the oldest one, which lacks most, is enough for them.
         let spared = if calls.contains("renameat2") { "" } else { " or binary(kills)" };
         let whole = "binary(services) or binary(stories) or binary(moving_kills)";
-        let other = "binary(c_library) or binary(php_extension) or binary(parity)";
+        let other = "binary(c_library) or binary(php_extension) or binary(parity) or binary(installed)";
         let here = format!("binary(sandbox) or binary(old_kernels) or binary(book) or {other}");
         let apart = format!("{here} or {whole}{spared}{blind}");
         let filter = format!("package(datastore-tests) and not ({apart})");
