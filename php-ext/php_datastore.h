@@ -8,6 +8,11 @@
 
 #include <datastore.h>
 
+/* All that is used here PHP 8.1 has, but perhaps for this. */
+#ifndef ZVAL_STRINGL_FAST
+#define ZVAL_STRINGL_FAST ZVAL_STRINGL
+#endif
+
 #define PHP_DATASTORE_VERSION "0.1.0"
 
 extern zend_module_entry datastore_module_entry;

@@ -2,6 +2,9 @@
 //! says what to install by hand.
 
 use std::env;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
@@ -11,16 +14,21 @@ use crate::tool::Tool;
 /// Debian packages, each with a program of it that shows on other systems whether it is there.
 const PACKAGES: &[(&str, &str)] = &[
     ("acl", "setfacl"),
+    ("apache2-bin", "apache2"),
     ("attr", "setfattr"),
     ("btrfs-progs", "mkfs.btrfs"),
     ("e2fsprogs", "mkfs.ext4"),
     ("fish", "fish"),
     ("g++", "c++"),
+    ("libapache2-mod-php8.2", "apache2"),
+    ("libfcgi-bin", "cgi-fcgi"),
     ("man-db", "man"),
     ("mandoc", "mandoc"),
     ("mmdebstrap", "mmdebstrap"),
     ("php8.2-cli", "php"),
     ("php8.2-dev", "phpize"),
+    ("php8.2-fpm", "php-fpm8.2"),
+    ("pkg-config", "pkg-config"),
     ("python3-venv", "python3"),
     ("rsync", "rsync"),
     ("shellcheck", "shellcheck"),
@@ -74,17 +82,47 @@ fn packages() -> Result {
             .hint(format!("as root: {by_hand}")));
     }
     println!("installing {}", missing.join(" "));
+    let _quiet = NoServices::until_dropped(Path::new(POLICY))?;
     let apt =
         |args: &[&str]| Tool::new("apt-get").args(["-q", "-y"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
     let mut install = vec!["install", "--no-install-recommends"];
     install.extend(&missing);
     // On a fresh machine the lists are absent, on an old one they name files that are gone.
-    if apt(&install).succeeds() {
-        return Ok(());
+    if !apt(&install).succeeds() {
+        apt(&["update"]).output().map_err(|e| e.context("fetch the package lists").hint("is the network there?"))?;
+        apt(&install).output().map_err(|e| e.context("install Debian packages").hint(format!("by hand: {by_hand}")))?;
     }
-    apt(&["update"]).output().map_err(|e| e.context("fetch the package lists").hint("is the network there?"))?;
-    apt(&install).output().map_err(|e| e.context("install Debian packages").hint(format!("by hand: {by_hand}")))?;
+    // The tests run it by themselves; nor is it to come with the next boot.
+    let fpm = "php8.2-fpm";
+    if missing.contains(&fpm) {
+        let _ = Tool::new("systemctl").args(["disable", fpm]).succeeds();
+    }
     Ok(())
+}
+
+/// What Debian's packages ask before they start a service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Keeps packages from starting services on this machine, unless it has a rule of its own for that.
+struct NoServices<'a>(Option<&'a Path>);
+
+impl<'a> NoServices<'a> {
+    fn until_dropped(policy: &'a Path) -> Result<Self> {
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(policy);
+        match file.and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n")) {
+            Ok(()) => Ok(Self(Some(policy))),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(error) => Err(Failure::new(format!("cannot write {}: {error}", policy.display()))),
+        }
+    }
+}
+
+impl Drop for NoServices<'_> {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0 {
+            let _ = fs::remove_file(policy);
+        }
+    }
 }
 
 fn installed(package: &str) -> bool {
@@ -168,6 +206,20 @@ fn has_program(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_service_is_started_and_a_rule_that_is_there_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = dir.path().join("policy-rc.d");
+        let rule = NoServices::until_dropped(&policy).unwrap();
+        let status = std::process::Command::new("sh").arg(&policy).args(["php8.2-fpm", "start"]).status().unwrap();
+        assert_eq!(status.code(), Some(101));
+        drop(rule);
+        assert!(!policy.exists());
+        fs::write(&policy, "theirs").unwrap();
+        drop(NoServices::until_dropped(&policy).unwrap());
+        assert_eq!(fs::read_to_string(&policy).unwrap(), "theirs");
+    }
 
     #[test]
     fn programs_are_found_on_the_path() {
