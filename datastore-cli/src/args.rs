@@ -251,6 +251,17 @@ pub(crate) enum ConfigVerb {
         #[arg(long)]
         origin: bool,
     },
+    /// Declare an app as a JSON document on standard input says, within what root allows to programs
+    #[command(after_help = "Examples:\n  \
+        datastore config add --json < photos.json\n\n\
+        The least: {\"app\": \"photos\", \"mappings\": [{\"mount_point\": \"/srv/photos\"}]}\n\
+        Also title, and of a mapping target, permissions, owner, group, volume.\n\
+        It writes /etc/datastore.d/APP.conf, and binds nothing. Root allows it by\n\
+        [config_add] in /etc/datastore.conf.")]
+    Add,
+    /// Remove a configlet that `config add` has written, of an app that is disabled; its data stays
+    #[command(after_help = "Examples:\n  datastore config remove photos")]
+    Remove(OneApp),
     /// Print a configlet in PHP, of datastore or ClearOS, as TOML
     #[command(after_help = "Examples:\n  \
         datastore config import httpd.conf > /etc/datastore.d/httpd.conf\n  \

@@ -6,6 +6,7 @@ mod change;
 mod completions;
 mod config;
 mod config_import;
+mod declaration;
 mod init;
 mod log;
 mod look;
@@ -68,6 +69,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Check(args) => config::check(session, args.app.as_ref())?.into(),
         Verb::Config(ConfigVerb::Check(args)) => config::check(session, args.app.as_ref())?.into(),
         Verb::Config(ConfigVerb::Show { app, origin }) => config::show(session, app.as_ref(), origin)?.into(),
+        Verb::Config(ConfigVerb::Add) => declaration::add(session)?.into(),
+        Verb::Config(ConfigVerb::Remove(args)) => declaration::remove(session, &args.app)?.into(),
         Verb::Config(ConfigVerb::Import { files }) => config_import::import(session, &files)?.into(),
         Verb::Peek(args) => peek::peek(session, args)?.into(),
         Verb::Log(args) => log::log(session, args)?.into(),

@@ -25,6 +25,7 @@ use datastore_core::status::{Status, VolumeRow};
 use datastore_core::wanted::Wanted;
 use datastore_core::{Error, ErrorKind, Result};
 use datastore_exec::alarm::Delivery;
+use datastore_exec::document::Declared;
 use datastore_exec::report::Report;
 
 pub(crate) use self::completions::{candidates, script};
@@ -177,6 +178,11 @@ pub(crate) fn log_line(row: &LogRow, as_json: bool) -> Result<bool> {
 /// The answer of `config check`.
 pub(crate) fn diagnostics(found: &[&Diagnostic], wanted: &Wanted, as_json: bool) -> Result<()> {
     if as_json { json::diagnostics(found) } else { print(&human::diagnostics(found, wanted)) }
+}
+
+/// What `config add` or `config remove` came to.
+pub(crate) fn declared(declared: &Declared<'_>, as_json: bool) -> Result<()> {
+    if as_json { json::print(declared) } else { print(&human::declared(declared)) }
 }
 
 /// The answer of `config import`: the TOML on standard output, what was found on standard error.

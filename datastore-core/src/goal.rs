@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::declaration::Declaration;
 use crate::error::Result;
 use crate::fstab::Fstab;
 use crate::journal::OperationId;
@@ -44,6 +45,10 @@ pub enum Goal {
         /// The first volume.
         volume: VolumeRequest,
     },
+    /// A configlet that a program without privilege asks for.
+    Declare(Declare),
+    /// Such a configlet is removed.
+    Withdraw(Apps),
     /// The data that stands at an app's mount points, in the store.
     Import(Import),
     /// The data of an app in other store directories.
@@ -61,6 +66,21 @@ pub enum Goal {
         /// The operation.
         operation: OperationId,
     },
+}
+
+/// What to declare.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declare {
+    /// The one app.
+    pub apps: Apps,
+    /// What is said of it.
+    pub declaration: Declaration,
+}
+
+impl From<Declaration> for Declare {
+    fn from(declaration: Declaration) -> Self {
+        Self { apps: Apps::named(vec![declaration.app.clone()]), declaration }
+    }
 }
 
 /// What to import.
@@ -217,6 +237,8 @@ impl Goal {
             Self::VolumeAdd(_) => "volume add",
             Self::VolumeRemove { .. } => "volume remove",
             Self::Init { .. } => "init",
+            Self::Declare(_) => "config add",
+            Self::Withdraw(_) => "config remove",
             Self::Import(_) => "import",
             Self::Move(_) => "move",
             Self::Undo(_) => "move --undo",
@@ -267,6 +289,8 @@ impl Goal {
             | Self::Enable(a)
             | Self::Disable(a)
             | Self::Remap(a)
+            | Self::Withdraw(a)
+            | Self::Declare(Declare { apps: a, .. })
             | Self::Import(Import { apps: a, .. })
             | Self::Move(Move { apps: a, .. })
             | Self::Undo(Undo { apps: a, .. })

@@ -16,6 +16,7 @@
 pub mod alarm;
 pub mod amount;
 pub mod config;
+pub mod declaration;
 pub mod diag;
 pub mod doctor;
 pub mod edit;

@@ -2,6 +2,7 @@
 //!
 //! A plan is data. Making one changes nothing; a dry run is a plan that nobody applies.
 
+pub mod declaration;
 mod hooks;
 pub mod lines;
 mod mappings;

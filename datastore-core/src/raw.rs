@@ -97,6 +97,8 @@ pub struct RawGlobals {
     pub default_volume: Option<RawText>,
     /// `[alarm]`: where alarms go.
     pub alarm: RawAlarm,
+    /// `[config_add]`: what programs without privilege may declare.
+    pub config_add: RawConfigAdd,
     /// `hook_timeout`: how many seconds the hooks of apps may take that say nothing else.
     pub hook_timeout: Option<Located<i64>>,
     /// `[volume.NAME]`.
@@ -116,6 +118,15 @@ pub struct RawAlarm {
     pub mail: Option<Located<Vec<RawText>>>,
     /// `sendmail`: the program that takes mails.
     pub sendmail: Option<RawText>,
+}
+
+/// `[config_add]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawConfigAdd {
+    /// `enabled`: whether anything may be declared at all; `true` unless given.
+    pub enabled: Option<Located<bool>>,
+    /// `mount_points`: the directories below which it may be mounted.
+    pub mount_points: Option<Located<Vec<RawText>>>,
 }
 
 /// `[volume.NAME]`.

@@ -2,11 +2,14 @@
 
 #![allow(clippy::literal_string_with_formatting_args, reason = "the hints show expansions of ours")]
 
+mod places;
+
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use crate::alarm::Sinks;
 use crate::config::{Config, Input, Layered, MAX_MAPPINGS};
+use crate::declaration::Policy;
 use crate::diag::{Code, Diagnostic, Located, Sources, Span};
 use crate::expand::{ExpandError, Names, expand};
 use crate::fstab::Fstab;
@@ -18,6 +21,7 @@ use crate::raw::{RawAlarm, RawMapping, RawTarget, RawText, RawVolume};
 use crate::state::{Reason, Refusal};
 use crate::value::{AppName, HostName, Id, Mode, OwnerName, ValueError, VolumeName};
 use crate::wanted::{App, Volume, Wanted};
+use places::{OURS, STATE, UNUSUAL, closed};
 
 /// Who has which mount point already, by our block in fstab: where two configlets claim one place, the one that has it keeps it.
 pub type Incumbents = HashMap<AbsPath, AppName>;
@@ -47,6 +51,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         store: AbsPath::literal("/store"),
         default_volume: VolumeName::parse("data0").expect("a valid name"),
         alarm: Sinks::default(),
+        config_add: Policy::default(),
         hook_seconds: USUAL_SECONDS,
         globals_problem: None,
     };
@@ -63,11 +68,24 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         mappings.extend(its_mappings);
     }
     overlap::check(&mut mappings, resolver.sources, incumbents, &mut resolver.found);
-    let Resolver { found, volumes, host, store, default_volume, alarm, .. } = resolver;
+    let Resolver { found, volumes, host, store, default_volume, alarm, config_add, .. } = resolver;
     let volumes = volumes.into_iter().map(|ground| Arc::unwrap_or_clone(ground).volume).collect();
     let sources = config.sources;
     let index = Default::default();
-    Wanted { host, store, default_volume, volumes, apps, mappings, alarm, diagnostics: found, sources, index }.sorted()
+    let wanted = Wanted {
+        host,
+        store,
+        default_volume,
+        volumes,
+        apps,
+        mappings,
+        alarm,
+        config_add,
+        diagnostics: found,
+        sources,
+        index,
+    };
+    wanted.sorted()
 }
 
 struct Resolver<'a> {
@@ -78,6 +96,7 @@ struct Resolver<'a> {
     store: AbsPath,
     default_volume: VolumeName,
     alarm: Sinks,
+    config_add: Policy,
     hook_seconds: u32,
     globals_problem: Option<Arc<Refusal>>,
 }
@@ -94,19 +113,6 @@ struct Ground {
 
 /// A store directory, the directory that holds its manifest, and its volume.
 type Placed = (AbsPath, AbsPath, VolumeName);
-
-/// Where nothing may ever be mounted, in it or below it.
-static CLOSED: LazyLock<[AbsPath; 11]> = LazyLock::new(|| {
-    ["/boot", "/dev", "/proc", "/run", "/sys", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
-        .map(AbsPath::literal)
-});
-/// Where something may be mounted below it, if the admin says `unusual = true`.
-static UNUSUAL: LazyLock<[AbsPath; 2]> = LazyLock::new(|| ["/etc", "/usr"].map(AbsPath::literal));
-/// Our own configuration below one of them.
-static OURS: LazyLock<[AbsPath; 3]> =
-    LazyLock::new(|| ["/etc/datastore.d", "/etc/datastore.conf", "/etc/fstab"].map(AbsPath::literal));
-/// Our own state, which must stay on the root file system.
-static STATE: LazyLock<AbsPath> = LazyLock::new(|| AbsPath::literal("/var/lib/datastore"));
 
 impl Resolver<'_> {
     fn report(&mut self, span: Span, code: Code, message: impl Into<String>) -> &mut Diagnostic {
@@ -177,6 +183,7 @@ impl Resolver<'_> {
             }
         }
         self.alarm = self.sinks(&globals.alarm);
+        self.config_add = Policy::read(&globals.config_add, self.sources, &mut self.found);
         for raw in &globals.volumes {
             if let Some(volume) = self.volume(raw) {
                 self.volumes.push(self.ground(volume));
@@ -590,9 +597,4 @@ impl Resolver<'_> {
 /// A volume that only its name tells of.
 fn usual(name: VolumeName, path: AbsPath) -> Volume {
     Volume { name, path, declared: false, id: None, source: None, fstype: None, options: None }
-}
-
-/// The closed directory that a path is at, above or in.
-fn closed(path: &AbsPath) -> Option<&'static AbsPath> {
-    CLOSED.iter().find(|dir| path.is_within(dir) || dir.is_below(path))
 }

@@ -1,6 +1,7 @@
 //! The changes of configuration that a goal implies: made in the inputs before they are resolved, and planned as steps.
 
 use crate::config::{CONFIGLETS, Content, Input, Role};
+use crate::declaration;
 use crate::edit::{self, Placed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::goal::{Destination, Goal, Import, Move};
@@ -13,7 +14,7 @@ use crate::step::{Action, Step};
 use crate::value::{AppName, Mode};
 use crate::wanted::Wanted;
 
-/// `enable` and `disable` switch apps in their overrides, what is imported is asked for from then on, and what is moved is elsewhere.
+/// `enable` and `disable` switch apps in their overrides, `config add` and `config remove` write and remove configlets, what is imported is asked for from then on, and what is moved is elsewhere.
 ///
 /// # Errors
 /// An override cannot be changed: it is not UTF-8, not TOML, or could not be read safely. Nothing can be moved to where it is to be.
@@ -22,6 +23,11 @@ pub fn switch(goal: &Goal, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
         Goal::Enable(apps) | Goal::Import(Import { apps, .. }) => (apps, true),
         Goal::Disable(apps) => (apps, false),
         Goal::Move(request) => return place(request, inputs),
+        Goal::Declare(request) => return declaration::lay(&request.declaration, inputs),
+        Goal::Withdraw(apps) => {
+            let each = apps.names.iter().map(|app| declaration::lift(app, inputs));
+            return Ok(each.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
+        }
         _ => return Ok(Vec::new()),
     };
     // An app of which only lines in fstab are left has nothing to switch, and an override would outlive it.

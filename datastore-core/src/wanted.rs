@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::alarm::Sinks;
 use crate::config::GLOBALS;
+use crate::declaration::Policy;
 use crate::diag::{Diagnostic, Sources, Span};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hook::Hooks;
@@ -30,6 +31,8 @@ pub struct Wanted {
     pub mappings: Vec<Mapping>,
     /// Where alarms go.
     pub alarm: Sinks,
+    /// What programs without privilege may declare.
+    pub config_add: Policy,
     /// Everything that was found, in the order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
     /// The texts, for origins.

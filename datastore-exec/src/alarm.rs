@@ -59,6 +59,10 @@ pub(crate) fn open(root: &Root) -> Result<Book> {
 /// Tells what the result of a verb means. What cannot be told is said in the remarks and tried again the next time.
 pub(crate) fn after(root: &Root, goal: &Goal, report: &mut Report) {
     let Some(apps) = goal.apps() else { return };
+    // A configlet that was written tells nothing about what is bound.
+    if matches!(goal, Goal::Declare(_)) {
+        return;
+    }
     let is_wrong = |row: &&Row| matches!(row.state, State::Refused | State::Interrupted);
     let wrong: Vec<&Row> = report.failed.iter().chain(report.notes.iter().filter(is_wrong)).collect();
     // Whoever takes an app down is told what failed, and nobody need be woken for it; nor for an app that is in somebody's hands.

@@ -119,6 +119,43 @@ pub struct Recovered<'a> {
     pub recovered: &'a [Report],
 }
 
+/// A configlet was written or removed at the wish of a program, or was so already.
+#[derive(Debug, Serialize)]
+pub struct Declared<'a> {
+    /// The app.
+    pub app: &'a AppName,
+    /// The configlet.
+    pub file: String,
+    /// Whether anything has been changed.
+    pub changed: bool,
+    /// The operation that has changed it; `null` if nothing was changed.
+    pub operation: Option<&'a str>,
+    /// What is known besides.
+    pub remarks: &'a [Remark],
+    /// The command to go on with; empty if there is none.
+    pub next: String,
+}
+
+impl<'a> Declared<'a> {
+    /// What `config add` came to.
+    #[must_use]
+    pub fn added(app: &'a AppName, report: &'a Report) -> Self {
+        Self::of(app, report, format!("datastore start {app}"))
+    }
+
+    /// What `config remove` came to.
+    #[must_use]
+    pub fn removed(app: &'a AppName, report: &'a Report) -> Self {
+        Self::of(app, report, String::new())
+    }
+
+    fn of(app: &'a AppName, report: &'a Report, next: String) -> Self {
+        let operation = report.operation.as_ref().map(datastore_core::journal::OperationId::as_str);
+        let file = datastore_core::declaration::file_of(app);
+        Self { app, file, changed: operation.is_some(), operation, remarks: &report.remarks, next }
+    }
+}
+
 /// The guard lets an app start.
 #[derive(Debug, Serialize)]
 pub struct Guarded<'a> {

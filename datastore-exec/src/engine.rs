@@ -213,6 +213,7 @@ impl Engine {
             | Goal::Settle { .. }
             | Goal::Reclaim(_)
             | Goal::Abort(_) => self.plan_moving(goal, seed),
+            Goal::Declare(_) | Goal::Withdraw(_) => self.plan_declaration(goal, seed),
             _ => self.plan_mappings(goal, seed),
         }
     }
@@ -273,6 +274,25 @@ impl Engine {
         let scene =
             plan::moving::Scene { before, wanted: &wanted, observed: &observed, facts: &facts, receipt, files, seed };
         let plan = plan::moving::make(goal, scene)?;
+        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
+    }
+
+    fn plan_declaration(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
+        let begun = Instant::now();
+        let (wanted, basis, (files, inputs)) = self.read(|inputs| {
+            demand_globals(inputs)?;
+            let before = inputs.clone();
+            Ok((switch(goal, inputs)?, before))
+        })?;
+        let before = resolve(inputs, &incumbents(&basis.fstab));
+        let loaded = Instant::now();
+        let probe = Probe::of(nesting(&wanted, &basis), |i| goal.concerns(&wanted.mappings[i]));
+        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
+        let ways = plan::declaration::ways(goal, &wanted);
+        let doubts: Vec<Option<String>> = ways.iter().map(|way| load::doubt(&self.root, way)).collect();
+        let seen = Instant::now();
+        let view = View::new(&wanted, &observed);
+        let plan = plan::declaration::make(goal, &before, &view, &doubts, files, seed)?;
         self.finish(plan, &wanted, &observed, [begun, loaded, seen])
     }
 

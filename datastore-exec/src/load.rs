@@ -164,6 +164,28 @@ impl Directory {
     }
 }
 
+/// Who other than root could change the way to a path, or the path itself, as far as it is there; `None` if nobody.
+pub(crate) fn doubt(root: &Root, path: &AbsPath) -> Option<String> {
+    let mut way: Vec<AbsPath> = std::iter::once(path.clone()).chain(path.ancestors()).collect();
+    way.reverse();
+    for at in way {
+        let facts = match root.stat(&at) {
+            Ok(facts) => facts,
+            Err(Miss::Absent(_)) => return None,
+            Err(miss) => return Some(miss.to_string()),
+        };
+        match facts.kind {
+            Kind::Dir => {}
+            Kind::Symlink => return Some(format!("{at} is a symbolic link")),
+            Kind::File | Kind::Other => return Some(format!("{at} is no directory")),
+        }
+        if let Some(why) = changeable(&facts, &at.to_string()) {
+            return Some(why);
+        }
+    }
+    None
+}
+
 /// Who other than root could change it, as a sentence; `None` if nobody.
 pub(crate) fn changeable(facts: &Facts, what: &str) -> Option<String> {
     let me = rustix::process::geteuid().as_raw();

@@ -129,6 +129,8 @@ fn take_locks(engine: &Engine, plan: &Plan) -> Result<std::result::Result<Vec<Lo
             wanted.push((format!("volume-{}", request.name), Share::Exclusive));
         }
         Goal::VolumeRemove { name } => wanted.push((format!("volume-{name}"), Share::Exclusive)),
+        // Two that want one place must not look at the same time.
+        Goal::Declare(_) | Goal::Withdraw(_) => wanted.push(("config-add".into(), Share::Exclusive)),
         _ => {}
     }
     wanted.sort_by(|a, b| a.0.cmp(&b.0));

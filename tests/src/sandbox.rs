@@ -1,6 +1,7 @@
 //! A mount namespace and a root directory for one test.
 
 use std::borrow::BorrowMut;
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -28,6 +29,8 @@ const WITHOUT: &str = "DATASTORE_TEST_WITHOUT";
 #[derive(Debug)]
 pub struct Sandbox {
     root: PathBuf,
+    /// What commands read from standard input.
+    input: RefCell<Vec<u8>>,
     _stays_in_its_thread: PhantomData<*const ()>,
 }
 
@@ -88,7 +91,11 @@ impl Sandbox {
         unshare(CloneFlags::CLONE_NEWNS).unwrap_or_else(|e| panic!("unshare(CLONE_NEWNS): {e}"));
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", private).unwrap_or_else(|e| panic!("make all mounts private: {e}"));
-        let sandbox = Self { root: fresh_directory("datastore-test-"), _stays_in_its_thread: PhantomData };
+        let sandbox = Self {
+            root: fresh_directory("datastore-test-"),
+            input: RefCell::default(),
+            _stays_in_its_thread: PhantomData,
+        };
         fs::set_permissions(&sandbox.root, fs::Permissions::from_mode(0o755)).expect("mode of the root");
         sandbox
     }
@@ -236,7 +243,13 @@ impl Sandbox {
     /// If it cannot be started.
     #[track_caller]
     pub fn run(&self, mut command: impl BorrowMut<Command>) -> Run {
-        Run::new(command.borrow_mut(), &self.root)
+        Run::with_input(command.borrow_mut(), &self.root, &self.input.borrow())
+    }
+
+    /// Gives this to every command that is run from now on, as its standard input.
+    pub fn feed(&self, input: impl AsRef<[u8]>) -> &Self {
+        *self.input.borrow_mut() = input.as_ref().to_vec();
+        self
     }
 
     /// A sparse file of this many bytes in the root, with a file system of this type, labelled with the file's stem.

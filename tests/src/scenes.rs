@@ -80,6 +80,25 @@ fn two_volumes(sandbox: &Sandbox) {
     sandbox.datastore(&["volume", "add", "data1", "--directory", "/srv/big", "--yes"]).ok();
 }
 
+/// A machine after `init` on which root lets programs declare mappings below /srv.
+pub fn allowing(sandbox: &Sandbox) {
+    sandbox.datastore(&["init", "--host", "server1", "--yes"]).ok();
+    sandbox.directory("srv", 0o755);
+    let globals = sandbox.read("/etc/datastore.conf");
+    sandbox.write("/etc/datastore.conf", format!("{globals}\n[config_add]\nmount_points = [\"/srv\"]\n"));
+    sandbox.feed(PHOTOS);
+}
+
+/// What a program declares.
+const PHOTOS: &str = r#"{"app": "photos", "mappings": [{"mount_point": "/srv/photos"}]}"#;
+
+fn withdrawable(sandbox: &Sandbox) {
+    allowing(sandbox);
+    sandbox.datastore(&["config", "add"]).ok();
+    sandbox.datastore(&["start", "photos"]).ok();
+    sandbox.datastore(&["disable", "photos", "--yes"]).ok();
+}
+
 /// Two volumes on file systems of their own, and an app `shop` with data at these mount points, on the first of them.
 #[must_use]
 pub fn shop(configlet: &str, places: &[&str], fstype: &str, mib: u64) -> Sandbox {
@@ -190,6 +209,8 @@ pub const SCENES: &[Scene] = &[
         before: moved_and_changed,
         command: &["move", "mail", "--undo", "--keep", "new", "--yes"],
     },
+    Scene { name: "config add", before: allowing, command: &["config", "add"] },
+    Scene { name: "config remove", before: withdrawable, command: &["config", "remove", "photos"] },
     Scene { name: "volume remove", before: two_volumes, command: &["volume", "remove", "data1", "--yes"] },
 ];
 

@@ -127,9 +127,19 @@ fn status_shows_what_was_interrupted_and_recover_finishes_it_once() {
 
 #[test]
 fn recover_finishes_each_goal_and_has_nothing_to_do_the_second_time() {
-    for name in
-        ["apply", "stop", "start", "restart", "disable", "enable", "remap", "volume add (directory)", "volume remove"]
-    {
+    for name in [
+        "apply",
+        "stop",
+        "start",
+        "restart",
+        "disable",
+        "enable",
+        "remap",
+        "volume add (directory)",
+        "volume remove",
+        "config add",
+        "config remove",
+    ] {
         let scene = Scene::named(name);
         let (_, wanted) = scene.undisturbed();
         let sandbox = half_way(scene, "fsync", |_| true);

@@ -132,6 +132,11 @@ fn a_directory_becomes_a_volume() {
 }
 
 #[test]
+fn a_program_declares_an_app() {
+    failed_everywhere("config add");
+}
+
+#[test]
 fn a_step_of_one_mapping_that_fails_leaves_the_others_bound() {
     let scene = Scene::named("apply");
     let mut seen = 0;

@@ -73,9 +73,13 @@ fn converges(scene: &Scene, sandbox: &Sandbox, wanted: &str, when: &str) {
         recovered.fail(&format!("{when}: recover"));
     }
     let again = sandbox.datastore(scene.command);
-    // A volume that `recover` has removed is not known any more.
-    let is_gone =
-        name == "volume remove" && again.status.code() == Some(2) && again.stderr.contains("no volume is called");
+    // What `recover` has removed is not known any more.
+    let unknown = match name {
+        "volume remove" => "no volume is called",
+        "config remove" => "no app is called",
+        _ => "\0",
+    };
+    let is_gone = again.status.code() == Some(2) && again.stderr.contains(unknown);
     if again.status.code() != Some(0) && !is_gone {
         again.fail(&format!("{when}: the same command again"));
     }
@@ -181,6 +185,16 @@ fn an_image_is_formatted() {
 #[test]
 fn a_volume_is_removed() {
     killed_everywhere("volume remove");
+}
+
+#[test]
+fn a_program_declares_an_app() {
+    killed_everywhere("config add");
+}
+
+#[test]
+fn a_program_takes_an_app_back() {
+    killed_everywhere("config remove");
 }
 
 /// Kills the command while mkfs is at work.

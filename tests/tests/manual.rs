@@ -24,6 +24,7 @@ fn each_page_has_the_keys_that_the_parser_knows_and_no_other() {
         (global, "KEYS", keys::GLOBAL),
         (global, "VOLUMES", keys::VOLUME),
         (global, "ALARMS", keys::ALARM),
+        (global, "DECLARED BY PROGRAMS", keys::CONFIG_ADD),
         (app, "KEYS OF AN APP", keys::APP),
         (app, "KEYS OF A MAPPING", keys::MAPPING),
         (app, "CLEAROS FORM", keys::STORAGE),

@@ -5,5 +5,5 @@ pub(crate) fn command(line: &str) -> &str {
     let line = line.trim_start();
     let line = line.split_once("  ").map_or(line, |(command, _)| command);
     let line = line.strip_prefix("source <(").map_or(line, |inner| inner.trim_end_matches(')'));
-    line.split_once([';', '&', '|', '>']).map_or(line, |(command, _)| command).trim_end()
+    line.split_once([';', '&', '|', '>', '<']).map_or(line, |(command, _)| command).trim_end()
 }

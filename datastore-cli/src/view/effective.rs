@@ -25,8 +25,16 @@ pub(crate) struct Effective {
     pub(crate) host: String,
     pub(crate) store: String,
     pub(crate) default_volume: String,
+    pub(crate) config_add: EffectivePolicy,
     pub(crate) volumes: Vec<EffectiveVolume>,
     pub(crate) apps: Vec<EffectiveApp>,
+}
+
+/// What programs without privilege may declare.
+#[derive(Debug, Serialize)]
+pub(crate) struct EffectivePolicy {
+    pub(crate) enabled: bool,
+    pub(crate) mount_points: Vec<String>,
 }
 
 /// One volume.
@@ -95,6 +103,10 @@ impl Effective {
             host: wanted.host.as_ref().map(ToString::to_string).unwrap_or_default(),
             store: wanted.store.to_string(),
             default_volume: wanted.default_volume.to_string(),
+            config_add: EffectivePolicy {
+                enabled: wanted.config_add.enabled,
+                mount_points: wanted.config_add.mount_points.iter().map(ToString::to_string).collect(),
+            },
             volumes: volumes.collect(),
             apps: wanted.apps.iter().filter(|a| is_asked(&a.name)).map(|a| app(wanted, a)).collect(),
         }

@@ -14,7 +14,7 @@ pub(super) mod tests;
 mod text;
 
 pub(super) use alarm::{alarms, deliveries};
-pub(super) use config::{diagnostics, effective};
+pub(super) use config::{declared, diagnostics, effective};
 pub(super) use doctor::diagnosis;
 pub(super) use log::{log, log_detail, log_line};
 pub(super) use peek::peek;

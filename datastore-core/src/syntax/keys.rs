@@ -1,9 +1,12 @@
 //! The keys that may stand in each place of the configuration. Both languages read by these lists, and the manual is held against them.
 
 /// At the top of `/etc/datastore.conf`.
-pub const GLOBAL: &[&str] = &["host", "store", "default_volume", "hook_timeout", "volume", "app", "alarm"];
+pub const GLOBAL: &[&str] =
+    &["host", "store", "default_volume", "hook_timeout", "volume", "app", "alarm", "config_add"];
 /// In `[alarm]`.
 pub const ALARM: &[&str] = &["syslog", "command", "mail", "sendmail"];
+/// In `[config_add]`.
+pub const CONFIG_ADD: &[&str] = &["enabled", "mount_points"];
 /// In `[volume.NAME]`.
 pub const VOLUME: &[&str] = &["id", "path", "source", "type", "options"];
 /// At the top of a configlet, and in `[app.NAME]`.

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys;
 use crate::diag::{Code, Diagnostic, FileId, Located, Sources, Span, nearest};
-use crate::raw::{RawAlarm, RawApp, RawGlobals, RawMapping, RawTarget, RawText, RawVolume};
+use crate::raw::{RawAlarm, RawApp, RawConfigAdd, RawGlobals, RawMapping, RawTarget, RawText, RawVolume};
 
 /// More findings than this in one file help nobody.
 const MOST: usize = 100;
@@ -216,6 +216,11 @@ impl Reader<'_> {
                         globals.alarm = self.alarm(alarm);
                     }
                 }
+                Some("config_add") => {
+                    if let Some(policy) = self.table("config_add", value) {
+                        globals.config_add = self.config_add(policy);
+                    }
+                }
                 Some("app") => {
                     if let Some(apps) = self.table("app", value) {
                         for (key, value) in Self::entries(apps) {
@@ -245,6 +250,18 @@ impl Reader<'_> {
             }
         }
         alarm
+    }
+
+    fn config_add(&mut self, table: &DeTable<'_>) -> RawConfigAdd {
+        let mut policy = RawConfigAdd::default();
+        for (key, value) in Self::entries(table) {
+            match listed(key, keys::CONFIG_ADD) {
+                Some("enabled") => policy.enabled = self.flag("enabled", value),
+                Some("mount_points") => policy.mount_points = self.list("mount_points", value),
+                _ => self.unknown(key, keys::CONFIG_ADD),
+            }
+        }
+        policy
     }
 
     fn volume(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) -> Option<RawVolume> {

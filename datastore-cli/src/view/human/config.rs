@@ -3,9 +3,11 @@
 use datastore_core::diag::Diagnostic;
 use datastore_core::syntax::print::quoted;
 use datastore_core::wanted::Wanted;
+use datastore_exec::document::Declared;
 
 use super::text::{clean, count, width};
 use crate::view::effective::{Effective, EffectiveApp, EffectiveMapping, Value};
+use crate::view::hint::typed;
 
 /// Everything that was found, then one line that counts.
 pub(in crate::view) fn diagnostics(found: &[&Diagnostic], wanted: &Wanted) -> String {
@@ -26,12 +28,34 @@ pub(in crate::view) fn diagnostics(found: &[&Diagnostic], wanted: &Wanted) -> St
     out
 }
 
+/// What `config add` or `config remove` came to, and the command to go on with.
+pub(in crate::view) fn declared(declared: &Declared<'_>) -> String {
+    let Declared { app, file, changed, remarks, next, .. } = declared;
+    let mut out = match (changed, next.is_empty()) {
+        (true, false) => format!("`{app}` is declared: {file} has been written; nothing is bound by that\n"),
+        (true, true) => format!("`{app}` is not declared any more: {file} has been removed; its data stays\n"),
+        (false, _) => format!("nothing to do: {file} says so already\n"),
+    };
+    for remark in *remarks {
+        out.push_str(&format!("note: {}\n", clean(&remark.detail)));
+    }
+    if !next.is_empty() {
+        out.push_str(&format!("to go on: {}\n", typed(next)));
+    }
+    out
+}
+
 /// What the configuration comes to, in the words of a configlet; with `origin`, each line says where it was written.
 pub(in crate::view) fn effective(config: &Effective, origin: bool) -> String {
     let mut page = Page { out: String::new(), origin };
     page.line("host", &config.host, None);
     page.line("store", &config.store, None);
     page.line("default_volume", &config.default_volume, None);
+    if config.config_add.enabled || !config.config_add.mount_points.is_empty() {
+        page.head("config_add");
+        page.raw("enabled", if config.config_add.enabled { "true" } else { "false" }, None);
+        page.raw("mount_points", &list(&config.config_add.mount_points), None);
+    }
     for volume in &config.volumes {
         page.head(&format!("volume.{}", key(&volume.volume)));
         page.line("path", &volume.path, None);

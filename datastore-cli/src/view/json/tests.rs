@@ -161,7 +161,8 @@ fn the_effective_configuration() {
     );
     let config = Effective::of(&wanted, None);
     let view = serde_json::to_value(&config).unwrap();
-    assert_eq!(fields(&view), sorted("host store default_volume volumes apps"));
+    assert_eq!(fields(&view), sorted("host store default_volume config_add volumes apps"));
+    assert_eq!(fields(&view["config_add"]), sorted("enabled mount_points"));
     assert_eq!(
         fields(&view["apps"][0]),
         sorted("app title enabled services premount postmount hook_timeout files problem mappings")
