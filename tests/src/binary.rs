@@ -11,6 +11,15 @@ pub fn datastore() -> PathBuf {
     expect(&profile_dir(), "datastore", "datastore-cli")
 }
 
+/// The `datastore-webconfig` command of this build.
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn gate() -> PathBuf {
+    expect(&profile_dir(), "datastore-webconfig", "datastore-gate")
+}
+
 /// The `nosys` helper of this build (`tests/src/bin/nosys.rs`).
 ///
 /// # Panics

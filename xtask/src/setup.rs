@@ -33,6 +33,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("rsync", "rsync"),
     ("shellcheck", "shellcheck"),
     ("strace", "strace"),
+    ("sudo", "sudo"),
     ("systemd-container", "systemd-nspawn"),
     ("util-linux", "unshare"),
     ("valgrind", "valgrind"),

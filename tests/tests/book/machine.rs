@@ -147,6 +147,9 @@ fn built(server: &Server, text: &str) {
         // Which PHP `php` is, and what it looks for in any case.
         server.also(&["/etc/alternatives", "/usr/share/zoneinfo"]);
     }
+    if text.contains("datastore-webconfig") {
+        server.put(&binary::gate(), "/usr/local/sbin/datastore-webconfig");
+    }
     for name in EXAMPLES.iter().filter(|name| text.contains(&format!("target/debug/examples/{name}"))) {
         server.put(&binary::example(name), &format!("/root/datastore/target/debug/examples/{name}"));
     }

@@ -16,6 +16,7 @@ const FOLDERS: &[&str] = &[
     "datastore-cli",
     "datastore-core",
     "datastore-exec",
+    "datastore-gate",
     "docs",
     "examples",
     "fuzz",
