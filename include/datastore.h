@@ -217,6 +217,17 @@ struct datastore_error_t *datastore_log(const struct datastore_t *store,
                                         size_t count,
                                         struct datastore_value_t **log);
 
+// Tells how much the data of apps and what was put aside takes, as `datastore usage` measured it last: `stores`, `parked`. Nothing is
+// measured. No app named means all.
+struct datastore_error_t *datastore_usage(const struct datastore_t *store,
+                                          const struct datastore_text_t *apps,
+                                          size_t count,
+                                          struct datastore_value_t **usage);
+
+// Tells which block devices nobody uses, and how each becomes a volume: `candidates`. Only root is told what is on them.
+struct datastore_error_t *datastore_candidates(const struct datastore_t *store,
+                                               struct datastore_value_t **candidates);
+
 // Finishes what stopped half-way: `recovered` has a report for each.
 struct datastore_error_t *datastore_recover(const struct datastore_t *store,
                                             datastore_progress_t progress,

@@ -79,6 +79,12 @@ final class Store
     /** Which operations have run. */
     public function log(string ...$apps): array {}
 
+    /** How much the data of apps and what was put aside takes, as `datastore usage` measured it last. */
+    public function usage(string ...$apps): array {}
+
+    /** Which block devices could become a volume. */
+    public function candidates(): array {}
+
     /** Plans; changes nothing. Options are those of the command, such as ["to" => "data1", "max-downtime" => 5]. */
     public function plan(string $verb = "apply", array $apps = [], array $options = []): Plan {}
 

@@ -1,5 +1,5 @@
 /* This is a generated file, edit the .stub.php file instead.
- * Stub hash: f2b489a5ba90645885576d9e54d3200efba767f3 */
+ * Stub hash: 6bc64672cdd6a42b3e125d6ed98f406d00df5a32 */
 
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(arginfo_class_Datastore_Exception_getHint, 0, 0, IS_STRING, 0)
 ZEND_END_ARG_INFO()
@@ -35,6 +35,10 @@ ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(arginfo_class_Datastore_Store_operation,
 ZEND_END_ARG_INFO()
 
 #define arginfo_class_Datastore_Store_log arginfo_class_Datastore_Store_status
+
+#define arginfo_class_Datastore_Store_usage arginfo_class_Datastore_Store_status
+
+#define arginfo_class_Datastore_Store_candidates arginfo_class_Datastore_Plan_toArray
 
 ZEND_BEGIN_ARG_WITH_RETURN_OBJ_INFO_EX(arginfo_class_Datastore_Store_plan, 0, 0, Datastore\\Plan, 0)
 	ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, verb, IS_STRING, 0, "\"apply\"")
@@ -93,6 +97,8 @@ ZEND_METHOD(Datastore_Store, check);
 ZEND_METHOD(Datastore_Store, guard);
 ZEND_METHOD(Datastore_Store, operation);
 ZEND_METHOD(Datastore_Store, log);
+ZEND_METHOD(Datastore_Store, usage);
+ZEND_METHOD(Datastore_Store, candidates);
 ZEND_METHOD(Datastore_Store, plan);
 ZEND_METHOD(Datastore_Store, save);
 ZEND_METHOD(Datastore_Store, load);
@@ -147,6 +153,8 @@ static const zend_function_entry class_Datastore_Store_methods[] = {
 	ZEND_ME(Datastore_Store, guard, arginfo_class_Datastore_Store_guard, ZEND_ACC_PUBLIC)
 	ZEND_ME(Datastore_Store, operation, arginfo_class_Datastore_Store_operation, ZEND_ACC_PUBLIC)
 	ZEND_ME(Datastore_Store, log, arginfo_class_Datastore_Store_log, ZEND_ACC_PUBLIC)
+	ZEND_ME(Datastore_Store, usage, arginfo_class_Datastore_Store_usage, ZEND_ACC_PUBLIC)
+	ZEND_ME(Datastore_Store, candidates, arginfo_class_Datastore_Store_candidates, ZEND_ACC_PUBLIC)
 	ZEND_ME(Datastore_Store, plan, arginfo_class_Datastore_Store_plan, ZEND_ACC_PUBLIC)
 	ZEND_ME(Datastore_Store, save, arginfo_class_Datastore_Store_save, ZEND_ACC_PUBLIC)
 	ZEND_ME(Datastore_Store, load, arginfo_class_Datastore_Store_load, ZEND_ACC_PUBLIC)

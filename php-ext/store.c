@@ -143,6 +143,17 @@ ZEND_METHOD(Datastore_Store, log) {
   ask(INTERNAL_FUNCTION_PARAM_PASSTHRU, datastore_log);
 }
 
+ZEND_METHOD(Datastore_Store, usage) {
+  ask(INTERNAL_FUNCTION_PARAM_PASSTHRU, datastore_usage);
+}
+
+ZEND_METHOD(Datastore_Store, candidates) {
+  ZEND_PARSE_PARAMETERS_NONE();
+  datastore_value_t *value = NULL;
+  datastore_error_t *error = datastore_candidates(STORE, &value);
+  php_datastore_return(return_value, error, &value);
+}
+
 ZEND_METHOD(Datastore_Store, check) {
   zend_string *app = NULL;
   ZEND_PARSE_PARAMETERS_START(0, 1)

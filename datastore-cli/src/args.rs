@@ -168,6 +168,13 @@ pub(crate) enum Verb {
         datastore reclaim --yes               all of them\n  \
         datastore reclaim --expired --yes     what need not be kept any longer")]
     Reclaim(Reclaim),
+    /// Measure what fills the volumes: the data of each app, and what was put aside
+    #[command(after_help = "Examples:\n  \
+        datastore usage                       all of it; takes as long as a walk\n  \
+        datastore usage mysqld                this app; the others stay\n  \
+        datastore usage --kept                what was found last, without root\n  \
+        datastore usage --kept --json")]
+    Usage(Usage),
     /// Look under the live binds of an app: what lies there that nobody can see
     #[command(after_help = "Examples:\n  \
         datastore peek home                   without touching the bind\n  \
@@ -210,6 +217,9 @@ pub(crate) enum VolumeVerb {
         datastore volume add data2 --directory /srv/big\n  \
         datastore volume add data3 --at /mnt/nfs       what is mounted there")]
     Add(VolumeAdd),
+    /// List the block devices that nobody uses, what is on each, and how it becomes a volume
+    #[command(after_help = "Examples:\n  datastore volume candidates\n  datastore volume candidates --json")]
+    Candidates,
     /// List the volumes
     #[command(after_help = "Examples:\n  datastore volume list\n  datastore volume list --json")]
     List,
@@ -347,6 +357,17 @@ pub(crate) struct Start {
     /// Take store directories as they are, also with another identity or none
     #[arg(long)]
     pub(crate) accept_store: bool,
+}
+
+/// `usage`
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    /// Only these apps
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<AppName>,
+    /// Do not measure: show what was measured last
+    #[arg(long)]
+    pub(crate) kept: bool,
 }
 
 /// `peek`

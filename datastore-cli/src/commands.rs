@@ -12,6 +12,7 @@ mod log;
 mod look;
 mod man;
 mod peek;
+mod usage;
 mod volume;
 
 use datastore_core::Result;
@@ -62,6 +63,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Recover => apps::recover(session)?.into(),
         Verb::Init(args) => init::init(session, args)?.into(),
         Verb::Volume(VolumeVerb::Add(args)) => volume::add(session, args)?.into(),
+        Verb::Volume(VolumeVerb::Candidates) => volume::candidates(session)?.into(),
         Verb::Volume(VolumeVerb::List) => volume::list(session)?.into(),
         Verb::Volume(VolumeVerb::Remove { name }) => volume::remove(session, name)?.into(),
         Verb::Alarm(AlarmVerb::List) => alarm::list(session)?.into(),
@@ -72,6 +74,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Config(ConfigVerb::Add) => declaration::add(session)?.into(),
         Verb::Config(ConfigVerb::Remove(args)) => declaration::remove(session, &args.app)?.into(),
         Verb::Config(ConfigVerb::Import { files }) => config_import::import(session, &files)?.into(),
+        Verb::Usage(args) => usage::usage(session, &args)?.into(),
         Verb::Peek(args) => peek::peek(session, args)?.into(),
         Verb::Log(args) => log::log(session, args)?.into(),
         Verb::Completions(args) => completions::completions(session, &args)?.into(),

@@ -15,6 +15,7 @@ use std::io::{self, Write as _};
 
 use clap::error::{ContextKind, ContextValue};
 use datastore_core::alarm::Alarm;
+use datastore_core::candidate::Candidates;
 use datastore_core::diag::Diagnostic;
 use datastore_core::doctor::Diagnosis;
 use datastore_core::log::{LogDetail, LogRow};
@@ -22,6 +23,7 @@ use datastore_core::peek::Peek;
 use datastore_core::plan::{Plan, PlanId};
 use datastore_core::request::unparsable;
 use datastore_core::status::{Status, VolumeRow};
+use datastore_core::usage::Usage;
 use datastore_core::wanted::Wanted;
 use datastore_core::{Error, ErrorKind, Result};
 use datastore_exec::alarm::Delivery;
@@ -137,6 +139,16 @@ pub(crate) fn status(status: &Status, named: bool, as_json: bool) -> Result<()> 
 /// The answer of `volume list`.
 pub(crate) fn volumes(volumes: &[VolumeRow], as_json: bool) -> Result<()> {
     if as_json { json::volumes(volumes) } else { print(&human::volumes(volumes, Look::of_stdout())) }
+}
+
+/// The answer of `volume candidates`.
+pub(crate) fn devices(found: &Candidates, as_json: bool) -> Result<()> {
+    if as_json { json::print(found) } else { print(&human::candidates(found, Look::of_stdout())) }
+}
+
+/// The answer of `usage`.
+pub(crate) fn usage(usage: &Usage, as_json: bool) -> Result<()> {
+    if as_json { json::print(usage) } else { print(&human::usage(usage, Look::of_stdout())) }
 }
 
 /// The open alarms.

@@ -15,6 +15,7 @@
 
 pub mod alarm;
 pub mod amount;
+pub mod candidate;
 pub mod config;
 pub mod declaration;
 pub mod diag;
@@ -52,6 +53,7 @@ pub mod status;
 pub mod step;
 pub mod switch;
 pub mod syntax;
+pub mod usage;
 pub mod value;
 pub mod verify;
 pub mod wanted;

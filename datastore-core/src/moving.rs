@@ -116,6 +116,8 @@ pub struct Left {
     pub entries: u64,
     /// How many bytes its files hold.
     pub bytes: u64,
+    /// When it was put aside, in seconds since 1970; `None` where nobody knows.
+    pub since: Option<i64>,
     /// Until when it is to be kept, in seconds since 1970; `None` for a copy.
     pub until: Option<i64>,
     /// Whether that is over.

@@ -44,7 +44,7 @@ impl Progress {
 /// How far a walk over trees is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walk {
-    /// What is done: `copying`, `copying changes`, `comparing`, `removing`.
+    /// What is done: `copying`, `copying changes`, `comparing`, `removing`; `measuring` by `usage`.
     pub what: String,
     /// The tree that is being walked.
     pub tree: String,

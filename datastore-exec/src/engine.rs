@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use datastore_core::alarm::Alarm;
+use datastore_core::candidate::{Candidates, Setting};
 use datastore_core::config::{GLOBALS, Input};
 use datastore_core::doctor::{self, Diagnosis};
 use datastore_core::goal::{Apps, Goal, VolumeRequest};
@@ -21,6 +22,7 @@ use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::status::{self, OperationRow, Status};
 use datastore_core::switch::{switch, switch_back};
+use datastore_core::usage::Usage;
 use datastore_core::value::{AppName, Id};
 use datastore_core::verify::{self, CheckedPlan};
 use datastore_core::wanted::Wanted;
@@ -36,7 +38,7 @@ use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{examine, guard, journal_file, log, moving, peek, receipts, recovery, run_files, saved, site};
+use crate::{examine, guard, journal_file, log, moving, peek, receipts, recovery, run_files, saved, site, usage};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
 #[derive(Debug)]
@@ -394,6 +396,32 @@ impl Engine {
             Error::new(ErrorKind::Usage, format!("nothing is known of operation {operation}"))
                 .hint("datastore log lists those that have run")
         })
+    }
+
+    /// Measures how much the store directories and the trees that were put aside take: of these apps, or of all if none is named. All of it is
+    /// walked over, and nothing of it is changed. What was found is kept, for everybody to read: [`Engine::usage`]. A tree of which something cannot be
+    /// looked at fails nothing; its row says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Privilege`] for whoever is not root; [`ErrorKind::Usage`] for an app that nobody declares.
+    pub fn measure(&self, apps: &[AppName], listener: &mut dyn Listener) -> Result<Usage> {
+        usage::measure(self, apps, listener)
+    }
+
+    /// What was measured last, without looking again. Everybody may ask. A mapping that is new has a row without amounts, and one that is gone has
+    /// none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for an app that nobody declares; [`ErrorKind::Invalid`] if there is no `/etc/datastore.conf` at all.
+    pub fn usage(&self, apps: &[AppName]) -> Result<Usage> {
+        usage::usage(self, apps)
+    }
+
+    /// The block devices that nobody uses, with what is on each, and the command that makes a volume of it. Whoever is not root is told of devices, and not what
+    /// is on them. A machine need not be set up for that.
+    pub fn candidates(&self) -> Result<Candidates> {
+        let setting = self.config().map_or_else(|_| Setting::default(), |wanted| Setting::of(&wanted));
+        Ok(Candidates::of(site::candidates::look()?, &setting))
     }
 
     /// Hands over the operations that have run, as [`Engine::log`], and then each one that begins or ends, until `each` says `false`.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use datastore_core::goal::Goal;
 use datastore_core::journal::Outcome;
-use datastore_core::moving::{Facts, Left, Probe, TreeFacts, TreeProbe, Unfit, going};
+use datastore_core::moving::{Facts, Left, Probe, Receipt, TreeFacts, TreeProbe, Unfit, going};
 use datastore_core::path::printable;
 use datastore_core::state::Reason;
 use datastore_core::step::Action;
@@ -56,21 +56,23 @@ fn trees_left(
     let of = |app: &AppName| apps.is_empty() || apps.contains(app);
     let mut found: Vec<Left> = Vec::new();
     let now = clock::now();
-    let mut add = |app: &AppName, mount_point: &AbsPath, path: &AbsPath, parked: bool, until: Option<i64>| {
+    let mut add = |app: &AppName, mount_point: &AbsPath, path: &AbsPath, receipt: Option<&Receipt>| {
+        let (since, until) = (receipt.and_then(|r| r.at), receipt.and_then(|r| r.expires));
         for path in [path.clone(), going(path)] {
             let known = found.iter().any(|left| left.path == path);
             let Some(top) = (!known).then(|| open(root, &path).ok()).flatten() else { continue };
             let (entries, bytes) = measure(&top, &path)?;
             let (app, mount_point) = (app.clone(), mount_point.clone());
             let expired = until.is_some_and(|until| until <= now);
-            found.push(Left { app, mount_point, path, parked, entries, bytes, until, expired });
+            let parked = receipt.is_some();
+            found.push(Left { app, mount_point, path, parked, entries, bytes, since, until, expired });
         }
         Ok::<_, Error>(())
     };
     for (_, receipt) in receipts::all(root)? {
         for tree in receipt.trees.iter().filter(|_| of(&receipt.app)) {
             if let Some(parked) = &tree.parked {
-                add(&receipt.app, &tree.mount_point, parked, true, receipt.expires)?;
+                add(&receipt.app, &tree.mount_point, parked, Some(&receipt))?;
             }
         }
     }
@@ -82,7 +84,7 @@ fn trees_left(
         for step in &told.begin.steps {
             let Action::Copy { trees, .. } = &step.action else { continue };
             for tree in trees {
-                add(app, &tree.from, &tree.to, false, None)?;
+                add(app, &tree.from, &tree.to, None)?;
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::root::Root;
 use crate::run_files::{self, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
-use crate::{alarm, guard};
+use crate::{alarm, guard, usage};
 
 /// How long a second caller waits for the first one before it is told who that is.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -231,6 +231,9 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     };
     shown.end(word, carried.done);
     shown.inner.event(&Event::End { operation: operation.as_str() });
+    if plan.goal.is_single() {
+        usage::note_parked(engine);
+    }
     let line = format!(
         "{time} {operation} {word} uid={} {} ({} of {} steps, {} failed)",
         rustix::process::getuid().as_raw(),

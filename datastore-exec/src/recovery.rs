@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::event::{Event, Listener};
 use crate::operation::{self, Terms};
 use crate::report::Report;
-use crate::{durable, journal_file, load, observe, receipts, run_files};
+use crate::{durable, journal_file, load, observe, receipts, run_files, usage};
 
 /// How long a disk may stay busy after the run that used it has died.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// [`ErrorKind::Privilege`] for whoever is not root: journals are root's, so nobody else can know that there is nothing to do.
 pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Vec<Report>> {
     operation::demand_privilege("recover")?;
+    usage::note_after_boot(engine);
     let scan = journal_file::scan(engine.root())?;
     if scan.unfinished.is_empty() {
         return Ok(Vec::new());

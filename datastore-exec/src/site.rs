@@ -1,6 +1,7 @@
 //! The facts about the place and the source of a volume, for the planner of volumes. Nothing is decided or changed here.
 
 pub(crate) mod blkid;
+pub(crate) mod candidates;
 pub(crate) mod device;
 pub(crate) mod loops;
 pub(crate) mod peek;

@@ -13,7 +13,6 @@ pub(crate) mod volume;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datastore_core::moving::{Account, Receipt};
@@ -30,10 +29,7 @@ use crate::root::{Miss, Root};
 use crate::sys::SysError;
 use crate::sys::clock;
 use crate::sys::ids::Ids;
-use crate::tree::{self as trees, Control, Tally, TreeError};
-
-/// How often a long step tells how far it is.
-const EVERY: Duration = Duration::from_millis(200);
+use crate::tree::{self as trees, Control, TreeError};
 
 /// What every step is given.
 pub(crate) struct Hands<'a> {
@@ -97,25 +93,13 @@ impl<'a> Hands<'a> {
         counts: Counts,
         walk: impl FnOnce(&Control<'_>) -> Result<T, E> + Send,
     ) -> Result<T, E> {
-        let (stop, tally) = (AtomicBool::new(false), Tally::default());
-        let control = Control { label, stop: &stop, tally: &tally, watch: &(), threads: trees::THREADS };
-        std::thread::scope(|scope| {
-            let (done, ended) = std::sync::mpsc::channel::<()>();
-            let walker = scope.spawn(|| {
-                let _done = done;
-                walk(&control)
-            });
-            let now = || (tally.entries(), tally.bytes.load(Ordering::Relaxed));
-            loop {
-                let walk = self.gauge.borrow_mut().read(what, label, counts, now());
-                self.event(&Event::Walking { walk: &walk });
-                if ended.recv_timeout(EVERY) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                    break;
-                }
-            }
-            self.gauge.borrow_mut().walked(now());
-            walker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        let tell = |now| {
+            let walk = self.gauge.borrow_mut().read(what, label, counts, now);
+            self.event(&Event::Walking { walk: &walk });
+        };
+        let (walked, all) = trees::followed(label, &(), tell, walk);
+        self.gauge.borrow_mut().walked(all);
+        walked
     }
 
     /// A part of a step has ended, which began then.

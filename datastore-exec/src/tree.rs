@@ -14,6 +14,7 @@ mod known;
 pub mod limits;
 pub mod links;
 pub mod map;
+pub mod measure;
 pub mod meta;
 mod names;
 pub mod owed;
@@ -31,6 +32,7 @@ pub mod written;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::fs::FileType;
 
@@ -130,6 +132,37 @@ impl Control<'_> {
 /// How many threads walk unless somebody knows better: on a cold cache many wait for the disk at once, on a warm one they cost
 /// next to nothing.
 pub const THREADS: usize = 16;
+
+/// How often it is told how far a walk is.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Walks a tree, in threads of its own, and tells at its beginning and now and then how many entries and bytes there were so far.
+/// Returns how many in the end, too.
+pub(crate) fn followed<T: Send, E: Send>(
+    label: &str,
+    watch: &dyn Watch,
+    mut tell: impl FnMut((u64, u64)),
+    walk: impl FnOnce(&Control<'_>) -> Result<T, E> + Send,
+) -> (Result<T, E>, (u64, u64)) {
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    let control = Control { label, stop: &stop, tally: &tally, watch, threads: THREADS };
+    std::thread::scope(|scope| {
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let walker = scope.spawn(|| {
+            let _done = done;
+            walk(&control)
+        });
+        let now = || (tally.entries(), tally.bytes.load(Ordering::Relaxed));
+        loop {
+            tell(now());
+            if ended.recv_timeout(EVERY) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
+        let walked = walker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (walked, now())
+    })
+}
 
 /// Brings a whole file system to the disk, once after a copy. An error is final: the copy must be thrown away.
 pub fn sync(fd: impl AsFd) -> Result<(), SysError> {

@@ -144,6 +144,34 @@ pub unsafe extern "C" fn datastore_log(
     })
 }
 
+/// Tells how much the data of apps and what was put aside takes, as `datastore usage` measured it last: `stores`, `parked`. Nothing is
+/// measured. No app named means all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_usage(
+    store: *const Store,
+    apps: *const Text,
+    count: usize,
+    usage: *mut *mut Value,
+) -> *mut Error {
+    guard(|| {
+        // SAFETY: as said at the top of the header.
+        let (store, apps, out) = unsafe { (handle(store, "store")?, names(apps, count)?, Out::new(usage, "usage")?) };
+        out.put(Value::of(&store.0.usage(&apps)?)?);
+        Ok(())
+    })
+}
+
+/// Tells which block devices nobody uses, and how each becomes a volume: `candidates`. Only root is told what is on them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn datastore_candidates(store: *const Store, candidates: *mut *mut Value) -> *mut Error {
+    guard(|| {
+        // SAFETY: as said at the top of the header.
+        let (store, out) = unsafe { (handle(store, "store")?, Out::new(candidates, "candidates")?) };
+        out.put(Value::of(&store.0.candidates()?)?);
+        Ok(())
+    })
+}
+
 /// Finishes what stopped half-way: `recovered` has a report for each.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn datastore_recover(

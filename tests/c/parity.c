@@ -2,7 +2,7 @@
  *
  *   parity ROOT     with the words of one question on standard input, one a line:
  *
- *     status|doctor|log [APP...]      check [APP]      guard APP      operation ID      recover
+ *     status|doctor|log|usage [APP...] check [APP]      guard APP      operation ID      recover|candidates
  *     plan|keep|apply|run VERB [APP|OPTION=VALUE...]                  load ID
  *
  * `keep` saves the plan, `apply` applies it, and `load` applies one that was kept. The answer is one line of JSON: what was told, and
@@ -185,6 +185,10 @@ static void ask(const datastore_t *store, const char *what) {
     error = datastore_doctor(store, words + 1, count - 1, &value);
   } else if (!strcmp(what, "log")) {
     error = datastore_log(store, words + 1, count - 1, &value);
+  } else if (!strcmp(what, "usage")) {
+    error = datastore_usage(store, words + 1, count - 1, &value);
+  } else if (!strcmp(what, "candidates")) {
+    error = datastore_candidates(store, &value);
   } else if (!strcmp(what, "check")) {
     error = datastore_check(store, first, &value);
   } else if (!strcmp(what, "operation")) {

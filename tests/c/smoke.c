@@ -45,6 +45,10 @@ static int nonsense(const datastore_t *store) {
   refused(datastore_status(store, NULL, 3, &value), "no list");
   refused(datastore_status(store, &none, 1, &value), "missing");
   refused(datastore_status(store, NULL, 0, NULL), "`status` is NULL");
+  refused(datastore_usage(store, NULL, 3, &value), "no list");
+  refused(datastore_usage(store, NULL, 0, NULL), "`usage` is NULL");
+  refused(datastore_candidates(NULL, &value), "`store` is NULL");
+  refused(datastore_candidates(store, NULL), "`candidates` is NULL");
   refused(datastore_guard(store, none), "`app` is missing");
   refused(datastore_guard(store, near_nowhere), "no pointer");
   refused(datastore_guard(store, nul), "NUL");

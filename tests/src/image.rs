@@ -1,10 +1,10 @@
 //! Disks for tests: sparse files with a file system in them.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Run;
+use crate::{Run, Sandbox};
 
 /// The smallest size at which mkfs.xfs makes a file system (xfsprogs 5.19 and later), in bytes.
 pub const XFS_MINIMUM: u64 = 300 << 20;
@@ -26,4 +26,40 @@ pub fn make(path: &Path, bytes: u64, format: Option<(&str, &str)>) {
         other => panic!("no test makes a file system of type {other:?}"),
     };
     Run::new(command.arg(path), path.parent().expect("an image lies in a directory")).ok();
+}
+
+/// A block device that shows an image, freed at the end of the test.
+#[derive(Debug)]
+pub struct Loop {
+    /// Its path.
+    pub device: PathBuf,
+}
+
+impl Loop {
+    /// Attaches one, with these options of losetup(8).
+    ///
+    /// # Panics
+    /// If losetup refuses.
+    #[must_use]
+    #[track_caller]
+    pub fn new(sandbox: &Sandbox, image: &Path, options: &[&str]) -> Self {
+        let run = sandbox.run(sandbox.command("losetup").args(["--find", "--show"]).args(options).arg(image)).ok();
+        Self { device: PathBuf::from(run.stdout.trim()) }
+    }
+
+    /// Its path as text.
+    ///
+    /// # Panics
+    /// Never: losetup names no other.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.device.to_str().expect("a plain name")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // While it is mounted somewhere the kernel frees it at the last unmount.
+        let _ = Command::new("losetup").arg("--detach").arg(&self.device).status();
+    }
 }

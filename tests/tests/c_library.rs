@@ -77,6 +77,8 @@ fn valgrind_finds_nothing() {
         "run start shop",
         "run move shop to=data1",
         "log",
+        "usage",
+        "candidates",
     ] {
         let words = format!("{}\n", question.replace(' ', "\n"));
         Run::with_input(&mut parity.valgrind(&sandbox, &[]), sandbox.root(), words.as_bytes()).ok().silent_about("==");

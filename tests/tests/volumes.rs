@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 
-use datastore_tests::image::XFS_MINIMUM;
+use datastore_tests::image::{Loop, XFS_MINIMUM};
 use datastore_tests::{Run, Sandbox, picture, skeleton};
 
 const WEB: &str = "[mapping.\"/var/www/web\"]\ntarget = \"%{base}/web\"\nvolume = \"data1\"\n";
@@ -68,28 +67,6 @@ fn refused(sandbox: &Sandbox, args: &[&str]) -> Run {
     let run = sandbox.datastore(args).fails();
     picture::same(&picture::exact(sandbox.root()), &before, &format!("after the refused {args:?}"));
     run
-}
-
-/// A block device of an image, freed at the end of the test.
-struct Loop {
-    device: PathBuf,
-}
-
-impl Loop {
-    fn new(sandbox: &Sandbox, image: &Path) -> Self {
-        let run = sandbox.run(sandbox.command("losetup").args(["--find", "--show"]).arg(image)).ok();
-        Self { device: PathBuf::from(run.stdout.trim()) }
-    }
-    fn path(&self) -> &str {
-        self.device.to_str().expect("a plain name")
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // While it is mounted somewhere the kernel frees it at the last unmount.
-        let _ = std::process::Command::new("losetup").arg("--detach").arg(&self.device).status();
-    }
 }
 
 #[test]
@@ -156,7 +133,7 @@ fn an_image_is_made_a_btrfs_volume() {
 fn a_block_device_is_made_a_volume_by_its_label() {
     let sandbox = machine();
     let image = sandbox.loop_image("disk.img", 32 << 20, None);
-    let device = Loop::new(&sandbox, &image);
+    let device = Loop::new(&sandbox, &image, &[]);
     twice(&sandbox, &["volume", "add", "data1", "--device", device.path(), "--format", "ext4", "--yes"]);
     is_laid_out(&sandbox, "/store/data1");
     let fstab = picture::fstab(&sandbox.read("/etc/fstab"));
@@ -239,7 +216,7 @@ fn a_prepared_disk_is_taken_as_it_is() {
 fn a_block_device_with_a_label_of_its_own_is_named_by_uuid() {
     let sandbox = machine();
     let image = sandbox.loop_image("theirs.img", 32 << 20, Some("ext4"));
-    let device = Loop::new(&sandbox, &image);
+    let device = Loop::new(&sandbox, &image, &[]);
     twice(&sandbox, &["volume", "add", "data1", "--device", device.path(), "--yes"]);
     assert!(picture::fstab(&sandbox.read("/etc/fstab")).ours[0].starts_with("UUID="));
     sandbox.unmount("/store/data1");

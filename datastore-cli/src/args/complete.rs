@@ -196,7 +196,7 @@ mod tests {
             ("plan st", "start stop stats"),
             ("plan stop ht", "httpd"),
             ("httpd plan sto", "stop"),
-            ("volume ", "add list remove help"),
+            ("volume ", "add candidates list remove help"),
             ("volume remove ", "data0 data1"),
             ("volume add ", ""),
             ("init --enable ho", "home"),

@@ -24,6 +24,7 @@ pub(super) const VERBS: &[&str] = &[
     "import",
     "move",
     "reclaim",
+    "usage",
     "peek",
     "log",
     "completions",
@@ -32,7 +33,7 @@ pub(super) const VERBS: &[&str] = &[
 ];
 /// Verbs of two words that may have an app before them, each with its second words.
 pub(super) const PAIRS: &[(&str, &[&str])] =
-    &[("volume", &["add", "list", "remove"]), ("config", &["check", "show", "add", "remove", "import"])];
+    &[("volume", &["add", "candidates", "list", "remove"]), ("config", &["check", "show", "add", "remove", "import"])];
 
 /// Whether the word is a verb.
 pub(super) fn is_verb(word: &OsStr) -> bool {

@@ -1,4 +1,4 @@
-//! `volume add`, `volume list`, `volume remove`.
+//! `volume add`, `volume candidates`, `volume list`, `volume remove`.
 
 use std::path::Path;
 
@@ -18,6 +18,11 @@ pub(crate) fn add(session: &Session, args: VolumeAdd) -> Result<Exit> {
     request.at = args.at;
     request.options = args.options;
     apps::with_question(session, &engine, &Goal::VolumeAdd(request))
+}
+
+pub(crate) fn candidates(session: &Session) -> Result<Exit> {
+    view::devices(&session.engine()?.candidates()?, session.global.json)?;
+    Ok(Exit::Done)
 }
 
 pub(crate) fn list(session: &Session) -> Result<Exit> {

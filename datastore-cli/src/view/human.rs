@@ -1,6 +1,7 @@
 //! What people read.
 
 mod alarm;
+mod candidates;
 mod config;
 mod doctor;
 mod log;
@@ -12,8 +13,10 @@ mod table;
 #[cfg(test)]
 pub(super) mod tests;
 mod text;
+mod usage;
 
 pub(super) use alarm::{alarms, deliveries};
+pub(super) use candidates::candidates;
 pub(super) use config::{declared, diagnostics, effective};
 pub(super) use doctor::diagnosis;
 pub(super) use log::{log, log_detail, log_line};
@@ -23,6 +26,9 @@ pub(super) use report::{recovered, report};
 pub(super) use status::{status, volumes};
 pub(super) use table::Table;
 pub(super) use text::{clean, cut};
+pub(super) use usage::usage;
+#[cfg(test)]
+pub(super) use {candidates::tests as candidates_tests, usage::tests as usage_tests};
 
 use datastore_core::Error;
 

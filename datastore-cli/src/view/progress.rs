@@ -41,6 +41,17 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Takes the bar away; the result says the rest.
+    pub(crate) fn clear(&mut self) {
+        if let Mode::Bar(bar) = &mut self.0
+            && let Some(bar) = bar.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 impl Listener for Progress {
     fn event(&mut self, event: &Event<'_>) {
         if matches!(self.0, Mode::Quiet) {
@@ -87,11 +98,8 @@ fn draw(bar: &mut Option<ProgressBar>, event: &Event<'_>) {
                 bar.set_message(cut(&clean(what), 40));
             }
         }
-        Event::Walking { walk } => {
-            if let Some(bar) = bar {
-                follow(bar, walk);
-            }
-        }
+        // Of an operation, or of a measure, which has no beginning.
+        Event::Walking { walk } => follow(bar.get_or_insert_with(|| ProgressBar::new(PARTS as u64)), walk),
         Event::End { .. } => {
             // The report says the rest.
             if let Some(bar) = bar.take() {

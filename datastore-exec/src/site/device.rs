@@ -173,7 +173,8 @@ pub(crate) fn is_claimed(real: &Path) -> bool {
     rustix::fs::open(real, flags, Mode::empty()).err() == Some(Errno::BUSY)
 }
 
-fn is_of(mount: &Mount<'_>, devices: &HashSet<(u32, u32)>) -> bool {
+/// Whether what is mounted there lies on one of these devices.
+pub(crate) fn is_of(mount: &Mount<'_>, devices: &HashSet<(u32, u32)>) -> bool {
     if devices.contains(&(mount.major(), mount.minor())) {
         return true;
     }

@@ -1,6 +1,6 @@
 //! What a tree is: how much there is of it, and what a target must hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
@@ -124,7 +124,7 @@ pub fn survey(top: &OwnedFd, control: &Control<'_>) -> Result<Survey, TreeError>
         control,
         top: attr,
         found: Mutex::new(Survey { earliest: i64::MAX, latest: i64::MIN, ..Survey::default() }),
-        several: Mutex::default(),
+        several: Several::default(),
     };
     surveyor.note(b"", &meta);
     walk::walk(&surveyor, (top, None, ()), control)?;
@@ -135,15 +135,35 @@ struct Surveyor<'a> {
     control: &'a Control<'a>,
     top: Attr,
     found: Mutex<Survey>,
-    /// Inodes with several names, with how many are still to come.
-    several: Mutex<std::collections::HashMap<(u64, u64), u64>>,
+    several: Several,
+}
+
+/// Inodes with several names that were met, with how many of those are still to come.
+#[derive(Default)]
+pub(super) struct Several(Mutex<HashMap<(u64, u64), u64>>);
+
+impl Several {
+    /// Whether this is the first name of its inode.
+    pub(super) fn is_first(&self, attr: &Attr) -> bool {
+        if attr.kind().is_dir() || attr.nlink < 2 {
+            return true;
+        }
+        let mut several = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = several.entry((attr.dev, attr.ino)).or_insert(attr.nlink);
+        let first = *left == attr.nlink;
+        *left -= 1;
+        if *left == 0 {
+            several.remove(&(attr.dev, attr.ino));
+        }
+        first
+    }
 }
 
 impl Surveyor<'_> {
     fn note(&self, name: &[u8], meta: &Meta) {
         let (attr, tally) = (&meta.attr, self.control.tally);
         let several = !attr.kind().is_dir() && attr.nlink > 1;
-        let first = !several || self.first(attr);
+        let first = self.several.is_first(attr);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.add(name, meta);
         found.hard_linked += u64::from(several);
@@ -155,17 +175,6 @@ impl Surveyor<'_> {
         if first && attr.kind().is_file() {
             count(&tally.bytes, attr.size);
         }
-    }
-
-    fn first(&self, attr: &Attr) -> bool {
-        let mut several = self.several.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = several.entry((attr.dev, attr.ino)).or_insert(attr.nlink);
-        let first = *left == attr.nlink;
-        *left -= 1;
-        if *left == 0 {
-            several.remove(&(attr.dev, attr.ino));
-        }
-        first
     }
 
     fn mounted(&self, path: Vec<u8>) {

@@ -6,6 +6,7 @@ mod copies;
 mod deltas;
 pub(crate) mod forest;
 mod long;
+mod measure;
 mod others;
 mod races;
 mod updates;

@@ -70,6 +70,8 @@ fn answer(root: &Path, words: &[&str], heard: &mut Heard) -> Result<Value> {
     match *what {
         "status" => told(&engine.status(&names()?)?),
         "doctor" => told(&engine.doctor(&names()?)?),
+        "usage" => told(&engine.usage(&names()?)?),
+        "candidates" => told(&engine.candidates()?),
         "log" => told(&document::Log { operations: &engine.log(&Query { apps: names()?, ..Query::default() })? }),
         "check" => {
             let app = rest.first().map(|word| app_name(word)).transpose()?;

@@ -33,7 +33,7 @@ impl Normal {
             differs: MAY_DIFFER.iter().map(|(text, word)| (regex(text), *word)).collect(),
             columns: regex(r"(\S)  +"),
             // Slow work says how far it is; on another machine it is not slow.
-            progress: regex(r"^(\d+/\d+|copying|comparing|removing) "),
+            progress: regex(r"^(\d+/\d+|copying|comparing|removing|measuring) "),
         }
     }
 

@@ -170,6 +170,7 @@ pages! {
     php: "docs/php.md",
     states: "docs/states.md",
     tour: "docs/tour.md",
+    usage: "docs/usage.md",
     webconfig: "docs/webconfig.md",
     words: "docs/words.md",
 }

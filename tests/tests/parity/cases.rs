@@ -106,6 +106,13 @@ pub(crate) const CASES: &[Case] = &[
     told("log: all", Mixed, &["log"]),
     told("log: an app", Mixed, &["log web"]),
     told("log: unknown app", Mixed, &["log nobody"]),
+    told("usage: never measured", Mixed, &["usage"]),
+    told("usage: measured, and put aside", Moved, &["usage"]),
+    told("usage: an app", Moved, &["usage mail"]),
+    error("usage: unknown app", Mixed, &["usage nobody"], "usage"),
+    told("usage: nobody asks", MixedForNobody, &["usage"]),
+    told("candidates", Mixed, &["candidates"]),
+    told("candidates: nobody asks", MixedForNobody, &["candidates"]),
     told("operation: known", Moved, &["operation {operation}"]),
     error("operation: unknown", Mixed, &["operation 20201123T174301250Z-1a2b3c4d"], "usage").apart(BY_FILE),
     error("operation: no name of one", Mixed, &["operation yesterday"], "usage").apart(BY_FILE),
@@ -191,7 +198,11 @@ impl Machine {
     pub(crate) fn set(self) -> (Sandbox, Option<File>) {
         match self {
             Mixed => (mixed(Scene::named("move").set()), None),
-            Moved => (mixed(Scene::named("undo of a move").set()), None),
+            Moved => {
+                let sandbox = mixed(Scene::named("undo of a move").set());
+                sandbox.datastore(&["usage"]).ok();
+                (sandbox, None)
+            }
             MixedForNobody => {
                 let sandbox = Sandbox::new();
                 scenes::applied(&sandbox);

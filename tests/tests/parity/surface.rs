@@ -180,6 +180,8 @@ fn by_command(place: &Place<'_>, words: &[Vec<u8>]) -> Answer {
             Answer::told(serde_json::from_str(&file).expect("JSON"))
         }
         "check" => run(&["config", "check"], rest.to_vec()),
+        "usage" => run(&["usage", "--kept"], rest.to_vec()),
+        "candidates" => run(&["volume", "candidates"], Vec::new()),
         "plan" => run(&["plan"], options().collect()),
         "keep" => run(&["plan", "--save"], options().collect()),
         "run" => run(&["--yes"], options().collect()),

@@ -78,6 +78,20 @@ fn operations_and_steps_of_the_log() {
 }
 
 #[test]
+fn usage_and_free_devices() {
+    let usage = serde_json::to_value(crate::view::human::usage_tests::some()).unwrap();
+    assert_eq!(fields(&usage), sorted("measured complete stores parked"));
+    let amount = "bytes apparent entries measured complete detail";
+    assert_eq!(fields(&usage["stores"][0]), sorted(&format!("app mount_point store volume {amount}")));
+    let parked = format!("app mount_point tree volume since expires {amount}");
+    assert_eq!(fields(&usage["parked"][0]), sorted(&parked));
+    let found = serde_json::to_value(crate::view::human::candidates_tests::every_candidate()).unwrap();
+    assert_eq!(fields(&found), sorted("candidates complete"));
+    let row = "device by_id bytes model fstype label state volume host detail hint";
+    assert_eq!(fields(&found["candidates"][0]), sorted(row));
+}
+
+#[test]
 fn plans() {
     let plan = plan_of(1);
     let view = serde_json::to_value(document::Plan::of(&plan, true)).unwrap();
