@@ -40,7 +40,7 @@ use crate::root::Root;
 use crate::sys::ids::Ids;
 use crate::{examine, guard, journal_file, log, moving, peek, receipts, recovery, run_files, saved, site, usage};
 
-/// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but open descriptors and names.
+/// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but the root's descriptor, and the names of owners.
 #[derive(Debug)]
 pub struct Engine {
     root: Root,
@@ -63,6 +63,15 @@ pub struct Prepared {
     pub(crate) volumes: Vec<AbsPath>,
 }
 
+/// The directories that the root keeps open during a call.
+struct Kept<'a>(&'a Root);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.forget();
+    }
+}
+
 impl Prepared {
     /// The plan.
     pub fn plan(&self) -> &plan::Plan {
@@ -79,6 +88,13 @@ impl Engine {
     /// The root.
     pub fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// Begins a call. What directories are kept open is of this call alone: in between they would keep volumes busy, and show what lies below a
+    /// mount that has come since.
+    fn begin(&self) -> Kept<'_> {
+        self.root.forget();
+        Kept(&self.root)
     }
 
     pub(crate) fn ids(&self) -> Result<&Ids> {
@@ -112,6 +128,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Usage`] for an app that nobody declares.
     pub fn status(&self, apps: &[AppName]) -> Result<Status> {
+        let _kept = self.begin();
         // A journal that cannot be used keeps nobody from seeing what is: the kernel tells that.
         let (journals, untold) = journal_file::look(&self.root)?;
         let (wanted, basis, ()) = self.read_after(journals, |inputs| demand_globals(inputs))?;
@@ -130,8 +147,8 @@ impl Engine {
         Ok(told)
     }
 
-    /// The configuration, and what else must be known before it is clear what to look at; the kernel writes its mount table while
-    /// we read the rest. `edit` sees the files before they are resolved.
+    /// The configuration, and what else must be known before it is clear what to look at; where there is
+    /// much, the kernel writes its mount table while we read the rest. `edit` sees the files before they are resolved.
     fn read<T>(&self, edit: impl FnOnce(&mut Vec<Input>) -> Result<T>) -> Result<(Wanted, Basis, T)> {
         self.read_after(journal_file::scan(&self.root)?, edit)
     }
@@ -143,12 +160,15 @@ impl Engine {
         edit: impl FnOnce(&mut Vec<Input>) -> Result<T>,
     ) -> Result<(Wanted, Basis, T)> {
         std::thread::scope(|scope| {
-            let mounts = scope.spawn(|| observe::mounts(&self.root));
+            let mounts = observe::is_much(&self.root).then(|| scope.spawn(|| observe::mounts(&self.root)));
             let fstab = observe::fstab(&self.root)?;
             let mut inputs = load::load(&self.root, None)?;
             let edited = edit(&mut inputs)?;
             let wanted = resolve(inputs, &incumbents(&fstab));
-            let mounts = mounts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let mounts = match mounts {
+                Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+                None => observe::mounts(&self.root)?,
+            };
             Ok((wanted, Basis { journals, fstab, mounts }, edited))
         })
     }
@@ -160,6 +180,7 @@ impl Engine {
     /// [`ErrorKind::Usage`] for an app that nobody declares; [`ErrorKind::Invalid`] if there is no `/etc/datastore.conf` at all. What
     /// cannot be read otherwise is a finding.
     pub fn doctor(&self, apps: &[AppName]) -> Result<Diagnosis> {
+        let _kept = self.begin();
         if let Err(error) = observe::fstab(&self.root) {
             return Ok(Diagnosis::cut_short(&error, observe::FSTAB));
         }
@@ -181,6 +202,7 @@ impl Engine {
     /// [`ErrorKind::Usage`] for an app that nobody declares or a path that is not its own; [`ErrorKind::Privilege`] for whoever is not
     /// root; [`ErrorKind::Refused`] if nothing may be copied to `to`.
     pub fn peek(&self, app: &AppName, wish: &Wish) -> Result<Peek> {
+        let _kept = self.begin();
         let (wanted, basis, ()) = self.read_after(Scan::default(), |inputs| demand_globals(inputs))?;
         Apps::named(vec![app.clone()]).demand_known(&wanted, &basis.fstab)?;
         let targets = datastore_core::peek::targets(&wanted, &basis.fstab, &basis.mounts, app, wish.path.as_ref())?;
@@ -195,6 +217,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Refused`] says which mapping is not so, and why; [`ErrorKind::Usage`] for an app that nobody declares.
     pub fn guard(&self, app: &AppName) -> Result<()> {
+        let _kept = self.begin();
         guard::guard(self, app)
     }
 
@@ -207,6 +230,7 @@ impl Engine {
 
     /// The same with a given seed: on the same machine it is the same plan.
     pub(crate) fn plan_with(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
+        let _kept = self.begin();
         match goal {
             Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => self.plan_volume(goal, request, seed),
             Goal::Import(_)
@@ -341,11 +365,13 @@ impl Engine {
     /// app or volume; [`ErrorKind::Interrupted`] if an earlier operation must be recovered first. If a step that all depend on fails,
     /// everything is taken back and that step's error is returned.
     pub fn apply(&self, prepared: Prepared, listener: &mut dyn Listener) -> Result<Report> {
+        let _kept = self.begin();
         operation::execute(self, prepared, Terms::AsShown, listener)
     }
 
     /// Recovers what stopped half-way, then plans and applies a goal: what `--yes` does. Doing it again changes nothing.
     pub fn run(&self, goal: &Goal, listener: &mut dyn Listener) -> Result<Report> {
+        let _kept = self.begin();
         let recovered = if operation::privileged() { self.recover(listener)? } else { Vec::new() };
         let prepared = self.plan(goal)?;
         let mut report = operation::execute(self, prepared, Terms::Anew, listener)?;
@@ -355,6 +381,7 @@ impl Engine {
 
     /// Finishes operations that stopped half-way. Empty if there are none.
     pub fn recover(&self, listener: &mut dyn Listener) -> Result<Vec<Report>> {
+        let _kept = self.begin();
         recovery::recover(self, listener)
     }
 
@@ -543,6 +570,24 @@ mod tests {
                 basis.fstab.entries().next().is_none() && observe::fstab(now.root()).unwrap().entries().count() == 1
             );
             assert_ne!(basis.journals.mark, journal_file::scan(now.root()).unwrap().mark);
+        });
+    }
+
+    #[test]
+    fn between_two_calls_no_volume_is_busy() {
+        Sandbox::run(|sandbox| {
+            sandbox.file("etc/datastore.conf", "host = \"server1\"\n");
+            sandbox.file("etc/datastore.d/www.conf", "[mapping.\"/srv/in/www\"]\ntarget = \"%{base}/www\"\n");
+            sandbox.file("etc/fstab", "");
+            sandbox.dirs(&["store/data0", "srv/in/www"]);
+            let at = |path: &str| sandbox.dir().join(path);
+            rustix::mount::mount("disk", at("store/data0"), "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+            sandbox.dirs(&["store/data0/live/server1/www"]);
+            let engine = Engine::open(sandbox.dir()).unwrap();
+            assert_eq!(engine.status(&[]).unwrap().mappings.len(), 1);
+            let _plan = engine.plan(&Goal::Apply(Apps::default())).unwrap();
+            let _told = (engine.doctor(&[]), engine.guard(&"www".parse().unwrap()));
+            rustix::mount::unmount(at("store/data0"), rustix::mount::UnmountFlags::empty()).unwrap();
         });
     }
 }

@@ -29,6 +29,9 @@ const LIMIT: usize = 64 << 20;
 /// From so many mappings on, a second thread is worth its start.
 const MANY: usize = 512;
 
+/// An fstab of so many bytes has some hundred lines.
+const LARGE: u64 = 64 << 10;
+
 /// How closely to look.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Care {
@@ -70,6 +73,11 @@ pub(crate) fn fstab(root: &Root) -> Result<Fstab> {
     }
 }
 
+/// Whether there may be so much to read that a second thread is worth its start.
+pub(crate) fn is_much(root: &Root) -> bool {
+    root.stat(&AbsPath::literal(FSTAB)).is_ok_and(|facts| facts.size > LARGE)
+}
+
 /// A whole file of ours; `None` if it is not there.
 pub(crate) fn read(root: &Root, path: &AbsPath) -> Result<Option<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -83,11 +91,15 @@ pub(crate) fn read(root: &Root, path: &AbsPath) -> Result<Option<Vec<u8>>> {
 /// Looks at everything that the probe asks for.
 pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care: Care) -> Result<Observed> {
     let Basis { journals, fstab, mounts } = basis;
-    let (mappings, manifests) = std::thread::scope(|scope| {
-        let manifests = scope.spawn(|| manifests(&root.fork(), probe));
-        let mappings = look_at_mappings(root, &mounts, probe, care);
-        (mappings, manifests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    });
+    let (mappings, manifests) = if probe.mappings.len() < MANY {
+        (look_at_mappings(root, &mounts, probe, care), manifests(root, probe))
+    } else {
+        std::thread::scope(|scope| {
+            let manifests = scope.spawn(|| manifests(&root.fork(), probe));
+            let mappings = look_at_mappings(root, &mounts, probe, care);
+            (mappings, manifests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    };
     let names = |set: &std::collections::BTreeSet<datastore_core::value::OwnerName>, find: &dyn Fn(&str) -> Lookup| {
         set.iter().map(|name| (name.clone(), find(name.as_str()))).collect::<HashMap<_, _>>()
     };

@@ -270,11 +270,12 @@ impl Root {
     /// What a path is. One system call if its parent is kept; links are not followed but told.
     pub fn stat(&self, path: &AbsPath) -> Result<Facts, Miss> {
         let place = self.place(path)?;
-        stat::facts(place.entry()).map_err(|error| match error.errno() {
+        match stat::facts_if_there(place.entry()) {
+            Ok(Some(facts)) => Ok(facts),
             // Its directory is open, so it is this name that is missing. Worth no second look: many mount points are.
-            Errno::NOENT => Miss::Absent(path.clone()),
-            _ => self.explain(path, error),
-        })
+            Ok(None) => Err(Miss::Absent(path.clone())),
+            Err(error) => Err(self.explain(path, error)),
+        }
     }
 
     /// Whether a directory has no entries at all; `lost+found` is one. It must be readable by the caller.
@@ -299,6 +300,12 @@ impl Root {
             Ok(fd) => Ok(fd),
             Err(Errno::NOSYS) => self.resolve_by_steps(path, flags, mode),
             Err(errno) => {
+                if errno == Errno::NOENT
+                    && !path.is_root()
+                    && let Some(missing) = self.missing(path)
+                {
+                    return Err(Miss::Absent(missing));
+                }
                 let call = Call::Openat2 { dir: FdName::of(&*self.0.fd), path: printable(relative), flags };
                 Err(self.explain(path, SysError::new(call, errno)))
             }
@@ -316,6 +323,18 @@ impl Root {
         }
         let entry = if path.is_root() { Entry::itself(&above) } else { Entry::new(&above, path.file_name()) };
         fd::open(entry, flags, mode).map_err(failed)
+    }
+
+    /// Which component of a path is missing, if it is that alone: the common miss, looked for without a word about what failed.
+    fn missing(&self, path: &AbsPath) -> Option<AbsPath> {
+        match self.open_parent(path) {
+            Ok(parent) => {
+                let found = stat::facts_if_there(Entry::new(&parent, path.file_name()));
+                matches!(found, Ok(None)).then(|| path.clone())
+            }
+            Err(Miss::Absent(above)) => Some(above),
+            Err(_) => None,
+        }
     }
 
     /// Which component of a path made a call fail. Looks again, component by component; if all is well by now, the

@@ -24,6 +24,7 @@
 #![allow(unsafe_code, reason = "this crate is the boundary to C")]
 #![allow(clippy::missing_safety_doc, reason = "it is said once, above")]
 
+mod build;
 pub mod error;
 pub mod goal;
 mod guard;

@@ -1,11 +1,9 @@
 //! Whatever a call tells, as a tree that can be read: the fields and words are those of the command's JSON output.
 
-use std::fmt;
-
 use datastore_core::{Error, ErrorKind, Result};
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::build::build;
 use crate::guard::{calm, free, maybe};
 use crate::text::{Owned, Text};
 
@@ -26,10 +24,11 @@ pub const DATASTORE_MAP: u32 = 6;
 
 /// A value, and those inside it.
 #[derive(Debug)]
-pub struct Value(Node);
+pub struct Value(pub(crate) Node);
 
+/// What a value is.
 #[derive(Debug)]
-enum Node {
+pub(crate) enum Node {
     Null,
     Bool(bool),
     Int(i64),
@@ -51,9 +50,8 @@ unsafe fn node<'a>(value: *const Value) -> &'a Node {
 impl Value {
     /// What something looks like to programs.
     pub(crate) fn of(document: &impl Serialize) -> Result<Self> {
-        let failed = |error| Error::new(ErrorKind::System, "the result cannot be handed out").caused_by(error);
-        let text = serde_json::to_vec(document).map_err(failed)?;
-        serde_json::from_slice(&text).map_err(failed)
+        build(document)
+            .map_err(|error| Error::new(ErrorKind::System, "the result cannot be handed out").caused_by(error))
     }
 
     fn len(&self) -> usize {
@@ -62,52 +60,6 @@ impl Value {
             Node::Map(fields) => fields.len(),
             _ => 0,
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Value;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-            fn visit_unit<E>(self) -> std::result::Result<Value, E> {
-                Ok(Value(Node::Null))
-            }
-            fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
-                Ok(Value(Node::Bool(value)))
-            }
-            fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
-                Ok(Value(Node::Int(value)))
-            }
-            #[allow(clippy::cast_precision_loss, reason = "what is beyond 2^63 has no exact number in C either")]
-            fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
-                Ok(Value(i64::try_from(value).map_or(Node::Float(value as f64), Node::Int)))
-            }
-            fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
-                Ok(Value(Node::Float(value)))
-            }
-            fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
-                Ok(Value(Node::Text(Owned::new(value))))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Value, A::Error> {
-                let mut values = Vec::with_capacity(list.size_hint().unwrap_or(0));
-                while let Some(value) = list.next_element()? {
-                    values.push(value);
-                }
-                Ok(Value(Node::List(values)))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
-                let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
-                while let Some((name, value)) = map.next_entry::<std::borrow::Cow<'_, str>, Value>()? {
-                    fields.push((Owned::new(&name), value));
-                }
-                Ok(Value(Node::Map(fields)))
-            }
-        }
-        deserializer.deserialize_any(Any)
     }
 }
 

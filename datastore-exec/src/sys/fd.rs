@@ -126,11 +126,12 @@ pub fn sync(fd: impl AsFd) -> Result<(), SysError> {
 /// Everything that is in an open file, from its beginning; at most `limit` bytes, else EFBIG.
 pub fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, SysError> {
     let failed = |errno| SysError::new(Call::Read { fd: FdName::of(&fd) }, errno);
-    let mut bytes = Vec::with_capacity(64 * 1024);
+    // Most files are smaller; a larger one is told by the first read.
+    let mut bytes = Vec::with_capacity(8 * 1024);
     loop {
         let room = bytes.capacity() - bytes.len();
         if room == 0 {
-            bytes.reserve(bytes.len());
+            bytes.reserve(bytes.len().max(64 * 1024));
         }
         match rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)) {
             Ok(0) => return Ok(bytes),

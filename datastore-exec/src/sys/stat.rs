@@ -65,6 +65,33 @@ pub struct Facts {
 /// Looks at an entry, without following a link or waking an automounter. One system call since Linux 5.8; up to three
 /// more before.
 pub fn facts(entry: Entry<'_>) -> Result<Facts, SysError> {
+    ask(entry).map_err(|refusal| refusal.told(entry))
+}
+
+/// The same where nothing may be there, which is worth no message.
+pub fn facts_if_there(entry: Entry<'_>) -> Result<Option<Facts>, SysError> {
+    match ask(entry) {
+        Ok(facts) => Ok(Some(facts)),
+        Err(Refusal { errno: Errno::NOENT, .. }) => Ok(None),
+        Err(refusal) => Err(refusal.told(entry)),
+    }
+}
+
+/// Which call failed, before anybody has asked what its descriptor is.
+struct Refusal {
+    errno: Errno,
+    is_old: bool,
+}
+
+impl Refusal {
+    fn told(self, entry: Entry<'_>) -> SysError {
+        let (dir, name) = entry.shown();
+        let call = if self.is_old { Call::Fstatat { dir, name } } else { Call::Statx { dir, name } };
+        SysError::new(call, self.errno)
+    }
+}
+
+fn ask(entry: Entry<'_>) -> Result<Facts, Refusal> {
     let mut flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     if entry.name().is_empty() {
         flags |= AtFlags::EMPTY_PATH;
@@ -73,10 +100,7 @@ pub fn facts(entry: Entry<'_>) -> Result<Facts, SysError> {
     let s = match found {
         Ok(s) => s,
         Err(Errno::NOSYS) => return old_facts(entry, flags),
-        Err(errno) => {
-            let (dir, name) = entry.shown();
-            return Err(SysError::new(Call::Statx { dir, name }, errno));
-        }
+        Err(errno) => return Err(Refusal { errno, is_old: false }),
     };
     let known = s.stx_attributes_mask;
     let immutable =
@@ -103,11 +127,8 @@ pub fn facts(entry: Entry<'_>) -> Result<Facts, SysError> {
 }
 
 /// Before Linux 4.11.
-fn old_facts(entry: Entry<'_>, flags: AtFlags) -> Result<Facts, SysError> {
-    let s = rustix::fs::statat(entry.dir(), entry.name(), flags).map_err(|errno| {
-        let (dir, name) = entry.shown();
-        SysError::new(Call::Fstatat { dir, name }, errno)
-    })?;
+fn old_facts(entry: Entry<'_>, flags: AtFlags) -> Result<Facts, Refusal> {
+    let s = rustix::fs::statat(entry.dir(), entry.name(), flags).map_err(|errno| Refusal { errno, is_old: true })?;
     let (mnt_id, mount_root) = old_mount(entry);
     Ok(Facts {
         dev: s.st_dev,
