@@ -1,12 +1,14 @@
 //! How fast `datastore` is: binding beside mount(8) and a raw loop of system calls, copying beside cp(1) and rsync(1), a last pass
-//! beside rsync(1) and beside a program that is told what to do, a writer with and without the watch; all in one run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it, as root, in
-//! a mount namespace of its own.
+//! beside rsync(1) and beside a program that is told what to do, a writer with and without the watch, PHP with the extension beside PHP that
+//! starts the command; all in one run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it,
+//! as root, in a mount namespace of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "prints a report")]
 
 mod copies;
 mod delta;
 mod disk;
 mod measure;
+mod php;
 mod raw_loop;
 mod report;
 mod series;
@@ -22,8 +24,8 @@ use report::Report;
 use rustix::mount::MountFlags;
 use series::{Plan, Series};
 
-/// Measures binds beside mount(8) and a raw loop of system calls, copies and last passes beside cp(1) and rsync(1), and a writer that is
-/// watched.
+/// Measures binds beside mount(8) and a raw loop of system calls, copies and last passes beside cp(1) and rsync(1), a writer that is
+/// watched, and PHP by the extension beside PHP that starts the command.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Args {
@@ -32,6 +34,9 @@ struct Args {
     /// The command to measure (`cargo xtask bench` gives the release build)
     #[arg(long, required_unless_present_any = ["copy_tree", "write_files"])]
     datastore: Option<PathBuf>,
+    /// Where everything is installed, for the series `php` (`cargo xtask bench` does it)
+    #[arg(long)]
+    installed: Option<PathBuf>,
     /// How many mappings, one series for each
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
     sizes: Vec<usize>,
@@ -44,7 +49,7 @@ struct Args {
     /// How many pairs of `guard` and /bin/true
     #[arg(long, default_value_t = 41)]
     guard_pairs: usize,
-    /// Copies trees so many times smaller, for which nothing is promised
+    /// Copies trees, and tells PHP of mappings, so many times smaller or fewer, for which nothing is promised
     #[arg(long, default_value_t = 1)]
     shrink: u64,
     /// Copies one directory to another with the engine, and measures nothing
@@ -65,6 +70,8 @@ enum What {
     Delta,
     /// A program that writes while changes are followed
     Writer,
+    /// PHP, by the extension
+    Php,
 }
 
 fn main() -> ExitCode {
@@ -108,6 +115,11 @@ fn measure_all(args: &Args) -> Result<Report, String> {
     if wanted(What::Writer) {
         let plan = writer::Plan { runs: args.runs.max(1), shrink: args.shrink.max(1) };
         report.writer(&writer::measure(plan)?);
+    }
+    if wanted(What::Php) {
+        let installed = args.installed.clone().ok_or("nothing is installed that PHP could load")?;
+        let plan = php::Plan { installed, runs: args.runs.max(1), shrink: args.shrink.max(1) };
+        report.php(&php::measure(&plan)?);
     }
     Ok(report)
 }

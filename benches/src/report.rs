@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::copies::{Copies, Figures};
 use crate::series::Series;
-use crate::{delta, writer};
+use crate::{delta, php, writer};
 
 /// Whether a bound is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,23 @@ impl Report {
             verdict: if f.promised { bound.verdict(slowed) } else { Verdict::None },
         });
         self.notes.push(format!("writer: median of {} runs in turn, files of 4 to 64 KiB on a new ext4", f.runs));
+    }
+
+    /// Judges what PHP is told.
+    pub(crate) fn php(&mut self, f: &php::Figures) {
+        let ([few, rows], ours, peer) = f.few;
+        let what = format!("status() of {few} ({rows} rows) / shell_exec");
+        self.ratio(&what, ours, peer, peer / ours, Bound::AtLeast(20.0), f.promised);
+        let ([many, rows], ours) = f.many;
+        self.figure(&format!("status() of {many} ({rows} rows)"), ours, "s", Bound::AtMost(0.3), f.promised);
+        let (calls, early, late) = f.memory;
+        #[allow(clippy::cast_precision_loss, reason = "kibibytes of memory are far below 2^52")]
+        let more = late.saturating_sub(early) as f64 / 1024.0;
+        self.figure(&format!("memory that {calls} calls leave behind"), more, "MiB", Bound::AtMost(1.0), f.promised);
+        self.notes.push(format!(
+            "PHP: medians; shell_exec: json_decode(shell_exec(\"datastore status --json\")) in turn with it; memory: {early} KiB after 1000 \
+             calls, {late} KiB after all"
+        ));
     }
 
     fn add_copies(&mut self, c: &Copies, promised: bool) {
@@ -376,6 +393,21 @@ mod tests {
             f.promised = false;
             f.copies[0].cp = 0.1;
         }));
+    }
+
+    #[test]
+    fn each_bound_of_what_php_is_told_can_be_missed() {
+        let met = |ours, many, late| {
+            let mut report = Report::default();
+            let (few, many, memory) = (([12, 24], ours, 0.002), ([10_000, 10_012], many), (1_000_000, 20_000, late));
+            report.php(&php::Figures { promised: true, few, many, memory });
+            report.all_met()
+        };
+        assert!(met(0.0001, 0.3, 21_024));
+        assert!(met(0.0001, 0.1, 19_000));
+        assert!(!met(0.000_101, 0.3, 21_024));
+        assert!(!met(0.0001, 0.31, 21_024));
+        assert!(!met(0.0001, 0.3, 21_100));
     }
 
     #[test]

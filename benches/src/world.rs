@@ -67,6 +67,11 @@ impl World {
         command
     }
 
+    /// The root, as the machine sees it.
+    pub(crate) fn root(&self) -> &Path {
+        self.sandbox.root()
+    }
+
     /// Any other program, with the same small environment.
     pub(crate) fn command(&self, program: &str) -> Command {
         self.sandbox.command(program)

@@ -43,3 +43,11 @@ fn small_changes_are_brought_over_and_shown() {
 fn a_short_writer_is_watched_and_shown() {
     shows(&["writer", "--shrink", "100"], &["writer of 200 files, watched / alone"]);
 }
+
+#[test]
+fn php_is_told_and_shown() {
+    let installed = datastore_tests::binary::installed().display().to_string();
+    let rows =
+        ["status() of 12 (24 rows) / shell_exec", "status() of 20 (32 rows)", "memory that 2000 calls leave behind"];
+    shows(&["php", "--shrink", "500", "--installed", &installed], &rows);
+}

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: builds the release command and runs `benches/` on it, in a mount namespace of its own.
 
 use crate::failure::{Failure, Result};
+use crate::install;
 use crate::repo::Repo;
 use crate::tool::Tool;
 
@@ -21,12 +22,30 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     // The measuring program has the tree engine in it.
     repo.cargo(&["build", "--quiet", "--release", "--package", "datastore-bench"]).run()?;
     let bench = repo.target().join("release").join("datastore-bench");
-    Tool::new("unshare")
-        .args(["--mount", "--propagation", "private", "--"])
-        .arg(bench)
-        .arg("--datastore")
-        .arg(cli)
-        .args(&args.rest)
-        .run()
-        .map_err(|e| e.context("the benchmark"))
+    let mut measure = Tool::new("unshare").args(["--mount", "--propagation", "private", "--"]).arg(bench);
+    if wants_php(&args.rest) {
+        let installed = install::Args::for_benches(repo);
+        install::run(repo, &installed)?;
+        measure = measure.arg("--installed").arg(&installed.destdir);
+    }
+    measure.arg("--datastore").arg(cli).args(&args.rest).run().map_err(|e| e.context("the benchmark"))
+}
+
+/// Whether the series `php` is among those that are asked for: by its name, or because none is named.
+fn wants_php(words: &[String]) -> bool {
+    let others = ["binds", "copies", "delta", "writer"];
+    let is_help = words.iter().any(|word| matches!(word.as_str(), "-h" | "--help"));
+    words.iter().any(|word| word == "php") || !is_help && !words.iter().any(|word| others.contains(&word.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_is_built_for_its_series() {
+        let wants = |words: &str| wants_php(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert!(wants("") && wants("php") && wants("binds php") && wants("--runs 3"));
+        assert!(!wants("binds") && !wants("copies --runs 3") && !wants("--help"));
+    }
 }

@@ -13,7 +13,7 @@ use crate::tool::Tool;
 pub(crate) struct Args {
     /// What is put before every path
     #[arg(long, value_name = "DIR")]
-    destdir: PathBuf,
+    pub(crate) destdir: PathBuf,
     /// Where the programs will find it
     #[arg(long, value_name = "DIR", default_value = "/usr")]
     prefix: PathBuf,
@@ -29,6 +29,11 @@ impl Args {
     /// What `tests/tests/installed.rs` looks at.
     pub(crate) fn for_tests(repo: &Repo) -> Self {
         Self { destdir: repo.target().join("installed"), prefix: "/usr".into(), libdir: None, release: false }
+    }
+
+    /// What is measured: as it is shipped.
+    pub(crate) fn for_benches(repo: &Repo) -> Self {
+        Self { destdir: repo.target().join("installed-release"), release: true, ..Self::for_tests(repo) }
     }
 }
 

@@ -45,7 +45,7 @@ enum Command {
     Book,
     /// A tour on real mounts in a throwaway root; the machine stays as it was
     Demo(demo::Args),
-    /// Speed beside other programs, with the bounds that we promise (needs root); `binds`, `copies`, `delta`, `writer` for one series
+    /// Speed beside other programs, with the bounds that we promise (needs root); `binds`, `copies`, `delta`, `writer`, `php` for one series
     Bench(bench::Args),
     /// Builds the PHP extension and runs its own tests (needs root)
     Php(php::Args),
