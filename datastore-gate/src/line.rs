@@ -22,6 +22,7 @@ volume candidates --json
 recover --yes --json
 doctor --json
 usage --json
+log [APP] --json
 ";
 
 /// No word is longer.
@@ -50,10 +51,11 @@ fn is_let_through(words: &[&str]) -> bool {
         ["config", "add", "--json"]
         | ["doctor", "--json"]
         | ["usage", "--json"]
+        | ["log", "--json"]
         | ["volume", "candidates", "--json"]
         | ["recover", "--yes", "--json"] => true,
         ["apply", "--plan", id, end @ ..] => PlanId::parse(id).is_ok() && end == AGREED,
-        ["config", "remove", app, "--json"] => is_app(app),
+        ["config", "remove", app, "--json"] | ["log", app, "--json"] => is_app(app),
         ["volume", "remove", name, end @ ..] => is_volume(name) && end == AGREED,
         ["volume", "add", name, "--device", device, rest @ ..] => {
             let end = match rest {

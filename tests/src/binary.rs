@@ -62,7 +62,7 @@ pub fn c_library() -> PathBuf {
 /// If it is not there. The message has the command that builds it.
 #[must_use]
 pub fn php_extension() -> (PathBuf, PathBuf) {
-    let room = profile_dir().parent().expect("a profile lies in a directory").join("php-ext");
+    let room = target("php-ext");
     let extension = room.join("sources/modules/datastore.so");
     assert!(extension.is_file(), "{} is not there; build it: cargo xtask php", extension.display());
     (extension, room.join("prefix/lib"))
@@ -74,7 +74,16 @@ pub fn php_extension() -> (PathBuf, PathBuf) {
 /// If the build has no such place.
 #[must_use]
 pub fn installed() -> PathBuf {
-    profile_dir().parent().expect("a profile lies in a directory").join("installed")
+    target("installed")
+}
+
+/// A path of the directory that everything is built in.
+///
+/// # Panics
+/// If this program does not lie in one.
+#[must_use]
+pub fn target(path: &str) -> PathBuf {
+    profile_dir().parent().expect("a profile lies in a directory").join(path)
 }
 
 /// A program of `examples/` of this build.

@@ -32,6 +32,7 @@ pub mod skeleton;
 pub mod snapshot;
 pub mod strace;
 pub mod unprivileged;
+pub mod web;
 
 pub use command::Run;
 pub use holder::Holder;

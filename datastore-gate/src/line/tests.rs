@@ -53,6 +53,8 @@ fn accepted() -> Vec<String> {
         "recover --yes --json".into(),
         "doctor --json".into(),
         "usage --json".into(),
+        "log --json".into(),
+        "log shop --json".into(),
         "volume candidates --json".into(),
     ]);
     lines

@@ -1,0 +1,10 @@
+<?php
+
+namespace clearos\apps\base;
+
+/**
+ * What every library is.
+ */
+class Engine
+{
+}
