@@ -1,8 +1,10 @@
-//! How fast PHP is told what is bound where: by the extension, and by starting the command; and whether that takes memory in the long run.
+//! How fast PHP is told what is bound where: by the extension, and by starting the command; whether that takes memory in the long run; and how long
+//! PHP is at the overview of the web page.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use datastore_tests::web::{Programs, Web};
 use serde_json::Value;
 
 use crate::measure::{median, run};
@@ -16,6 +18,10 @@ const MANY: usize = 10_000;
 const PAIRS: usize = 201;
 /// How many calls while memory is watched.
 const CALLS: u64 = 1_000_000;
+
+/// How many mappings the overview shows, and how often it is asked for.
+const SHOWN: usize = 100;
+const VIEWS: usize = 41;
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -38,6 +44,8 @@ pub(crate) struct Figures {
     pub(crate) many: ([usize; 2], f64),
     /// Calls, what the process held after the first 1,000 of them, what it held after all (KiB).
     pub(crate) memory: (u64, u64, u64),
+    /// Mappings that are shown, and how long PHP is at the page.
+    pub(crate) page: (usize, f64),
 }
 
 /// Measures all three.
@@ -47,6 +55,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<Figures, String> {
     let php = Php::find(&plan.installed)?;
     eprintln!("telling PHP of {FEW} mappings ...");
     let world = bound(&datastore, FEW)?;
+    without_defaults(&world)?;
     let told = php.ask(&world, "pairs", &datastore, PAIRS as u64 / plan.shrink.min(50))?;
     let few = ([FEW, rows(&told, FEW)?], middle(&told, "ours")?, middle(&told, "theirs")?);
     let calls = CALLS / plan.shrink;
@@ -60,7 +69,11 @@ pub(crate) fn measure(plan: &Plan) -> Result<Figures, String> {
     let world = bound(&datastore, many)?;
     let told = php.ask(&world, "status", &datastore, plan.runs as u64)?;
     let many = ([many, rows(&told, many)?], middle(&told, "ours")?);
-    Ok(Figures { promised: plan.shrink == 1, few, many, memory })
+    drop(world);
+    let shown = (SHOWN / shrink).max(1);
+    eprintln!("asking for the overview with {shown} mappings ...");
+    let page = (shown, php.overview(&datastore, shown)?);
+    Ok(Figures { promised: plan.shrink == 1, few, many, memory, page })
 }
 
 /// A root with so many mappings, all bound.
@@ -68,6 +81,21 @@ fn bound(datastore: &Path, size: usize) -> Result<World, String> {
     let world = World::new(datastore, size);
     run(&mut world.datastore(&["apply", "--yes"]))?;
     world.expect_bound("apply").map(|()| world)
+}
+
+/// Takes the default mappings out, so that there are no rows but those of the apps.
+fn without_defaults(world: &World) -> Result<(), String> {
+    let path = world.root().join("etc/datastore.conf");
+    let text = std::fs::read_to_string(&path).map_err(|why| format!("read {}: {why}", path.display()))?;
+    let mut is_default = false;
+    let kept = text.lines().filter(|line| {
+        if line.starts_with('[') {
+            is_default = line.starts_with("[app.");
+        }
+        !is_default
+    });
+    let kept: Vec<&str> = kept.collect();
+    std::fs::write(&path, kept.join("\n") + "\n").map_err(|why| format!("write {}: {why}", path.display()))
 }
 
 /// PHP with the extension alone.
@@ -88,6 +116,34 @@ impl Php {
             return Err(format!("{} is not there; start this by `cargo xtask bench`", extension.display()));
         }
         Ok(Self { extension, library })
+    }
+
+    /// Seconds that PHP is at the overview, by its own word, with so many apps that are bound and measured.
+    fn overview(&self, datastore: &Path, shown: usize) -> Result<f64, String> {
+        let programs = Programs {
+            datastore: datastore.to_path_buf(),
+            gate: datastore.with_file_name("datastore-webconfig"),
+            extension: self.extension.clone(),
+            library: self.library.join("libdatastore.so.0").canonicalize().map_err(|why| why.to_string())?,
+        };
+        let web = Web::of(&programs, &[("sdb", 256 << 20)], 1);
+        for n in 0..shown {
+            let text = format!("[mapping.\"/srv/app{n}\"]\ntarget = \"%{{base}}/app{n}\"\n");
+            web.sandbox().configlet(&format!("app{n}"), &text);
+        }
+        web.datastore(&["apply", "--yes"]).ok();
+        web.datastore(&["usage"]).ok();
+        let visitor = web.visitor();
+        let times = (0..VIEWS).map(|_| {
+            let answer = visitor.get("/app/datastore");
+            let rows = answer.body.matches("data-state='active'").count();
+            let time =
+                answer.header("Server-Timing").and_then(|text| text.strip_prefix("php;dur=")?.parse::<f64>().ok());
+            time.filter(|_| rows == shown)
+                .ok_or_else(|| format!("{rows} of {shown} rows are on the page: {}", answer.head))
+        });
+        let times = times.collect::<Result<Vec<f64>, String>>()?;
+        median(times).map(|ms| ms / 1000.0).ok_or_else(|| "nothing was measured".to_owned())
     }
 
     fn ask(&self, world: &World, what: &str, datastore: &Path, times: u64) -> Result<Value, String> {

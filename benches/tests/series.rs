@@ -47,7 +47,11 @@ fn a_short_writer_is_watched_and_shown() {
 #[test]
 fn php_is_told_and_shown() {
     let installed = datastore_tests::binary::installed().display().to_string();
-    let rows =
-        ["status() of 12 (24 rows) / shell_exec", "status() of 20 (32 rows)", "memory that 2000 calls leave behind"];
+    let rows = [
+        "status() of 12 (12 rows) / shell_exec",
+        "status() of 20 (32 rows)",
+        "memory that 2000 calls leave behind",
+        "PHP's time for the overview of 1 mappings",
+    ];
     shows(&["php", "--shrink", "500", "--installed", &installed], &rows);
 }

@@ -5,6 +5,7 @@ mod visitor;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,32 @@ const POLICY: &str = "\n[config_add]\nmount_points = [\"/srv\"]\n";
 /// It takes no longer to begin, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What runs in it.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The command.
+    pub datastore: PathBuf,
+    /// The one command that sudo lets PHP's user run.
+    pub gate: PathBuf,
+    /// The extension.
+    pub extension: PathBuf,
+    /// The C library.
+    pub library: PathBuf,
+}
+
+impl Programs {
+    /// Those of this build.
+    ///
+    /// # Panics
+    /// If they are not built.
+    #[must_use]
+    pub fn built() -> Self {
+        let (extension, library) = binary::php_extension();
+        let library = library.join("libdatastore.so.0").canonicalize().expect("the C library");
+        Self { datastore: binary::datastore(), gate: binary::gate(), extension, library }
+    }
+}
+
 /// The server. It ends with this value.
 #[derive(Debug)]
 pub struct Web {
@@ -58,7 +85,17 @@ impl Web {
     #[must_use]
     #[track_caller]
     pub fn new(disks: &[(&str, u64)], volumes: usize) -> Self {
-        Self::at(free_port(), disks, volumes)
+        Self::at(free_port(), &Programs::built(), disks, volumes)
+    }
+
+    /// The same with other programs than those of this build.
+    ///
+    /// # Panics
+    /// As [`Web::new`].
+    #[must_use]
+    #[track_caller]
+    pub fn of(programs: &Programs, disks: &[(&str, u64)], volumes: usize) -> Self {
+        Self::at(free_port(), programs, disks, volumes)
     }
 
     /// The same at a port of one's choice.
@@ -67,9 +104,9 @@ impl Web {
     /// As [`Web::new`].
     #[must_use]
     #[track_caller]
-    pub fn at(port: u16, disks: &[(&str, u64)], volumes: usize) -> Self {
+    pub fn at(port: u16, programs: &Programs, disks: &[(&str, u64)], volumes: usize) -> Self {
         let server = Server::new(disks);
-        furnish(&server);
+        furnish(&server, programs);
         let begin = format!(
             "exec setpriv --reuid {id} --regid {id} --clear-groups env PHP_CLI_SERVER_WORKERS=4 \
              DATASTORE_WEB_TMP={OWN} DATASTORE_WEB_TOKEN=/etc/datastore-web.token LD_LIBRARY_PATH=/usr/local/lib \
@@ -190,7 +227,7 @@ fn free_port() -> u16 {
 }
 
 /// What the server has beside its disks.
-fn furnish(server: &Server) {
+fn furnish(server: &Server, programs: &Programs) {
     let sandbox = &server.sandbox;
     // sudo's plugins, which program `php` is, time zones, and our pages.
     server.also(&["/usr/libexec/sudo", "/etc/alternatives", "/usr/share/zoneinfo"]);
@@ -199,14 +236,12 @@ fn furnish(server: &Server) {
     rustix::mount::mount_bind(repository("webconfig"), &pages).expect("bind the pages");
     sandbox.read_only(PAGES);
     beside_the_machines(sandbox, "/usr/sbin");
-    for (program, name) in [(binary::datastore(), "datastore"), (binary::gate(), "datastore-webconfig")] {
+    for (program, name) in [(&programs.datastore, "datastore"), (&programs.gate, "datastore-webconfig")] {
         let to = sandbox.path(format!("/usr/sbin/{name}"));
-        fs::copy(&program, &to).unwrap_or_else(|e| panic!("copy {}: {e}", program.display()));
+        fs::copy(program, &to).unwrap_or_else(|e| panic!("copy {}: {e}", program.display()));
     }
-    let (extension, library) = binary::php_extension();
-    server.put(&extension, "/usr/local/lib/datastore.so");
-    let library = library.join("libdatastore.so.0").canonicalize().expect("the C library");
-    server.put(&library, "/usr/local/lib/libdatastore.so.0");
+    server.put(&programs.extension, "/usr/local/lib/datastore.so");
+    server.put(&programs.library, "/usr/local/lib/libdatastore.so.0");
 
     let (user, id) = USER;
     for (file, line) in

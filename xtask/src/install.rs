@@ -70,6 +70,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     let (command, library) = (repo.build_cli(args.release)?, repo.build_library(args.release)?);
 
     put(&command, &prefix.join("sbin/datastore"), 0o755)?;
+    put(&repo.build_gate(args.release)?, &prefix.join("sbin/datastore-webconfig"), 0o755)?;
     for (from, to, mode) in FILES {
         put(&repo.path(from), &prefix.join(to), *mode)?;
     }

@@ -75,6 +75,13 @@ impl Repo {
         self.cargo(&args).run()?;
         Ok(self.target.join(if release { "release" } else { "debug" }).join("datastore"))
     }
+    /// Builds the one command that sudo lets web pages run, and says where it is.
+    pub(crate) fn build_gate(&self, release: bool) -> Result<PathBuf> {
+        let mut args = vec!["build", "--quiet", "--package", "datastore-gate"];
+        args.extend(release.then_some("--release"));
+        self.cargo(&args).run()?;
+        Ok(self.target.join(if release { "release" } else { "debug" }).join("datastore-webconfig"))
+    }
     /// Builds the C library and says where it is.
     pub(crate) fn build_library(&self, release: bool) -> Result<PathBuf> {
         let mut args = vec!["build", "--quiet", "--package", "datastore-ffi"];

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 
-use datastore_tests::web::Web;
+use datastore_tests::web::{Programs, Web};
 
 /// Its disks; the last one is no volume yet.
 const DISKS: &[(&str, u64)] = &[("sdb", 480 << 20), ("sdc", 480 << 20), ("sdd", 256 << 20)];
@@ -16,7 +16,7 @@ const LETTERS: u32 = 60_000;
 
 fn main() {
     let port = std::env::args().nth(1).and_then(|text| text.parse().ok());
-    let web = port.map_or_else(|| Web::new(DISKS, 2), |port| Web::at(port, DISKS, 2));
+    let web = port.map_or_else(|| Web::new(DISKS, 2), |port| Web::at(port, &Programs::built(), DISKS, 2));
     let sandbox = web.sandbox();
     for (app, title, files) in APPS {
         let text = format!("title = \"{title}\"\n[mapping.\"/srv/{app}\"]\ntarget = \"%{{base}}/{app}\"\n");
