@@ -116,7 +116,8 @@ pub struct Observed {
     pub unfinished: Vec<Unfinished>,
     /// Operations that somebody is at work on.
     pub running: Vec<Unfinished>,
-    /// How far the running ones are, where that was asked; of those that the caller may not see in the journals, too.
+    /// How far the running ones are, where that was asked; of those that the caller may not see in the journals, too, and then also of those whose
+    /// process has gone.
     pub progress: Vec<Progress>,
     /// Changes whenever an operation has begun or ended: whoever looks again and finds it the same knows that no other run came between.
     pub mark: u64,

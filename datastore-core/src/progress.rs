@@ -39,6 +39,8 @@ pub struct Progress {
 impl Progress {
     /// The state of one that has not ended.
     pub const RUNNING: &'static str = "running";
+    /// The state of one that says that it runs, and whose process has gone. It is never written.
+    pub const INTERRUPTED: &'static str = "interrupted";
 }
 
 /// How far a walk over trees is.

@@ -260,7 +260,8 @@ fn moving(observed: &Observed, mapping: &Mapping) -> Option<String> {
         |u: &&Unfinished| u.goal.as_ref().is_some_and(|goal| goal.moves() || matches!(goal, Goal::Settle { .. }));
     let running = observed.running.iter().filter(moves).find(|u| has(u, mapping));
     let place = mapping.mount_point.to_string();
-    let progress = observed.progress.iter().find(|told| match running {
+    let mut at_work = observed.progress.iter().filter(|told| told.state == Progress::RUNNING);
+    let progress = at_work.find(|told| match running {
         Some(running) => told.operation == running.operation,
         None => told.mount_points.contains(&place),
     });
@@ -338,16 +339,19 @@ fn operations(observed: &Observed) -> Vec<OperationRow> {
         hint: if running { String::new() } else { "datastore recover".into() },
     };
     let known = |told: &&Progress| observed.running.iter().any(|u| u.operation == told.operation);
-    let told = |told: &Progress| OperationRow {
-        operation: told.operation.to_string(),
-        goal: told.goal.clone(),
-        plan: told.plan.clone(),
-        state: State::Moving,
-        since: told.since,
-        done: told.done,
-        steps: told.steps,
-        trouble: String::new(),
-        hint: String::new(),
+    let told = |told: &Progress| {
+        let running = told.state == Progress::RUNNING;
+        OperationRow {
+            operation: told.operation.to_string(),
+            goal: told.goal.clone(),
+            plan: told.plan.clone(),
+            state: if running { State::Moving } else { State::Interrupted },
+            since: told.since,
+            done: told.done,
+            steps: told.steps,
+            trouble: String::new(),
+            hint: if running { String::new() } else { "datastore recover".into() },
+        }
     };
     let running = observed.running.iter().map(|u| row(u, true));
     let others = observed.progress.iter().filter(|p| !known(p)).map(told);

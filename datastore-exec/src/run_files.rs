@@ -52,8 +52,8 @@ impl<'a> ProgressFile<'a> {
     }
 }
 
-/// How far the operations are that are running: these, or, for whoever may not read journals, those whose process lives. What cannot be read is
-/// left out.
+/// How far the operations are that are running: these, or, for whoever may not read journals, those that say so; one of them whose process has
+/// gone is told to be interrupted. What cannot be read is left out.
 pub(crate) fn running(root: &Root, known: Option<&[Unfinished]>) -> Vec<Progress> {
     if known.is_some_and(<[Unfinished]>::is_empty) {
         return Vec::new();
@@ -76,14 +76,17 @@ pub(crate) fn running(root: &Root, known: Option<&[Unfinished]>) -> Vec<Progress
         let file = fd::open(Entry::new(&dir, name), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, 0).ok()?;
         serde_json::from_slice::<Progress>(&fd::read_all(&file, LIMIT).ok()?).ok()
     };
-    let is_running = |told: &Progress| {
-        told.state == Progress::RUNNING
-            && match known {
-                Some(known) => known.iter().any(|running| running.operation == told.operation),
-                None => proc::is_alive(told.pid),
+    let at_work = |mut told: Progress| match known {
+        _ if told.state != Progress::RUNNING => None,
+        Some(known) => known.iter().any(|running| running.operation == told.operation).then_some(told),
+        None => {
+            if !proc::is_alive(told.pid) {
+                Progress::INTERRUPTED.clone_into(&mut told.state);
             }
+            Some(told)
+        }
     };
-    names.iter().filter_map(read).filter(is_running).collect()
+    names.iter().filter_map(read).filter_map(at_work).collect()
 }
 
 /// How far an operation is, or was when it ended; none if nothing tells (any more).

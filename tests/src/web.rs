@@ -107,10 +107,11 @@ impl Web {
     pub fn at(port: u16, programs: &Programs, disks: &[(&str, u64)], volumes: usize) -> Self {
         let server = Server::new(disks);
         furnish(&server, programs);
+        // The shell stays, as root: who changes its user forgets that it was to end with the test.
         let begin = format!(
-            "exec setpriv --reuid {id} --regid {id} --clear-groups env PHP_CLI_SERVER_WORKERS=4 \
+            "setpriv --reuid {id} --regid {id} --clear-groups env PHP_CLI_SERVER_WORKERS=4 \
              DATASTORE_WEB_TMP={OWN} DATASTORE_WEB_TOKEN=/etc/datastore-web.token LD_LIBRARY_PATH=/usr/local/lib \
-             php -n -d extension=/usr/local/lib/datastore.so -d error_log=/dev/stderr -S 127.0.0.1:PORT {PAGES}/standin/index.php",
+             php -n -d extension=/usr/local/lib/datastore.so -d error_log=/dev/stderr -S 127.0.0.1:PORT {PAGES}/standin/index.php; exit",
             id = USER.1
         );
         let mut command = server.inside(&begin.replace("PORT", &port.to_string()));

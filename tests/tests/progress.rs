@@ -162,8 +162,13 @@ fn one_that_was_killed_is_interrupted_and_nobody_says_that_it_runs() {
     let [(code, by_root), (_, by_user)] = rows(&sandbox);
     assert_eq!((code, &by_root["mappings"][0]["state"]), (1, &"interrupted".into()), "{by_root:#}");
     assert_ne!(by_user["mappings"][0]["state"], "moving", "{by_user:#}");
-    assert_eq!(by_user["operations"], serde_json::json!([]));
+    // Who may not read journals is told of it, too.
+    let [operation] = by_user["operations"].as_array().expect("a list").as_slice() else { panic!("{by_user:#}") };
+    let state = (&operation["state"], &operation["hint"], &operation["goal"]);
+    assert_eq!(state, (&"interrupted".into(), &"datastore recover".into(), &"import shop".into()), "{by_user:#}");
     sandbox.datastore(&["recover"]).ok();
+    let [_, (_, by_user)] = rows(&sandbox);
+    assert_eq!(by_user["operations"], serde_json::json!([]));
     assert_eq!(told(&sandbox).expect("it stays")["state"], "recovered");
 }
 

@@ -11,7 +11,7 @@ use datastore_tests::{Sandbox, binary, repository};
 /// The disks; the last one is no volume at first.
 const DISKS: &[(&str, u64)] = &[("sdb", 480 << 20), ("sdc", 480 << 20), ("sdd", 256 << 20)];
 /// So many small files take long enough to be watched while they move.
-const FILES: u32 = 60_000;
+const FILES: u32 = 100_000;
 
 /// What is there before: an app that is bound, and one whose data nobody has imported.
 fn machine() -> Web {
@@ -71,7 +71,8 @@ fn go_through(kind: &str) {
             }
             "moved" | "undone" => {
                 let volume = if name == "moved" { "data1" } else { "data0" };
-                assert!(store(volume, "photos").join("album/59999").exists());
+                let last = format!("album/{}", FILES - 1);
+                assert!(store(volume, "photos").join(last).exists());
                 assert_eq!(fs::read_dir(sandbox.path("/srv/photos/album")).expect("read").count(), FILES as usize);
             }
             "not-formatted" => assert_ne!(web.root("blkid /dev/sdd").status.code(), Some(0), "nobody has formatted it"),

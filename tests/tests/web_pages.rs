@@ -280,41 +280,76 @@ fn what_comes_from_outside_is_escaped() {
     assert_eq!(web.grumbles(), Vec::<String>::new());
 }
 
-#[test]
-fn who_is_at_work_is_said() {
+/// Has a plan made and begun by the page; where it can be followed.
+#[track_caller]
+fn begin(visitor: &Visitor<'_>, fields: &[(&str, &str)]) -> String {
+    let page = visitor.post("/app/datastore/plan/make", fields).body;
+    let plan = page.split("name='plan' value='").nth(1).and_then(|rest| rest.split('\'').next());
+    let plan = plan.unwrap_or_else(|| panic!("no plan: {page}"));
+    let begun = visitor.post("/app/datastore/plan/apply", &[("plan", plan)]);
+    begun.location().unwrap_or_else(|| panic!("no page that follows it: {}", begun.body)).to_owned()
+}
+
+/// A server with an app `slow`, whose hook goes on as long as /run/slow is there, the first time.
+fn slow_server() -> Web {
     let web = server();
-    web.sandbox().script("/usr/local/sbin/slow", "touch /run/slow; while test -e /run/slow; do sleep 0.05; done");
+    web.sandbox().script(
+        "/usr/local/sbin/slow",
+        "test -e /run/once && exit; touch /run/once /run/slow; while test -e /run/slow; do sleep 0.05; done",
+    );
     let text = "premount = \"/usr/local/sbin/slow\"\n[mapping.\"/srv/slow\"]\ntarget = \"%{base}/slow\"\n";
     web.sandbox().configlet("slow", text);
-    let visitor = web.visitor();
-    let fields = [("verb", "start"), ("app", "slow")];
-    let begin = |fields: &[(&str, &str)]| {
-        let page = visitor.post("/app/datastore/plan/make", fields).body;
-        let plan = page
-            .split("name='plan' value='")
-            .nth(1)
-            .and_then(|rest| rest.split('\'').next())
-            .unwrap_or_else(|| panic!("no plan: {page}"));
-        visitor
-            .post("/app/datastore/plan/apply", &[("plan", plan)])
-            .location()
-            .expect("a page that follows it")
-            .to_owned()
-    };
-    let first = begin(&fields);
+    web
+}
+
+#[track_caller]
+fn wait_for_the_hook(web: &Web) {
     let begun = Instant::now();
     while !web.sandbox().exists("/run/slow") {
         assert!(begun.elapsed() < Duration::from_secs(30), "the hook does not begin");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn who_is_at_work_is_said() {
+    let web = slow_server();
+    let visitor = web.visitor();
+    let first = begin(&visitor, &[("verb", "start"), ("app", "slow")]);
+    wait_for_the_hook(&web);
     let overview = visitor.get("/app/datastore").body;
     assert!(overview.contains("At work") && overview.contains(&first), "{overview}");
     // Somebody else wants the same app at the same time.
-    let second = outcome(&visitor, &begin(&[("verb", "enable"), ("app", "slow")]));
+    let second = outcome(&visitor, &begin(&visitor, &[("verb", "enable"), ("app", "slow")]));
     assert!(second.contains("Not done") && second.contains("slow") && second.contains("since"), "{second}");
     fs::remove_file(web.sandbox().path("/run/slow")).expect("let the hook end");
     let page = outcome(&visitor, &first);
     assert!(page.contains("Done") && web.sandbox().bound("/srv/slow").is_some(), "{page}");
+    assert_eq!(web.grumbles(), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_killed_is_told_and_finished() {
+    let web = slow_server();
+    let visitor = web.visitor();
+    let follow = begin(&visitor, &[("verb", "start"), ("app", "slow")]);
+    wait_for_the_hook(&web);
+    // Whoever presses twice follows the same.
+    let plan = follow.rsplit('/').next().expect("a name");
+    let again = visitor.post("/app/datastore/plan/apply", &[("plan", plan)]);
+    assert_eq!(again.location(), Some(&*follow));
+    assert!(visitor.get(&follow).body.contains("id='ds-follow'"));
+    web.root("pkill -KILL -f 'datastore apply --plan'").ok();
+    let page = outcome(&visitor, &follow);
+    assert!(page.contains("start slow stopped half-way") && page.contains("Finish it"), "{page}");
+    let overview = visitor.get("/app/datastore").body;
+    assert!(overview.contains("An operation stopped half-way") && overview.contains("Finish it"), "{overview}");
+    fs::remove_file(web.sandbox().path("/run/slow")).expect("let the hook end");
+    let follow =
+        visitor.post("/app/datastore/operation/recover", &[("recover", "1")]).location().expect("a page").to_owned();
+    let page = outcome(&visitor, &follow);
+    assert!(page.contains("Done"), "{page}");
+    assert!(!visitor.get("/app/datastore").body.contains("stopped half-way"));
     assert_eq!(web.grumbles(), Vec::<String>::new());
 }
 

@@ -142,6 +142,7 @@ fn known_but_for_names(words: &[OsString]) -> bool {
         "remap",
         "import",
         "move",
+        "log",
     ];
     let plain = |word: &str| {
         names.contains(&word) || word.starts_with("--") || ["plan", "content", "old", "new", "5", "120"].contains(&word)

@@ -375,6 +375,8 @@ class Datastore extends Engine
 
         // First what runs, then what the command has said: what ends in between has said so.
         $running = $this->running($name);
+        if (isset($running['report']))
+            return $running;
         $said = $this->said($name, $running !== NULL);
         if ($said === NULL)
             return ($running ?? ['percent' => 0, 'what' => lang('datastore_starting'), 'amount' => '', 'left' => '']) + ['state' => 'running', 'report' => NULL];
@@ -643,8 +645,10 @@ class Datastore extends Engine
     private function running($plan)
     {
         foreach ($this->get_status()['operations'] as $operation) {
-            if (($operation['plan'] ?? '') !== $plan || $operation['state'] !== 'moving')
+            if (($operation['plan'] ?? '') !== $plan)
                 continue;
+            if ($operation['state'] === 'interrupted')
+                return self::stopped($operation);
             try {
                 return self::progress($this->ask(function ($store) use ($operation) { return $store->operation($operation['operation']); }));
             } catch (Engine_Exception $e) {
@@ -654,6 +658,15 @@ class Datastore extends Engine
         }
 
         return NULL;
+    }
+
+    /** What is said of an operation whose process has gone. */
+    private static function stopped($operation)
+    {
+        $message = sprintf(lang('datastore_operation_stopped'), $operation['goal'], $operation['done'], $operation['steps']);
+        $error = ['kind' => 'interrupted', 'message' => $message, 'hint' => $operation['hint']];
+
+        return ['state' => 'failed', 'percent' => 100, 'what' => '', 'amount' => '', 'left' => '', 'report' => ['error' => $error]];
     }
 
     /** How far an operation is, for people. */

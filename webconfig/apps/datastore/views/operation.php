@@ -44,7 +44,7 @@ if (isset($report['error'])) {
     $message = "<p class='ds-message'>" . Text::html($error['message']) . '</p>';
     foreach ($error['causes'] ?? [] as $cause)
         $message .= "<p class='ds-cause'>" . Text::html($cause) . '</p>';
-    echo infobox_warning(lang('datastore_not_done'), $message . Markup::hint($error['hint'] ?? ''));
+    echo infobox_warning(lang('datastore_not_done'), $message . Markup::mend($error['hint'] ?? '', ''));
 } else if ($reports === []) {
     echo infobox_highlight(lang('datastore_done'), '<p>' . lang('datastore_nothing_to_do') . '</p>');
 }

@@ -55,6 +55,7 @@ $lang['datastore_done'] = 'Erledigt';
 $lang['datastore_not_done'] = 'Nicht erledigt';
 $lang['datastore_receipt'] = 'Beleg';
 $lang['datastore_operation'] = 'Vorgang';
+$lang['datastore_operation_stopped'] = '%s ist auf halbem Weg stehen geblieben: %d von %d Schritten sind erledigt';
 $lang['datastore_steps_done'] = 'Erledigte Schritte';
 $lang['datastore_took'] = 'Dauer';
 $lang['datastore_downtime'] = 'Ausfallzeit';

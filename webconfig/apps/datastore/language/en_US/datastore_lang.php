@@ -55,6 +55,7 @@ $lang['datastore_done'] = 'Done';
 $lang['datastore_not_done'] = 'Not done';
 $lang['datastore_receipt'] = 'Receipt';
 $lang['datastore_operation'] = 'Operation';
+$lang['datastore_operation_stopped'] = '%s stopped half-way: %d of %d steps are done';
 $lang['datastore_steps_done'] = 'Steps done';
 $lang['datastore_took'] = 'Time';
 $lang['datastore_downtime'] = 'Downtime';

@@ -55,6 +55,7 @@ $lang['datastore_done'] = 'Hecho';
 $lang['datastore_not_done'] = 'No se ha hecho';
 $lang['datastore_receipt'] = 'Recibo';
 $lang['datastore_operation'] = 'Operación';
+$lang['datastore_operation_stopped'] = '%s se detuvo a medio camino: %d de %d pasos hechos';
 $lang['datastore_steps_done'] = 'Pasos hechos';
 $lang['datastore_took'] = 'Duración';
 $lang['datastore_downtime'] = 'Tiempo de parada';
