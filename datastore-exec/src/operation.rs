@@ -73,18 +73,20 @@ fn attempt(engine: &Engine, mut prepared: Prepared, terms: Terms, listener: &mut
     demand_privilege(prepared.plan().goal.verb())?;
     let mut locked = Vec::new();
     let locks = loop {
-        match take_locks(engine, prepared.plan()).map_err(|why| not_begun(&prepared.plan().goal, why))? {
-            Ok(locks) => break locks,
+        let locks = match take_locks(engine, prepared.plan()).map_err(|why| not_begun(&prepared.plan().goal, why))? {
+            Ok(locks) => locks,
             Err(held) => {
                 // A run over everything leaves out what somebody else has in hand; one that was named is refused.
                 let Some(goal) = leave_out(&prepared.plan().goal, &held, terms) else { return Err(held.into()) };
                 locked.push(held);
                 prepared = engine.plan(&goal)?;
+                continue;
             }
+        };
+        if journal_file::scan(engine.root())?.mark == prepared.mark {
+            break locks;
         }
-    };
-    if journal_file::scan(engine.root())?.mark != prepared.mark {
-        // Somebody finished an operation between our look and our locks.
+        // Somebody began or finished an operation between our look and our locks.
         let again = engine.plan_with(&prepared.plan().goal, prepared.plan().seed)?;
         if terms == Terms::AsShown && again.plan().id() != prepared.plan().id() {
             return Err(Error::new(
@@ -93,11 +95,16 @@ fn attempt(engine: &Engine, mut prepared: Prepared, terms: Terms, listener: &mut
             )
             .hint("run the command again"));
         }
+        let is_locked = wanted_locks(again.plan()).iter().all(|lock| wanted_locks(prepared.plan()).contains(lock));
         prepared = again;
         if prepared.plan().is_empty() {
             return Ok(report(&prepared, None, None, &Carried::default()));
         }
-    }
+        if is_locked {
+            break locks;
+        }
+        // What is to be done now concerns apps that were left alone before, and that somebody may have in hand.
+    };
     if prepared.interrupted && terms == Terms::AsShown {
         return Err(Error::new(
             ErrorKind::Interrupted,
@@ -120,8 +127,8 @@ fn not_begun(goal: &Goal, why: Error) -> Error {
         .caused_by(why)
 }
 
-/// The locks for a plan, or who has one of them. They are taken in the order of their names.
-fn take_locks(engine: &Engine, plan: &Plan) -> Result<std::result::Result<Vec<Lock>, Held>> {
+/// The locks for a plan, in the order in which they are taken: that of their names.
+fn wanted_locks(plan: &Plan) -> Vec<(String, Share)> {
     let mut wanted: Vec<(String, Share)> = plan.apps().iter().map(|a| (format!("app-{a}"), Share::Exclusive)).collect();
     wanted.extend(plan.volumes().iter().map(|v| (format!("volume-{v}"), Share::Shared)));
     match &plan.goal {
@@ -134,6 +141,12 @@ fn take_locks(engine: &Engine, plan: &Plan) -> Result<std::result::Result<Vec<Lo
         _ => {}
     }
     wanted.sort_by(|a, b| a.0.cmp(&b.0));
+    wanted
+}
+
+/// The locks for a plan, or who has one of them.
+fn take_locks(engine: &Engine, plan: &Plan) -> Result<std::result::Result<Vec<Lock>, Held>> {
+    let wanted = wanted_locks(plan);
     let what = plan.goal.to_string();
     let mut locks = Vec::with_capacity(wanted.len());
     for (name, share) in wanted {

@@ -203,3 +203,47 @@ fn eight_runs_of_random_verbs_at_once_converge() {
         all_is_well(&sandbox, 60);
     }
 }
+
+/// Waits for a file.
+#[track_caller]
+fn wait_for(sandbox: &Sandbox, path: &str) {
+    let begun = std::time::Instant::now();
+    while !sandbox.exists(path) {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{path} does not come");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// An `apply` that waits for one app while somebody enables another one, which it had left alone: it must not take that out of their hands.
+#[test]
+fn an_app_that_is_enabled_meanwhile_is_left_to_whoever_does_it() {
+    for round in 0..6 {
+        let sandbox = Sandbox::new();
+        sandbox.programs();
+        sandbox.datastore(&["init", "--host", "server1", "--yes"]).ok();
+        for app in ["first", "second"] {
+            let hook = format!("/usr/local/sbin/{app}");
+            let lines = format!("echo ran >> /run/{app}; while test ! -e /run/go-{app}; do sleep 0.01; done");
+            sandbox.script(&hook, &lines);
+            let text = format!("enabled = {}\npremount = \"{hook}\"\n", app == "first");
+            sandbox.configlet(app, &format!("{text}[mapping.\"/srv/{app}\"]\ntarget = \"%{{base}}/{app}\"\n"));
+        }
+        let first = start(sandbox.datastore_command(&["start", "first"]));
+        wait_for(&sandbox, "/run/first");
+        let all = start(sandbox.datastore_command(&["apply", "--yes"]));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let second = start(sandbox.datastore_command(&["enable", "second", "--yes"]));
+        wait_for(&sandbox, "/run/second");
+        sandbox.write("/run/go-first", "");
+        assert_eq!(finish(first).0, Some(0), "round {round}");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(sandbox.read("/run/second"), "ran\n", "round {round}: its hook runs once");
+        sandbox.write("/run/go-second", "");
+        let (code, said) = finish(second);
+        assert_eq!(code, Some(0), "round {round}: {said}");
+        let (code, said) = finish(all);
+        assert!(matches!(code, Some(0 | 3 | 6)), "round {round}: {code:?}: {said}");
+        sandbox.is("/srv/second", "active");
+        assert_eq!(sandbox.read("/run/second"), "ran\n", "round {round}: {said}");
+    }
+}
