@@ -1,6 +1,6 @@
 //! `datastore-webconfig`: the one command that sudo(8) lets the user of the web pages run as root.
 //!
-//! It takes the command lines of [`line`], each word by word, and runs the `datastore` beside itself with exactly these words. Anything else
+//! It takes the command lines of [`mod@line`], each word by word, and runs the `datastore` beside itself with exactly these words. Anything else
 //! is refused with exit code 2, and nothing is run. It reads no file, no variable and no input: whoever wants to know what a web page
 //! can do on this machine has to read this file and that one.
 
