@@ -18,15 +18,16 @@ clearos_load_language('datastore');
 
 use \clearos\apps\base\Engine as Engine;
 use \clearos\apps\base\Engine_Exception as Engine_Exception;
-use \clearos\apps\base\Shell as Shell;
 use \clearos\apps\base\Validation_Exception as Validation_Exception;
 
 clearos_load_library('base/Engine');
 clearos_load_library('base/Engine_Exception');
-clearos_load_library('base/Shell');
 clearos_load_library('base/Validation_Exception');
+clearos_load_library('datastore/Gate');
 clearos_load_library('datastore/Markup');
+clearos_load_library('datastore/Progress');
 clearos_load_library('datastore/Refused_Exception');
+clearos_load_library('datastore/Space');
 clearos_load_library('datastore/Text');
 
 /**
@@ -34,10 +35,6 @@ clearos_load_library('datastore/Text');
  */
 class Datastore extends Engine
 {
-    /** The only command that sudo allows. */
-    const COMMAND = '/usr/sbin/datastore-webconfig';
-    /** What reads without privilege. */
-    const READER = '/usr/sbin/datastore';
     /** What a plan can be made of. */
     const VERBS = ['apply', 'start', 'stop', 'restart', 'enable', 'disable', 'remap', 'import', 'move', 'reclaim'];
     /** What a plan can be given: what may stand there, or what says so. */
@@ -53,10 +50,9 @@ class Datastore extends Engine
     ];
     /** What a new volume can be formatted with. */
     const FILE_SYSTEMS = ['ext4', 'xfs', 'btrfs'];
-    /** A command that has not said anything for so many seconds, and runs no operation, has ended without a word. */
-    const PATIENCE = 900;
-    /** More of a volume in use than this, in percent, is said to be nearly full. */
-    const NEARLY_FULL = 90;
+
+    /** @var Gate */
+    private $gate;
 
     /** @var \Datastore\Store|null */
     private $store = NULL;
@@ -70,6 +66,8 @@ class Datastore extends Engine
     public function __construct()
     {
         clearos_profile(__METHOD__, __LINE__);
+
+        $this->gate = new Gate();
     }
 
     ///////////////////////////////////////////////////////////////////////////
@@ -151,7 +149,7 @@ class Datastore extends Engine
         Validation_Exception::is_valid($this->validate_app($app));
 
         // Anybody may read the configuration.
-        $document = $this->command(['config', 'show', $app, '--json'], NULL, self::READER);
+        $document = $this->gate->read(['config', 'show', $app, '--json']);
         foreach ($document['apps'] as $shown) {
             if ($shown['app'] !== $app || count($shown['mappings']) !== 1)
                 continue;
@@ -184,8 +182,7 @@ class Datastore extends Engine
     }
 
     /**
-     * The volumes, each with what fills it: `parts` has `name`, `kind` (store, parked, other, free), `bytes`, and its
-     * `share` of the volume, from 0 to 1.
+     * The volumes with what fills them: see `Space::of`.
      *
      * @return array
      * @throws Engine_Exception
@@ -195,16 +192,8 @@ class Datastore extends Engine
         clearos_profile(__METHOD__, __LINE__);
 
         $usage = $this->get_usage();
-        $volumes = [];
-        foreach ($this->get_status()['volumes'] as $volume) {
-            $volume['used'] = self::used($volume['bytes'], $volume['bytes_free']);
-            $volume['inodes_used'] = self::used($volume['inodes'], $volume['inodes_free']);
-            $volume['nearly_full'] = max((int)$volume['used'], (int)$volume['inodes_used']) >= self::NEARLY_FULL;
-            $volume['parts'] = $this->parts($volume, $usage);
-            $volumes[] = $volume;
-        }
 
-        return $volumes;
+        return array_map(function ($volume) use ($usage) { return Space::of($volume, $usage); }, $this->get_status()['volumes']);
     }
 
     /**
@@ -254,7 +243,7 @@ class Datastore extends Engine
     {
         clearos_profile(__METHOD__, __LINE__);
 
-        return $this->command(['doctor', '--json']);
+        return $this->gate->ask(['doctor', '--json']);
     }
 
     /**
@@ -276,7 +265,7 @@ class Datastore extends Engine
         }
         $words[] = '--json';
 
-        return array_reverse($this->command($words)['operations']);
+        return array_reverse($this->gate->ask($words)['operations']);
     }
 
     /**
@@ -289,7 +278,7 @@ class Datastore extends Engine
     {
         clearos_profile(__METHOD__, __LINE__);
 
-        return $this->command(['volume', 'candidates', '--json'])['candidates'];
+        return $this->gate->ask(['volume', 'candidates', '--json'])['candidates'];
     }
 
     /**
@@ -302,7 +291,7 @@ class Datastore extends Engine
     {
         clearos_profile(__METHOD__, __LINE__);
 
-        return $this->begin(['usage', '--json']);
+        return $this->gate->begin(['usage', '--json']);
     }
 
     ///////////////////////////////////////////////////////////////////////////
@@ -333,7 +322,7 @@ class Datastore extends Engine
         if ($app !== NULL)
             $words[] = $app;
 
-        return $this->command(array_merge($words, $this->options($options), ['--save', '--json']));
+        return $this->gate->ask(array_merge($words, $this->options($options), ['--save', '--json']));
     }
 
     /**
@@ -353,14 +342,13 @@ class Datastore extends Engine
 
         $words = ['apply', '--plan', $plan, '--yes', '--json'];
         if ($wait)
-            $this->command($words);
+            $this->gate->ask($words);
         else
-            $this->begin($words, $plan);
+            $this->gate->begin($words, $plan);
     }
 
     /**
-     * How far that is which was begun under a name: `state` is running, done or failed; `percent`, `what`, `amount`, `left` are for people;
-     * `report` is what the command said when it ended.
+     * How far that is which was begun under a name: see `Progress`.
      *
      * @param string $name the plan's id, or what `recover` and `add_volume` gave back
      *
@@ -377,12 +365,9 @@ class Datastore extends Engine
         $running = $this->running($name);
         if (isset($running['report']))
             return $running;
-        $said = $this->said($name, $running !== NULL);
-        if ($said === NULL)
-            return ($running ?? ['percent' => 0, 'what' => lang('datastore_starting'), 'amount' => '', 'left' => '']) + ['state' => 'running', 'report' => NULL];
-        $is_wrong = isset($said['error']) || !empty($said['failed']) || (isset($said['outcome']) && $said['outcome'] !== 'done');
+        $said = $this->gate->said($name, $running !== NULL);
 
-        return ['state' => $is_wrong ? 'failed' : 'done', 'percent' => 100, 'what' => '', 'amount' => '', 'left' => '', 'report' => $said];
+        return $said === NULL ? $running ?? Progress::none() : Progress::ended($said);
     }
 
     /**
@@ -395,7 +380,7 @@ class Datastore extends Engine
     {
         clearos_profile(__METHOD__, __LINE__);
 
-        return $this->begin(['recover', '--yes', '--json']);
+        return $this->gate->begin(['recover', '--yes', '--json']);
     }
 
     /**
@@ -414,7 +399,7 @@ class Datastore extends Engine
         if ($json === FALSE)
             throw new Validation_Exception(lang('datastore_text_invalid'));
 
-        return $this->command(['config', 'add', '--json'], $json);
+        return $this->gate->ask(['config', 'add', '--json'], $json);
     }
 
     /**
@@ -431,7 +416,7 @@ class Datastore extends Engine
 
         Validation_Exception::is_valid($this->validate_app($app));
 
-        return $this->command(['config', 'remove', $app, '--json']);
+        return $this->gate->ask(['config', 'remove', $app, '--json']);
     }
 
     /**
@@ -457,7 +442,7 @@ class Datastore extends Engine
             array_push($words, '--format', $format);
         }
 
-        return $this->begin(array_merge($words, ['--yes', '--json']));
+        return $this->gate->begin(array_merge($words, ['--yes', '--json']));
     }
 
     /**
@@ -474,7 +459,7 @@ class Datastore extends Engine
 
         Validation_Exception::is_valid($this->validate_volume($name));
 
-        return $this->begin(['volume', 'remove', $name, '--yes', '--json']);
+        return $this->gate->begin(['volume', 'remove', $name, '--yes', '--json']);
     }
 
     ///////////////////////////////////////////////////////////////////////////
@@ -555,92 +540,6 @@ class Datastore extends Engine
         }
     }
 
-    /**
-     * Runs the command and waits for it.
-     *
-     * @param array       $words   words of its command line
-     * @param string|null $input   what it reads
-     * @param string      $command which one; only COMMAND is run as root
-     *
-     * @return array the document that it prints
-     * @throws Engine_Exception
-     */
-    private function command($words, $input = NULL, $command = self::COMMAND)
-    {
-        $shell = new Shell();
-        // The exit code says nothing that the document does not say better.
-        $options = ['validate_exit_code' => FALSE];
-        if ($input === NULL) {
-            $shell->execute($command, self::line($words), $command === self::COMMAND, $options);
-            $text = implode("\n", $shell->get_output());
-        } else {
-            // The framework keeps no output of a command that it writes to, unless it is told to log it.
-            $log = 'datastore-' . bin2hex(random_bytes(16));
-            $shell->execute($command, self::line($words), $command === self::COMMAND, $options + ['stdin' => $input, 'log' => $log]);
-            $text = (string)@file_get_contents(CLEAROS_TEMP_DIR . '/' . $log);
-            @unlink(CLEAROS_TEMP_DIR . '/' . $log);
-        }
-        $document = self::document($text);
-        if ($document === NULL)
-            throw new Refused_Exception('system', sprintf(lang('datastore_command_failed'), trim($text)), '');
-        if (isset($document['error']))
-            throw Refused_Exception::of($document['error']);
-
-        return $document;
-    }
-
-    /**
-     * Starts the command and does not wait.
-     *
-     * @param array       $words words of its command line
-     * @param string|null $name  what it is to be known by
-     *
-     * @return string the name
-     * @throws Engine_Exception
-     */
-    private function begin($words, $name = NULL)
-    {
-        $name = $name ?? bin2hex(random_bytes(8));
-        $log = $this->log_file($name);
-        // Whoever presses a button twice follows what the first time has begun.
-        if (file_exists($log) && $this->said($name, TRUE) === NULL)
-            return $name;
-        // What an earlier try has said is not what this one says, and after a week nobody asks any more.
-        foreach (glob(CLEAROS_TEMP_DIR . '/datastore-*.log') as $old) {
-            if ($old === $log || @filemtime($old) < time() - 7 * 86400)
-                @unlink($old);
-        }
-        $shell = new Shell();
-        $shell->execute(self::COMMAND, self::line($words), TRUE, ['background' => TRUE, 'log' => basename($log)]);
-
-        return $name;
-    }
-
-    /** Where what is begun says what came of it. */
-    private function log_file($name)
-    {
-        return CLEAROS_TEMP_DIR . '/datastore-' . $name . '.log';
-    }
-
-    /** What it has said, or NULL while it may still say something. */
-    private function said($name, $is_running)
-    {
-        clearstatcache();
-        $text = @file_get_contents($this->log_file($name));
-        if ($text === FALSE)
-            throw new Validation_Exception(lang('datastore_plan_invalid'));
-        $document = self::document($text);
-        if ($document !== NULL || $is_running)
-            return $document;
-        // It has been killed, or sudo did not let it through. A large disk takes long to be formatted, though.
-        $is_silent = trim($text) === '' && time() - filemtime($this->log_file($name)) < self::PATIENCE;
-        if ($is_silent || strpos($text, '{') !== FALSE)
-            return NULL;
-        $message = trim($text) === '' ? lang('datastore_no_word') : sprintf(lang('datastore_command_failed'), trim($text));
-
-        return ['error' => ['kind' => 'system', 'message' => $message, 'hint' => 'datastore recover']];
-    }
-
     /** How far the operation is that runs a plan, or NULL if none does. */
     private function running($plan)
     {
@@ -648,9 +547,9 @@ class Datastore extends Engine
             if (($operation['plan'] ?? '') !== $plan)
                 continue;
             if ($operation['state'] === 'interrupted')
-                return self::stopped($operation);
+                return Progress::stopped($operation);
             try {
-                return self::progress($this->ask(function ($store) use ($operation) { return $store->operation($operation['operation']); }));
+                return Progress::running($this->ask(function ($store) use ($operation) { return $store->operation($operation['operation']); }));
             } catch (Engine_Exception $e) {
                 // It has ended since.
                 return NULL;
@@ -658,49 +557,6 @@ class Datastore extends Engine
         }
 
         return NULL;
-    }
-
-    /** What is said of an operation whose process has gone. */
-    private static function stopped($operation)
-    {
-        $message = sprintf(lang('datastore_operation_stopped'), $operation['goal'], $operation['done'], $operation['steps']);
-        $error = ['kind' => 'interrupted', 'message' => $message, 'hint' => $operation['hint']];
-
-        return ['state' => 'failed', 'percent' => 100, 'what' => '', 'amount' => '', 'left' => '', 'report' => ['error' => $error]];
-    }
-
-    /** How far an operation is, for people. */
-    private static function progress($at)
-    {
-        $walk = $at['walk'];
-        $step = sprintf(' (%d/%d)', min($at['done'] + 1, $at['steps']), $at['steps']);
-        if ($walk === NULL)
-            return ['percent' => (int)floor(99 * $at['done'] / max(1, $at['steps'])), 'what' => $at['what'] . $step, 'amount' => '', 'left' => ''];
-        $amount = $walk['bytes_total'] === NULL
-            ? sprintf(lang('datastore_amount_so_far'), Text::bytes($walk['bytes']))
-            : sprintf(lang('datastore_amount'), Text::bytes($walk['bytes']), Text::bytes($walk['bytes_total']));
-        if ($walk['bytes_per_second'] > 0)
-            $amount .= ', ' . Text::bytes($walk['bytes_per_second']) . '/s';
-
-        return [
-            'percent' => self::percent($walk),
-            'what' => $walk['what'] . ' ' . $walk['tree'] . $step,
-            'amount' => $amount,
-            'left' => $walk['seconds_left'] === NULL ? '' : sprintf(lang('datastore_left'), Text::seconds($walk['seconds_left'])),
-        ];
-    }
-
-    /** How much of a walk is done, in percent; never 100, which only the end is. */
-    private static function percent($walk)
-    {
-        if (!empty($walk['bytes_total']))
-            $part = $walk['bytes'] / $walk['bytes_total'];
-        else if (!empty($walk['entries_total']))
-            $part = $walk['entries'] / $walk['entries_total'];
-        else
-            $part = 0;
-
-        return (int)max(0, min(99, floor(100 * $part)));
     }
 
     /** The words of options, checked, in the order in which the command takes them. */
@@ -724,54 +580,5 @@ class Datastore extends Engine
             throw new Validation_Exception(lang('datastore_option_invalid'));
 
         return $words;
-    }
-
-    /** The words as the shell takes them. */
-    private static function line($words)
-    {
-        return implode(' ', array_map('escapeshellarg', $words));
-    }
-
-    /** The JSON document in what a command said, or NULL. Messages of sudo may stand before it. */
-    private static function document($text)
-    {
-        $start = strpos($text, '{');
-        if ($start === FALSE)
-            return NULL;
-        $document = json_decode(substr($text, $start), TRUE);
-
-        return is_array($document) ? $document : NULL;
-    }
-
-    /** Percent in use, or NULL where nobody knows. */
-    private static function used($all, $free)
-    {
-        return empty($all) ? NULL : (int)round(100 * ($all - $free) / $all);
-    }
-
-    /** What fills a volume, the largest first; what nobody has measured is `other`. */
-    private function parts($volume, $usage)
-    {
-        if (empty($volume['bytes']))
-            return [];
-
-        $parts = [];
-        foreach (['store' => $usage['stores'], 'parked' => $usage['parked']] as $kind => $rows) {
-            foreach ($rows as $row) {
-                if ($row['volume'] === $volume['volume'] && !empty($row['bytes']))
-                    $parts[] = ['name' => $row['mount_point'], 'app' => $row['app'], 'kind' => $kind, 'bytes' => $row['bytes']];
-            }
-        }
-        usort($parts, function ($a, $b) { return $b['bytes'] <=> $a['bytes']; });
-        $used = $volume['bytes'] - $volume['bytes_free'];
-        $known = array_sum(array_column($parts, 'bytes'));
-        $parts[] = ['name' => '', 'app' => '', 'kind' => 'other', 'bytes' => max(0, $used - $known)];
-        $parts[] = ['name' => '', 'app' => '', 'kind' => 'free', 'bytes' => $volume['bytes_free']];
-        // What was measured some time ago may be more than is in use now, and must not push the rest out of the picture.
-        $scale = $known > $used ? $used / $known : 1;
-        foreach ($parts as &$part)
-            $part['share'] = $part['bytes'] * ($part['kind'] === 'free' ? 1 : $scale) / $volume['bytes'];
-
-        return $parts;
     }
 }
