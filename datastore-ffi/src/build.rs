@@ -195,71 +195,28 @@ impl Serializer for Builder {
     }
 }
 
-impl SerializeSeq for List {
-    type Ok = Value;
-    type Error = Unbuildable;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Built<()> {
-        self.add(value)
-    }
-    fn end(self) -> Built {
-        Ok(self.done())
-    }
+/// Kinds of lists and maps differ to serde, and not to us: each has a method for the next value, and an end.
+macro_rules! compound {
+    ($kind:ident for $of:ty, $next:ident($($name:ident: $type:ty)?)) => {
+        impl $kind for $of {
+            type Ok = Value;
+            type Error = Unbuildable;
+            fn $next<T: Serialize + ?Sized>(&mut self, $($name: $type,)? value: &T) -> Built<()> {
+                self.add($($name,)? value)
+            }
+            fn end(self) -> Built {
+                Ok(self.done())
+            }
+        }
+    };
 }
 
-impl SerializeTuple for List {
-    type Ok = Value;
-    type Error = Unbuildable;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Built<()> {
-        self.add(value)
-    }
-    fn end(self) -> Built {
-        Ok(self.done())
-    }
-}
-
-impl SerializeTupleStruct for List {
-    type Ok = Value;
-    type Error = Unbuildable;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Built<()> {
-        self.add(value)
-    }
-    fn end(self) -> Built {
-        Ok(self.done())
-    }
-}
-
-impl SerializeTupleVariant for List {
-    type Ok = Value;
-    type Error = Unbuildable;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Built<()> {
-        self.add(value)
-    }
-    fn end(self) -> Built {
-        Ok(self.done())
-    }
-}
-
-impl SerializeStruct for Map {
-    type Ok = Value;
-    type Error = Unbuildable;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Built<()> {
-        self.add(name, value)
-    }
-    fn end(self) -> Built {
-        Ok(self.done())
-    }
-}
-
-impl SerializeStructVariant for Map {
-    type Ok = Value;
-    type Error = Unbuildable;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Built<()> {
-        self.add(name, value)
-    }
-    fn end(self) -> Built {
-        Ok(self.done())
-    }
-}
+compound!(SerializeSeq for List, serialize_element());
+compound!(SerializeTuple for List, serialize_element());
+compound!(SerializeTupleStruct for List, serialize_field());
+compound!(SerializeTupleVariant for List, serialize_field());
+compound!(SerializeStruct for Map, serialize_field(name: &'static str));
+compound!(SerializeStructVariant for Map, serialize_field(name: &'static str));
 
 impl SerializeMap for Map {
     type Ok = Value;
