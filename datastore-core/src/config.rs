@@ -46,6 +46,13 @@ pub struct Input {
     pub content: Content,
 }
 
+impl Input {
+    /// One that could be read.
+    pub fn read(path: impl Into<String>, role: Role, app: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), role, app: app.into(), content: Content::Bytes(bytes.into()) }
+    }
+}
+
 /// What reading a file gave.
 #[derive(Debug, Clone)]
 pub enum Content {

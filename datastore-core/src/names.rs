@@ -32,11 +32,10 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Content, GLOBALS};
+    use crate::config::GLOBALS;
 
     fn globals(text: &str) -> Vec<Input> {
-        let content = Content::Bytes(text.into());
-        vec![Input { path: GLOBALS.into(), role: Role::Globals, app: String::new(), content }]
+        vec![Input::read(GLOBALS, Role::Globals, "", text)]
     }
 
     #[test]

@@ -65,8 +65,7 @@ impl Override {
 
     /// Puts a new text among the inputs.
     fn put(&mut self, app: &AppName, new: &str, inputs: &mut Vec<Input>) {
-        let content = Content::Bytes(new.as_bytes().to_vec());
-        let input = Input { path: self.path.clone(), role: Role::Local, app: app.to_string(), content };
+        let input = Input::read(&*self.path, Role::Local, app.as_str(), new);
         match self.at {
             Some(i) => inputs[i] = input,
             None => {

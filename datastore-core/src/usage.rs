@@ -211,20 +211,14 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Content, GLOBALS, Input, Role};
+    use crate::config::{GLOBALS, Input, Role};
     use crate::resolve::{Incumbents, resolve};
 
     fn wanted(shop: &str) -> Wanted {
-        let input = |path: &str, role, app: &str, text: &str| Input {
-            path: path.into(),
-            role,
-            app: app.into(),
-            content: Content::Bytes(text.into()),
-        };
         let globals = "host = \"server1\"\n[volume.data0]\n[volume.data1]\n[app.home]\nenabled = false\n[app.home.mapping.\"/home\"]\ntarget = \"%{base}/home\"\n";
         let inputs = vec![
-            input(GLOBALS, Role::Globals, "", globals),
-            input("/etc/datastore.d/shop.conf", Role::Configlet, "shop", shop),
+            Input::read(GLOBALS, Role::Globals, "", globals),
+            Input::read("/etc/datastore.d/shop.conf", Role::Configlet, "shop", shop),
         ];
         resolve(inputs, &Incumbents::new())
     }

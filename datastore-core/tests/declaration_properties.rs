@@ -2,7 +2,7 @@
 //! allows them and whose stores lie below the base; and that configlet is read back as the same declaration.
 
 use datastore_core::AbsPath;
-use datastore_core::config::{Content, GLOBALS, Input, Role};
+use datastore_core::config::{GLOBALS, Input, Role};
 use datastore_core::declaration::{Declaration, Written, lay, written};
 use datastore_core::resolve::{Incumbents, resolve};
 use proptest::collection::vec;
@@ -63,8 +63,7 @@ proptest! {
         let Ok(declaration) = Declaration::parse(document.as_bytes()) else { return Ok(()) };
         let text = declaration.render();
         prop_assert_eq!(written(&declaration.app, &text), Written::Ours(Box::new(declaration.clone())), "{}", text);
-        let content = Content::Bytes(GLOBAL_TEXT.into());
-        let mut inputs = vec![Input { path: GLOBALS.into(), role: Role::Globals, app: String::new(), content }];
+        let mut inputs = vec![Input::read(GLOBALS, Role::Globals, "", GLOBAL_TEXT)];
         let Ok(steps) = lay(&declaration, &mut inputs) else { return Ok(()) };
         prop_assert_eq!(steps.len(), 1);
         let wanted = resolve(inputs, &Incumbents::new());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use datastore_core::AbsPath;
-use datastore_core::config::{Content, Input, Role};
+use datastore_core::config::{Input, Role};
 use datastore_core::diag::Diagnostic;
 use datastore_core::fstab::Fstab;
 use datastore_core::goal::{Apps, Goal};
@@ -24,14 +24,8 @@ const SHOP: &str = "premount = \"/pre\"\npostmount = \"-/post\"\nhook_timeout = 
                     [mapping.\"/srv/b\"]\ntarget = \"/store/data0/live/h/b\"\n";
 
 fn wanted(shop: &str) -> Wanted {
-    let input = |path: &str, role, app: &str, text: &str| Input {
-        path: path.into(),
-        role,
-        app: app.into(),
-        content: Content::Bytes(text.into()),
-    };
-    let globals = input("/etc/datastore.conf", Role::Globals, "", GLOBALS);
-    resolve(vec![globals, input("/etc/datastore.d/shop.conf", Role::Configlet, "shop", shop)], &Incumbents::new())
+    let globals = Input::read("/etc/datastore.conf", Role::Globals, "", GLOBALS);
+    resolve(vec![globals, Input::read("/etc/datastore.d/shop.conf", Role::Configlet, "shop", shop)], &Incumbents::new())
 }
 
 fn observed() -> Observed {

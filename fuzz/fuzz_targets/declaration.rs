@@ -3,7 +3,7 @@
 #![no_main]
 
 use datastore_core::AbsPath;
-use datastore_core::config::{Content, GLOBALS, Input, Role};
+use datastore_core::config::{GLOBALS, Input, Role};
 use datastore_core::declaration::{Declaration, Written, lay, written};
 use datastore_core::resolve::{Incumbents, resolve};
 
@@ -20,8 +20,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Ok(declaration) = Declaration::parse(data) else { return };
     let text = declaration.render();
     assert_eq!(written(&declaration.app, &text), Written::Ours(Box::new(declaration.clone())), "{text}");
-    let content = Content::Bytes(GLOBAL_TEXT.into());
-    let mut inputs = vec![Input { path: GLOBALS.into(), role: Role::Globals, app: String::new(), content }];
+    let mut inputs = vec![Input::read(GLOBALS, Role::Globals, "", GLOBAL_TEXT)];
     if lay(&declaration, &mut inputs).is_err() {
         return;
     }

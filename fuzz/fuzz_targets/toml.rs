@@ -2,23 +2,17 @@
 //! lies in the text, and no mapping that it lets through is at a place where nothing may be mounted.
 #![no_main]
 
-use datastore_core::config::{Content, Input, Role};
+use datastore_core::config::{Input, Role};
 use datastore_core::resolve::{Incumbents, resolve};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let input = |role, path: &str, app: &str, bytes: &[u8]| Input {
-        role,
-        path: path.into(),
-        app: app.into(),
-        content: Content::Bytes(bytes.to_vec()),
-    };
     let globals = b"host = \"h\"\n[volume.data0]\nid = \"11111111-2222-4333-8444-555555555555\"\n";
     for inputs in [
-        vec![input(Role::Globals, "/etc/datastore.conf", "", data)],
+        vec![Input::read("/etc/datastore.conf", Role::Globals, "", data)],
         vec![
-            input(Role::Globals, "/etc/datastore.conf", "", globals),
-            input(Role::Configlet, "/etc/datastore.d/a.conf", "a", data),
-            input(Role::Local, "/etc/datastore.d/a.local.conf", "a", data),
+            Input::read("/etc/datastore.conf", Role::Globals, "", globals),
+            Input::read("/etc/datastore.d/a.conf", Role::Configlet, "a", data),
+            Input::read("/etc/datastore.d/a.local.conf", Role::Local, "a", data),
         ],
     ] {
         let wanted = resolve(inputs, &Incumbents::new());

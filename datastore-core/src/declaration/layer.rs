@@ -28,8 +28,7 @@ pub fn lay(declaration: &Declaration, inputs: &mut Vec<Input>) -> Result<Vec<Ste
     let new = declaration.render();
     let path = declaration.file();
     inputs.retain(|input| input.path != path);
-    let content = Content::Bytes(new.clone().into_bytes());
-    inputs.push(Input { path, role: Role::Configlet, app: app.to_string(), content });
+    inputs.push(Input::read(path, Role::Configlet, app.as_str(), &*new));
     if old.as_ref() == Some(&new) {
         return Ok(Vec::new());
     }

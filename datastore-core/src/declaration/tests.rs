@@ -3,7 +3,7 @@
 #![allow(clippy::literal_string_with_formatting_args, reason = "targets have expansions of ours")]
 
 use super::*;
-use crate::config::{Content, GLOBALS, Input, Role};
+use crate::config::{GLOBALS, Input, Role};
 use crate::step::Action;
 
 fn parse(document: &str) -> Result<Declaration> {
@@ -41,21 +41,15 @@ fn a_configlet_comes_back_as_what_it_was_written_from() {
 
 #[test]
 fn one_step_writes_it_and_one_takes_it_away() {
-    let input = |role, path: &str, app: &str, text: &str| Input {
-        role,
-        path: path.into(),
-        app: app.into(),
-        content: Content::Bytes(text.into()),
-    };
     let globals = "host = \"h\"\n[config_add]\nmount_points = [\"/srv\"]\n";
-    let mut inputs = vec![input(Role::Globals, GLOBALS, "", globals)];
+    let mut inputs = vec![Input::read(GLOBALS, Role::Globals, "", globals)];
     let declaration = parse(PHOTOS).unwrap();
     let steps = lay(&declaration, &mut inputs).unwrap();
     let Action::WriteFile { path, from: None, to: Some(text), .. } = &steps[0].action else { panic!("{steps:?}") };
     assert_eq!((steps.len(), path.to_string(), text), (1, declaration.file(), &declaration.render()));
     // It is among the inputs now, so nothing is left to do.
     assert_eq!(lay(&declaration, &mut inputs).unwrap(), []);
-    inputs.push(input(Role::Local, "/etc/datastore.d/photos.local.conf", "photos", "enabled = false\n"));
+    inputs.push(Input::read("/etc/datastore.d/photos.local.conf", Role::Local, "photos", "enabled = false\n"));
     let steps = lift(&declaration.app, &mut inputs).unwrap();
     let gone: Vec<String> = steps.iter().map(|step| step.action.to_string()).collect();
     assert!(gone.len() == 2 && gone[0].contains("photos.local.conf") && gone[1].contains("photos.conf"), "{gone:?}");

@@ -154,17 +154,11 @@ fn configuration() {
 
 #[test]
 fn the_effective_configuration() {
-    use datastore_core::config::{Content, Input, Role};
-    let input = |path: &str, role, app: &str, text: &str| Input {
-        path: path.into(),
-        role,
-        app: app.into(),
-        content: Content::Bytes(text.into()),
-    };
+    use datastore_core::config::{Input, Role};
     let wanted = datastore_core::resolve::resolve(
         vec![
-            input("/etc/datastore.conf", Role::Globals, "", "host = \"srv\"\n"),
-            input(
+            Input::read("/etc/datastore.conf", Role::Globals, "", "host = \"srv\"\n"),
+            Input::read(
                 "/etc/datastore.d/web.conf",
                 Role::Configlet,
                 "web",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::*;
-use crate::config::{Content, Input, Role};
+use crate::config::{Input, Role};
 use crate::fstab::Fstab;
 use crate::goal::{Goal, VolumeSource};
 use crate::mountinfo::MountTable;
@@ -175,12 +175,7 @@ impl Machine {
     }
 
     pub(super) fn wanted(&self) -> Wanted {
-        let input = |config: &String| Input {
-            path: CONFIG.into(),
-            role: Role::Globals,
-            app: String::new(),
-            content: Content::Bytes(config.clone().into_bytes()),
-        };
+        let input = |config: &String| Input::read(CONFIG, Role::Globals, "", &**config);
         let wanted = resolve(self.config.iter().map(input).collect(), &Incumbents::new());
         assert!(wanted.diagnostics.is_empty(), "{:?}", wanted.diagnostics);
         wanted
