@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{IFlags, Mode, OFlags};
@@ -176,6 +177,19 @@ impl Sandbox {
     #[must_use]
     pub fn exists(&self, path: impl AsRef<Path>) -> bool {
         self.path(path).symlink_metadata().is_ok()
+    }
+
+    /// Waits until something is there.
+    ///
+    /// # Panics
+    /// If it does not come within half a minute.
+    #[track_caller]
+    pub fn wait_for(&self, path: impl AsRef<Path>) {
+        let begun = Instant::now();
+        while !self.exists(&path) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{} does not come", path.as_ref().display());
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Runs `datastore --root ROOT ARGUMENT...` to its end.

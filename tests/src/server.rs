@@ -1,6 +1,7 @@
 //! A small server: its own disk as `/`, the machine's programs (read-only), a name, and empty disks of its own.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -166,4 +167,15 @@ fn syslog(sandbox: &Sandbox) {
     let socket = UnixDatagram::bind(sandbox.path("/dev/log")).expect("make /dev/log");
     // It ends with the test's process.
     std::thread::spawn(move || while socket.recv(&mut [0; 8192]).is_ok() {});
+}
+
+/// An address of this machine whose port nobody has, most likely still so in a moment.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+#[track_caller]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen on some port");
+    listener.local_addr().expect("its address")
 }

@@ -3,7 +3,7 @@
 mod visitor;
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::mount::MountFlags;
 
 use crate::command::Run;
-use crate::server::Server;
+use crate::server::{Server, free_address};
 use crate::{Sandbox, binary, repository};
 
 pub use visitor::{Answer, Visitor};
@@ -85,7 +85,7 @@ impl Web {
     #[must_use]
     #[track_caller]
     pub fn new(disks: &[(&str, u64)], volumes: usize) -> Self {
-        Self::at(free_port(), &Programs::built(), disks, volumes)
+        Self::at(free_address().port(), &Programs::built(), disks, volumes)
     }
 
     /// The same with other programs than those of this build.
@@ -95,7 +95,7 @@ impl Web {
     #[must_use]
     #[track_caller]
     pub fn of(programs: &Programs, disks: &[(&str, u64)], volumes: usize) -> Self {
-        Self::at(free_port(), programs, disks, volumes)
+        Self::at(free_address().port(), programs, disks, volumes)
     }
 
     /// The same at a port of one's choice.
@@ -219,12 +219,6 @@ impl Web {
     pub fn stranger(&self) -> Visitor<'_> {
         Visitor::new(self)
     }
-}
-
-/// A port that nobody has, most likely still so in a moment.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen on some port");
-    listener.local_addr().expect("the port").port()
 }
 
 /// What the server has beside its disks.

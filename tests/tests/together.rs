@@ -204,16 +204,6 @@ fn eight_runs_of_random_verbs_at_once_converge() {
     }
 }
 
-/// Waits for a file.
-#[track_caller]
-fn wait_for(sandbox: &Sandbox, path: &str) {
-    let begun = std::time::Instant::now();
-    while !sandbox.exists(path) {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{path} does not come");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-}
-
 /// An `apply` that waits for one app while somebody enables another one, which it had left alone: it must not take that out of their hands.
 #[test]
 fn an_app_that_is_enabled_meanwhile_is_left_to_whoever_does_it() {
@@ -229,11 +219,11 @@ fn an_app_that_is_enabled_meanwhile_is_left_to_whoever_does_it() {
             sandbox.configlet(app, &format!("{text}[mapping.\"/srv/{app}\"]\ntarget = \"%{{base}}/{app}\"\n"));
         }
         let first = start(sandbox.datastore_command(&["start", "first"]));
-        wait_for(&sandbox, "/run/first");
+        sandbox.wait_for("/run/first");
         let all = start(sandbox.datastore_command(&["apply", "--yes"]));
         std::thread::sleep(std::time::Duration::from_millis(30));
         let second = start(sandbox.datastore_command(&["enable", "second", "--yes"]));
-        wait_for(&sandbox, "/run/second");
+        sandbox.wait_for("/run/second");
         sandbox.write("/run/go-first", "");
         assert_eq!(finish(first).0, Some(0), "round {round}");
         std::thread::sleep(std::time::Duration::from_millis(300));

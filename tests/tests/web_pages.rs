@@ -302,21 +302,12 @@ fn slow_server() -> Web {
     web
 }
 
-#[track_caller]
-fn wait_for_the_hook(web: &Web) {
-    let begun = Instant::now();
-    while !web.sandbox().exists("/run/slow") {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the hook does not begin");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn who_is_at_work_is_said() {
     let web = slow_server();
     let visitor = web.visitor();
     let first = begin(&visitor, &[("verb", "start"), ("app", "slow")]);
-    wait_for_the_hook(&web);
+    web.sandbox().wait_for("/run/slow");
     let overview = visitor.get("/app/datastore").body;
     assert!(overview.contains("At work") && overview.contains(&first), "{overview}");
     // Somebody else wants the same app at the same time.
@@ -333,7 +324,7 @@ fn what_was_killed_is_told_and_finished() {
     let web = slow_server();
     let visitor = web.visitor();
     let follow = begin(&visitor, &[("verb", "start"), ("app", "slow")]);
-    wait_for_the_hook(&web);
+    web.sandbox().wait_for("/run/slow");
     // Whoever presses twice follows the same.
     let plan = follow.rsplit('/').next().expect("a name");
     let again = visitor.post("/app/datastore/plan/apply", &[("plan", plan)]);

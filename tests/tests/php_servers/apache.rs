@@ -1,8 +1,9 @@
 //! Apache with mod_php, asked by HTTP.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 
+use datastore_tests::server::free_address;
 use datastore_tests::{Sandbox, binary};
 
 use crate::server::{Server, WORKERS, body};
@@ -12,7 +13,7 @@ const MODULES: &str = "/usr/lib/apache2/modules";
 pub(crate) fn start(sandbox: &Sandbox) -> Server {
     let (room, (extension, library)) = (sandbox.path("web"), binary::php_extension());
     let log = room.join("apache.log");
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a free port");
+    let free = free_address();
     let configuration = format!(
         "ServerName localhost\nServerRoot {room}\nDefaultRuntimeDir {room}\nPidFile {room}/apache.pid\nListen {free}\n\
          LoadModule mpm_prefork_module {MODULES}/mod_mpm_prefork.so\n\

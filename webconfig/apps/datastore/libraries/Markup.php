@@ -91,14 +91,15 @@ class Markup
      * @param array       $options further fields
      * @param string      $label   what is on it; the verb unless given
      * @param string      $class   primary or secondary
+     * @param string|null $subject what a screen reader adds; the app unless given
      *
      * @return string HTML
      */
-    public static function plan_button($verb, $app, $options = [], $label = '', $class = 'secondary')
+    public static function plan_button($verb, $app, $options = [], $label = '', $class = 'secondary', $subject = NULL)
     {
         $fields = ['verb' => $verb] + ($app === NULL ? [] : ['app' => $app]) + $options;
 
-        return self::button('datastore/plan/make', $fields, $label === '' ? Text::word('verb', $verb) : $label, (string)$app, $class);
+        return self::button('datastore/plan/make', $fields, $label === '' ? Text::word('verb', $verb) : $label, (string)($subject ?? $app), $class);
     }
 
     /**
@@ -193,9 +194,8 @@ class Markup
             return self::hint($hint);
         if ($mending['verb'] === 'recover')
             return self::button('datastore/operation/recover', ['recover' => '1'], Text::word('verb', 'recover'), $subject, 'primary');
-        $fields = ['verb' => $mending['verb']] + ($mending['app'] === NULL ? [] : ['app' => $mending['app']]);
 
-        return self::button('datastore/plan/make', $fields, Text::word('verb', $mending['verb']), $subject, 'primary');
+        return self::plan_button($mending['verb'], $mending['app'], [], '', 'primary', $subject);
     }
 
     /**

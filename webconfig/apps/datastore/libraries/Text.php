@@ -16,8 +16,10 @@ clearos_load_language('datastore');
  */
 class Text
 {
+    /** The name of an app, within a pattern. */
+    const APP = '[A-Za-z0-9][A-Za-z0-9_.@-]*';
     /** Hints that a button can stand for: a verb, and an app or none. */
-    const MENDING = '/\Adatastore (apply|start|enable|remap|import|recover)(?: ([A-Za-z0-9][A-Za-z0-9_.@-]*))?\z/';
+    const MENDING = '/\Adatastore (apply|start|enable|remap|import|recover)(?: (' . self::APP . '))?\z/';
 
     /** For HTML, also between quotes. */
     public static function html($text)

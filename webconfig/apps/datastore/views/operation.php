@@ -66,7 +66,7 @@ foreach ($reports as $one) {
         'datastore_downtime' => empty($one['downtime']) ? '' : sprintf('%.3F s (%s)', $one['downtime']['ms'] / 1000, implode(', ', $parts)),
     ]);
     echo Markup::remarks($one['remarks']) . "<div class='ds-actions'>\n";
-    if ($is_done && preg_match('/\A(?:import|move) ([A-Za-z0-9][A-Za-z0-9_.@-]*)/', $one['goal'], $found)) {
+    if ($is_done && preg_match('/\A(?:import|move) (' . Text::APP . ')/', $one['goal'], $found)) {
         echo Markup::plan_button('move', $found[1], ['undo' => '1'], lang('datastore_undo'));
         echo "<a class='btn btn-secondary' href='/app/datastore/app/view/" . rawurlencode($found[1]) . "'>" . Text::html($found[1]) . "</a>\n";
     }
