@@ -95,7 +95,8 @@ fn attempt(engine: &Engine, mut prepared: Prepared, terms: Terms, listener: &mut
             )
             .hint("run the command again"));
         }
-        let is_locked = wanted_locks(again.plan()).iter().all(|lock| wanted_locks(prepared.plan()).contains(lock));
+        let taken = wanted_locks(prepared.plan());
+        let is_locked = wanted_locks(again.plan()).iter().all(|lock| taken.contains(lock));
         prepared = again;
         if prepared.plan().is_empty() {
             return Ok(report(&prepared, None, None, &Carried::default()));

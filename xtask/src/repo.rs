@@ -70,23 +70,23 @@ impl Repo {
 
     /// Builds the `datastore` command and says where it is.
     pub(crate) fn build_cli(&self, release: bool) -> Result<PathBuf> {
-        let mut args = vec!["build", "--quiet", "--package", "datastore-cli"];
-        args.extend(release.then_some("--release"));
-        self.cargo(&args).run()?;
-        Ok(self.target.join(if release { "release" } else { "debug" }).join("datastore"))
+        self.build("datastore-cli", "datastore", release)
     }
+
     /// Builds the one command that sudo lets web pages run, and says where it is.
     pub(crate) fn build_gate(&self, release: bool) -> Result<PathBuf> {
-        let mut args = vec!["build", "--quiet", "--package", "datastore-gate"];
-        args.extend(release.then_some("--release"));
-        self.cargo(&args).run()?;
-        Ok(self.target.join(if release { "release" } else { "debug" }).join("datastore-webconfig"))
+        self.build("datastore-gate", "datastore-webconfig", release)
     }
+
     /// Builds the C library and says where it is.
     pub(crate) fn build_library(&self, release: bool) -> Result<PathBuf> {
-        let mut args = vec!["build", "--quiet", "--package", "datastore-ffi"];
+        self.build("datastore-ffi", "libdatastore_ffi.so", release)
+    }
+
+    fn build(&self, package: &str, file: &str, release: bool) -> Result<PathBuf> {
+        let mut args = vec!["build", "--quiet", "--package", package];
         args.extend(release.then_some("--release"));
         self.cargo(&args).run()?;
-        Ok(self.target.join(if release { "release" } else { "debug" }).join("libdatastore_ffi.so"))
+        Ok(self.target.join(if release { "release" } else { "debug" }).join(file))
     }
 }
