@@ -4,6 +4,7 @@
 use datastore_core::diag::Diagnostic;
 use datastore_core::log::LogRow;
 use datastore_core::plan::{self, Load, Remark};
+use datastore_core::state::State;
 use datastore_core::status::Row;
 use datastore_core::value::AppName;
 use datastore_core::{Error, ErrorKind};
@@ -137,10 +138,11 @@ pub struct Declared<'a> {
 }
 
 impl<'a> Declared<'a> {
-    /// What `config add` came to.
+    /// What `config add` came to. `rows` are those of the app, as it is now: one that is disabled cannot be started.
     #[must_use]
-    pub fn added(app: &'a AppName, report: &'a Report) -> Self {
-        Self::of(app, report, format!("datastore start {app}"))
+    pub fn added(app: &'a AppName, report: &'a Report, rows: &[Row]) -> Self {
+        let verb = if rows.iter().any(|row| row.state == State::Disabled) { "enable" } else { "start" };
+        Self::of(app, report, format!("datastore {verb} {app}"))
     }
 
     /// What `config remove` came to.

@@ -85,6 +85,18 @@ fn what_is_declared_can_be_bound_and_once_more_changes_nothing() {
 }
 
 #[test]
+fn an_app_that_is_disabled_is_to_be_enabled_next() {
+    let sandbox = machine();
+    add(&sandbox, &photos()).ok();
+    sandbox.datastore(&["disable", "photos", "--yes"]).ok();
+    for document in [photos(), photos_with("/mappings/0/permissions", "0700".into())] {
+        assert_eq!(add(&sandbox, &document).ok().json()["next"], "datastore enable photos");
+    }
+    sandbox.datastore(&["enable", "photos", "--yes"]).ok();
+    assert!(sandbox.bound("/srv/photos").is_some());
+}
+
+#[test]
 fn every_field_arrives_where_it_belongs() {
     let sandbox = machine();
     let document = json!({ "app": "photos", "title": "Photos \"new\"", "mappings": [

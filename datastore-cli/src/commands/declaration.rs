@@ -24,7 +24,9 @@ pub(crate) fn add(session: &Session) -> Result<Exit> {
     let declaration = Declaration::parse(&document)?;
     let app = declaration.app.clone();
     let report = change::at_once(session, &engine, &Goal::Declare(declaration.into()))?;
-    view::declared(&Declared::added(&app, &report), session.global.json)?;
+    // What has been written stays written, whatever becomes of this look at it.
+    let rows = engine.status(std::slice::from_ref(&app)).map(|status| status.mappings).unwrap_or_default();
+    view::declared(&Declared::added(&app, &report, &rows), session.global.json)?;
     Ok(Exit::of_report(&report))
 }
 
