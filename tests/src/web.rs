@@ -107,11 +107,13 @@ impl Web {
     pub fn at(port: u16, programs: &Programs, disks: &[(&str, u64)], volumes: usize) -> Self {
         let server = Server::new(disks);
         furnish(&server, programs);
-        // The shell stays, as root: who changes its user forgets that it was to end with the test.
+        // The shell stays, as root: who changes its user forgets that it was to end with the test. Whoever kills PHP has it started again.
         let begin = format!(
-            "setpriv --reuid {id} --regid {id} --clear-groups env PHP_CLI_SERVER_WORKERS=4 \
+            "exec 2>/dev/null
+             while setpriv --reuid {id} --regid {id} --clear-groups env PHP_CLI_SERVER_WORKERS=4 \
              DATASTORE_WEB_TMP={OWN} DATASTORE_WEB_TOKEN=/etc/datastore-web.token LD_LIBRARY_PATH=/usr/local/lib \
-             php -n -d extension=/usr/local/lib/datastore.so -d error_log=/dev/stderr -S 127.0.0.1:PORT {PAGES}/standin/index.php; exit",
+             php -n -d extension=/usr/local/lib/datastore.so -d error_log=/dev/stderr \
+             -S 127.0.0.1:PORT {PAGES}/standin/index.php 2>&1; [ $? -gt 128 ]; do :; done; exit",
             id = USER.1
         );
         let mut command = server.inside(&begin.replace("PORT", &port.to_string()));
@@ -189,11 +191,30 @@ impl Web {
         log.lines().filter(|line| !is_usual(line)).map(str::to_owned).collect()
     }
 
+    /// Kills PHP, and waits until it has been started again and answers.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn restart_php(&self) {
+        let old = self.root("pgrep -x php | tr '\\n' ' '").ok().stdout;
+        self.root(&format!("kill -KILL {old}; while kill -0 {old} 2>/dev/null; do :; done")).ok();
+        let begun = Instant::now();
+        while !self.answers() {
+            assert!(begun.elapsed() < PATIENCE, "PHP is not started again");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).is_ok()
+    }
+
     /// Waits until it answers.
     #[track_caller]
     fn wait(&mut self) {
         let begun = Instant::now();
-        while TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).is_err() {
+        while !self.answers() {
             let ended = self.php.try_wait().expect("look at PHP");
             let log = || fs::read_to_string(self.server.sandbox.path("/var/log/php")).unwrap_or_default();
             assert!(ended.is_none(), "PHP has ended: {ended:?}\n{}", log());

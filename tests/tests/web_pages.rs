@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::{Duration, Instant};
 
 use datastore_core::state::{Reason, State};
 use datastore_tests::repository;
-use datastore_tests::web::{Visitor, Web};
+use datastore_tests::web::Web;
 use serde_json::Value;
 
 const DISKS: &[(&str, u64)] = &[("sdb", 64 << 20), ("sdc", 64 << 20)];
@@ -70,20 +69,6 @@ fn state(web: &Web) -> (String, Vec<String>, String) {
     let mounts = sandbox.mountinfo().into_iter().map(|mount| mount.mount_point.display().to_string()).collect();
     let configlets = web.root("cat /etc/datastore.conf /etc/datastore.d/*").ok().stdout;
     (configlets, mounts, sandbox.read("/etc/fstab"))
-}
-
-/// Waits for the page that says what came of what was begun.
-#[track_caller]
-fn outcome(visitor: &Visitor<'_>, location: &str) -> String {
-    let begun = Instant::now();
-    loop {
-        let page = visitor.get(location).body;
-        if !page.contains("id='ds-follow'") {
-            return page;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "it does not end: {page}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
@@ -280,16 +265,6 @@ fn what_comes_from_outside_is_escaped() {
     assert_eq!(web.grumbles(), Vec::<String>::new());
 }
 
-/// Has a plan made and begun by the page; where it can be followed.
-#[track_caller]
-fn begin(visitor: &Visitor<'_>, fields: &[(&str, &str)]) -> String {
-    let page = visitor.post("/app/datastore/plan/make", fields).body;
-    let plan = page.split("name='plan' value='").nth(1).and_then(|rest| rest.split('\'').next());
-    let plan = plan.unwrap_or_else(|| panic!("no plan: {page}"));
-    let begun = visitor.post("/app/datastore/plan/apply", &[("plan", plan)]);
-    begun.location().unwrap_or_else(|| panic!("no page that follows it: {}", begun.body)).to_owned()
-}
-
 /// A server with an app `slow`, whose hook goes on as long as /run/slow is there, the first time.
 fn slow_server() -> Web {
     let web = server();
@@ -306,15 +281,15 @@ fn slow_server() -> Web {
 fn who_is_at_work_is_said() {
     let web = slow_server();
     let visitor = web.visitor();
-    let first = begin(&visitor, &[("verb", "start"), ("app", "slow")]);
+    let first = visitor.begin(&[("verb", "start"), ("app", "slow")]);
     web.sandbox().wait_for("/run/slow");
     let overview = visitor.get("/app/datastore").body;
     assert!(overview.contains("At work") && overview.contains(&first), "{overview}");
     // Somebody else wants the same app at the same time.
-    let second = outcome(&visitor, &begin(&visitor, &[("verb", "enable"), ("app", "slow")]));
+    let second = visitor.outcome(&visitor.begin(&[("verb", "enable"), ("app", "slow")]));
     assert!(second.contains("Not done") && second.contains("slow") && second.contains("since"), "{second}");
     fs::remove_file(web.sandbox().path("/run/slow")).expect("let the hook end");
-    let page = outcome(&visitor, &first);
+    let page = visitor.outcome(&first);
     assert!(page.contains("Done") && web.sandbox().bound("/srv/slow").is_some(), "{page}");
     assert_eq!(web.grumbles(), Vec::<String>::new());
 }
@@ -323,7 +298,7 @@ fn who_is_at_work_is_said() {
 fn what_was_killed_is_told_and_finished() {
     let web = slow_server();
     let visitor = web.visitor();
-    let follow = begin(&visitor, &[("verb", "start"), ("app", "slow")]);
+    let follow = visitor.begin(&[("verb", "start"), ("app", "slow")]);
     web.sandbox().wait_for("/run/slow");
     // Whoever presses twice follows the same.
     let plan = follow.rsplit('/').next().expect("a name");
@@ -331,14 +306,14 @@ fn what_was_killed_is_told_and_finished() {
     assert_eq!(again.location(), Some(&*follow));
     assert!(visitor.get(&follow).body.contains("id='ds-follow'"));
     web.root("pkill -KILL -f 'datastore apply --plan'").ok();
-    let page = outcome(&visitor, &follow);
+    let page = visitor.outcome(&follow);
     assert!(page.contains("start slow stopped half-way") && page.contains("Finish it"), "{page}");
     let overview = visitor.get("/app/datastore").body;
     assert!(overview.contains("An operation stopped half-way") && overview.contains("Finish it"), "{overview}");
     fs::remove_file(web.sandbox().path("/run/slow")).expect("let the hook end");
     let follow =
         visitor.post("/app/datastore/operation/recover", &[("recover", "1")]).location().expect("a page").to_owned();
-    let page = outcome(&visitor, &follow);
+    let page = visitor.outcome(&follow);
     assert!(page.contains("Done"), "{page}");
     assert!(!visitor.get("/app/datastore").body.contains("stopped half-way"));
     assert_eq!(web.grumbles(), Vec::<String>::new());

@@ -159,7 +159,7 @@ fn old_kernels(repo: &Repo) -> Result {
         let spared = if calls.contains("renameat2") { "" } else { " or binary(kills)" };
         let whole = "binary(services) or binary(stories) or binary(moving_kills)";
         let other = "binary(c_library) or binary(php_extension) or binary(parity) or binary(installed) or \
-                     binary(php_servers) or binary(web_pages) or binary(web_browser)";
+                     binary(php_servers) or binary(/^web_/)";
         let here = format!("binary(sandbox) or binary(old_kernels) or binary(book) or {other}");
         let apart = format!("{here} or {whole}{spared}{blind}");
         let filter = format!("package(datastore-tests) and not ({apart})");

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use super::Web;
+
+/// What is begun ends sooner, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser without scripts: curl(1) with a jar for its cookies.
 #[derive(Debug)]
@@ -82,6 +86,53 @@ impl<'w> Visitor<'w> {
             args.extend(["--data-urlencode", word]);
         }
         self.curl(path, &args)
+    }
+
+    /// Has a plan made and begun by the page; where it can be followed.
+    ///
+    /// # Panics
+    /// If there is no plan, or it is not begun.
+    #[track_caller]
+    pub fn begin(&self, fields: &[(&str, &str)]) -> String {
+        self.apply(&self.plan(fields))
+    }
+
+    /// Has a plan made by the page; what it is known by.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn plan(&self, fields: &[(&str, &str)]) -> String {
+        let page = self.post("/app/datastore/plan/make", fields).body;
+        let plan = page.split("name='plan' value='").nth(1).and_then(|rest| rest.split('\'').next());
+        plan.unwrap_or_else(|| panic!("no plan: {page}")).to_owned()
+    }
+
+    /// Has it begun; where it can be followed.
+    ///
+    /// # Panics
+    /// If it is not begun.
+    #[track_caller]
+    pub fn apply(&self, plan: &str) -> String {
+        let begun = self.post("/app/datastore/plan/apply", &[("plan", plan)]);
+        begun.location().unwrap_or_else(|| panic!("no page that follows it: {}", begun.body)).to_owned()
+    }
+
+    /// Waits for the page that says what came of what was begun.
+    ///
+    /// # Panics
+    /// If it does not come.
+    #[track_caller]
+    pub fn outcome(&self, location: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let page = self.get(location).body;
+            if !page.contains("id='ds-follow'") {
+                return page;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end: {page}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     #[track_caller]

@@ -52,8 +52,9 @@ class Shell extends Engine
         else if ($options['background'])
             $line .= ' >/dev/null';
         $line .= ' 2>&1';
+        // The server that is built into PHP leaves its socket open in what it starts: started again meanwhile, it would find its address taken.
         if ($options['background'])
-            $line .= ' &';
+            $line .= ' 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &';
 
         $code = NULL;
         if (isset($options['stdin'])) {
