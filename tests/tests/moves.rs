@@ -148,11 +148,12 @@ fn what_is_written_while_it_is_copied_comes_along() {
     let mut command = sandbox.datastore_command(&["move", "shop", "--to", "data1", "--yes"]);
     let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let mut written = Vec::new();
-    // As long as the copy comes into being; the last pass is not disturbed by somebody who opens and closes files only now and then.
     let staging = sandbox.path(NEW).join(".datastore/incoming/shop");
     for n in 0.. {
-        // It is there once the plan is made, however long that takes, and is gone when it has become the store.
-        if child.try_wait().unwrap().is_some() || written.len() == 40 || (!written.is_empty() && !staging.exists()) {
+        // It is there once the plan is made, however long that takes. Whoever still writes during the last pass is refused, so that must be
+        // far away when the last file is written: half of the first pass.
+        let copied = fs::read_dir(staging.join("cur")).map_or(0, Iterator::count);
+        if child.try_wait().unwrap().is_some() || copied > 1000 {
             break;
         }
         if staging.exists() {
