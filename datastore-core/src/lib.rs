@@ -53,6 +53,7 @@ pub mod status;
 pub mod step;
 pub mod switch;
 pub mod syntax;
+pub mod unit;
 pub mod usage;
 pub mod value;
 pub mod verify;

@@ -39,16 +39,20 @@ pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
             alarm::lets_start(engine.root(), app);
             Ok(())
         }
-        Err(No::Error(error)) if error.kind() != ErrorKind::Refused => Err(error),
+        // Whoever asks so asks by hand.
+        Err(No::Error(error)) if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Privilege) => Err(error),
         Err(no) => {
             // That it must not start is certain by now, so there is time for a full look, which knows more (whether it was stopped
             // on purpose, what fstab says).
             let rows = engine.status(std::slice::from_ref(app)).map(|status| status.mappings).unwrap_or_default();
-            alarm::kept_from_starting(engine.root(), &rows);
-            Err(match no {
-                No::Error(error) => error,
-                No::Mapping(mount_point, seen) => explain(app, &mount_point, &seen, &rows),
-            })
+            let (error, is_known) = match no {
+                No::Error(error) => (error, !rows.is_empty()),
+                No::Undeclared(error) => (error, false),
+                No::Mapping(mount_point, seen) => (explain(app, &mount_point, &seen, &rows), true),
+            };
+            let told = if is_known { rows } else { vec![undeclared(app, &error)] };
+            alarm::kept_from_starting(engine.root(), &told);
+            Err(error)
         }
     }
 }
@@ -67,7 +71,7 @@ pub(crate) fn probe(engine: &Engine, app: &AppName) -> Result<Option<bool>> {
     }
     match ask(engine, app) {
         Ok(()) => Ok(Some(true)),
-        Err(No::Error(error)) => Err(error),
+        Err(No::Error(error) | No::Undeclared(error)) => Err(error),
         Err(No::Mapping(mount_point, seen)) => {
             let of = wanted.of_app(app).map(|(_, mapping)| mapping).find(|m| m.mount_point == mount_point);
             let rows: Vec<Row> = of.map(|mapping| Row::of(mapping, &seen)).into_iter().collect();
@@ -81,6 +85,8 @@ pub(crate) fn probe(engine: &Engine, app: &AppName) -> Result<Option<bool>> {
 enum No {
     /// Said whole.
     Error(Error),
+    /// There is no configuration, or it has nothing for the app.
+    Undeclared(Error),
     /// This mapping is not as it must be.
     Mapping(AbsPath, Box<Standing>),
 }
@@ -94,7 +100,7 @@ impl From<Error> for No {
 fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
     let root = engine.root();
     let inputs = load::load(root, Some(app))?;
-    demand_globals(&inputs)?;
+    demand_globals(&inputs).map_err(No::Undeclared)?;
     let wanted = resolve(inputs, &Incumbents::new());
     let Some(declared) = wanted.app(app) else {
         return Err(Error::new(ErrorKind::Usage, format!("no app is called `{app}`; it must not start"))
@@ -155,7 +161,8 @@ fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
         return Err(refusal(app, "", &detail, "datastore recover").into());
     }
     if mappings == 0 {
-        return Err(refusal(app, "", "it declares no mapping", &format!("datastore config show {app}")).into());
+        let error = refusal(app, "", "it declares no mapping", &format!("datastore config show {app}"));
+        return Err(No::Undeclared(error));
     }
     Ok(())
 }
@@ -178,6 +185,20 @@ fn explain(app: &AppName, mount_point: &AbsPath, seen: &Standing, rows: &[Row]) 
     };
     let told = if state == State::Refused { detail.clone() } else { format!("it is {state}: {detail}") };
     refusal(app, &format!("{place}: "), &told, hint)
+}
+
+/// The row of an app of which nothing can be told: there is no configuration any more, or it says nothing of it.
+fn undeclared(app: &AppName, error: &Error) -> Row {
+    Row {
+        app: app.to_string(),
+        mount_point: String::new(),
+        store: String::new(),
+        volume: String::new(),
+        state: State::Refused,
+        reason: Some(Reason::ConfigInvalid),
+        detail: error.chain(),
+        hint: error.get_hint().unwrap_or_default().to_owned(),
+    }
 }
 
 fn refusal(app: &AppName, place: &str, detail: &str, hint: &str) -> Error {

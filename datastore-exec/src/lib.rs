@@ -36,6 +36,7 @@ pub mod sys;
 #[cfg(test)]
 mod testing;
 pub mod tree;
+pub mod units;
 mod usage;
 
 pub use engine::Engine;

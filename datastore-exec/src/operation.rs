@@ -23,10 +23,10 @@ use crate::root::Root;
 use crate::run_files::{self, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
-use crate::{alarm, guard, usage};
+use crate::{alarm, guard, units, usage};
 
 /// How long a second caller waits for the first one before it is told who that is.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// On what terms a plan is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub(crate) fn execute(
     let goal = prepared.plan().goal.clone();
     let mut report = attempt(engine, prepared, terms, listener)?;
     alarm::after(engine.root(), &goal, &mut report);
+    report.remarks.extend(units::refresh(engine.root()));
     Ok(report)
 }
 

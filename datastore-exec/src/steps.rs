@@ -192,7 +192,7 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         }
         Action::WriteFile { path, from, to, mode } => file::write(hands, path, from.as_deref(), to.as_deref(), *mode),
         Action::Flush { path } => system::flush(root, path),
-        Action::ReloadSystemd => system::reload(),
+        Action::ReloadSystemd => Ok(system::reload()?),
         Action::Swap { mount_point, from, to, options } => bind::swap(root, mount_point, from, to, *options),
         Action::MoveDir { from, to, gets, .. } => tree::move_dir(root, from, to, *gets),
         Action::Copy { trees, verify, max_downtime } => copy::copy(hands, trees, *verify, *max_downtime),

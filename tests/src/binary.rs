@@ -20,6 +20,15 @@ pub fn gate() -> PathBuf {
     expect(&profile_dir(), "datastore-webconfig", "datastore-gate")
 }
 
+/// The `datastore-generator` of this build.
+///
+/// # Panics
+/// If it is not there. The message has the command that builds it.
+#[must_use]
+pub fn generator() -> PathBuf {
+    expect(&profile_dir(), "datastore-generator", "datastore-generator")
+}
+
 /// The `nosys` helper of this build (`tests/src/bin/nosys.rs`).
 ///
 /// # Panics

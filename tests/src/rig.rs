@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::command::Run;
 use crate::sandbox::{fresh_directory, plain_command};
-use crate::{binary, image};
+use crate::{binary, image, repository};
 
 /// What is in the system beside what Debian calls essential.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,procps,sysvinit-utils,mariadb-server";
@@ -64,6 +65,17 @@ impl Rig {
         rustix::mount::mount("overlay", home.join("root"), "overlay", MountFlags::empty(), options.as_c_str())
             .unwrap_or_else(|e| panic!("mount an overlay on {}: {e}", home.display()));
         let rig = Self { home, booted: None };
+        // Each boot has a /dev of its own, in which disks have no nodes; one that is made for a disk later on needs one as well.
+        let nodes = format!(
+            "/bin/sh -c 'for n in $$(seq 0 {LOOPS}); do [ -e /dev/loop$$n ] || mknod /dev/loop$$n b 7 $$n; done'"
+        );
+        let unit = format!(
+            "[Unit]\nDefaultDependencies=no\nBefore=local-fs-pre.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={nodes}\n"
+        );
+        rig.write("/usr/lib/systemd/system/rig-disks.service", 0o644, &unit);
+        let wants = rig.path("/usr/lib/systemd/system/local-fs-pre.target.wants");
+        fs::create_dir_all(&wants).expect("make directories");
+        symlink("../rig-disks.service", wants.join("rig-disks.service")).expect("enable the unit of the disks");
         for program in [binary::services(), binary::datastore()] {
             let name = program.file_name().expect("a program has a name").to_owned();
             fs::copy(&program, rig.path(BIN).join(name)).expect("copy a program into the rig");
@@ -82,6 +94,48 @@ impl Rig {
         prepare(&rig);
         rig.boot();
         rig
+    }
+
+    /// Installs datastore as a package does: the command, the generator, and the units, which are enabled.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn install(&self) {
+        let copy = |from: &Path, to: &str| {
+            let to = self.path(to);
+            fs::create_dir_all(to.parent().expect("a file has a directory")).expect("make directories");
+            fs::copy(from, &to).unwrap_or_else(|e| panic!("copy {} to {}: {e}", from.display(), to.display()));
+        };
+        copy(&binary::datastore(), "/usr/sbin/datastore");
+        copy(&binary::generator(), "/usr/lib/systemd/system-generators/datastore-generator");
+        let units = repository("packaging/systemd");
+        for unit in fs::read_dir(&units).expect("the units").map(|entry| entry.expect("a unit").file_name()) {
+            let name = unit.to_str().expect("a name of a unit");
+            copy(&units.join(name), &format!("/usr/lib/systemd/system/{name}"));
+            let text = fs::read_to_string(units.join(name)).expect("a unit");
+            for target in text.lines().filter_map(|line| line.strip_prefix("WantedBy=")) {
+                let wants = self.path(format!("/etc/systemd/system/{target}.wants"));
+                fs::create_dir_all(&wants).expect("make directories");
+                let _ = symlink(format!("/usr/lib/systemd/system/{name}"), wants.join(name));
+            }
+        }
+    }
+
+    /// Boots it once more, as `systemctl reboot` does.
+    ///
+    /// # Panics
+    /// If it does not come up again.
+    #[track_caller]
+    pub fn reboot(&mut self) {
+        self.run(&["systemctl", "reboot"]);
+        let booted = self.booted.as_mut().expect("a system that runs");
+        let ended = booted.nspawn.wait().expect("wait for systemd-nspawn");
+        // What systemd-nspawn says of a system that asks for it.
+        assert_eq!(ended.code(), Some(133), "it did not ask for a reboot");
+        booted.groups.iter().for_each(|group| remove_group(group));
+        self.booted = None;
+        self.boot();
     }
 
     /// A path of the system, as the machine sees it.
@@ -191,10 +245,6 @@ impl Rig {
                 matches!(state.stdout.as_slice(), b"running\n" | b"degraded\n")
             };
             if up {
-                // A device that is made for a disk later on has no node here.
-                let nodes =
-                    format!("for n in $(seq 0 {LOOPS}); do [ -e /dev/loop$n ] || mknod /dev/loop$n b 7 $n; done");
-                self.run(&["sh", "-c", &nodes]).ok();
                 return;
             }
             assert!(

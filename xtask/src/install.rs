@@ -52,6 +52,11 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/completions/datastore.fish", "share/fish/vendor_completions.d/datastore.fish", 0o644),
     ("packaging/hooks/fill-web-root", "lib/datastore/hooks/fill-web-root", 0o755),
     ("packaging/hooks/migrate-files", "lib/datastore/hooks/migrate-files", 0o755),
+    ("packaging/systemd/datastore-recover.service", "lib/systemd/system/datastore-recover.service", 0o644),
+    ("packaging/systemd/datastore.service", "lib/systemd/system/datastore.service", 0o644),
+    ("packaging/systemd/datastore-guard@.service", "lib/systemd/system/datastore-guard@.service", 0o644),
+    ("packaging/systemd/datastore-apply.service", "lib/systemd/system/datastore-apply.service", 0o644),
+    ("packaging/systemd/datastore-apply.path", "lib/systemd/system/datastore-apply.path", 0o644),
 ];
 
 /// Builds and installs.
@@ -71,6 +76,11 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
 
     put(&command, &prefix.join("sbin/datastore"), 0o755)?;
     put(&repo.build_gate(args.release)?, &prefix.join("sbin/datastore-webconfig"), 0o755)?;
+    put(
+        &repo.build_generator(args.release)?,
+        &prefix.join("lib/systemd/system-generators/datastore-generator"),
+        0o755,
+    )?;
     for (from, to, mode) in FILES {
         put(&repo.path(from), &prefix.join(to), *mode)?;
     }
@@ -142,9 +152,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_page_completion_and_hook_is_installed() {
+    fn whatever_is_in_packaging_is_installed() {
         let repo = Repo::find().unwrap();
-        for dir in ["packaging/man", "packaging/completions", "packaging/hooks", "include"] {
+        for dir in ["packaging/man", "packaging/completions", "packaging/hooks", "packaging/systemd", "include"] {
             for file in repo.files().unwrap().iter().filter(|file| file.starts_with(dir)) {
                 assert!(FILES.iter().any(|(from, _, _)| Path::new(from) == file), "{}", file.display());
             }

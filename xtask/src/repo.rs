@@ -78,6 +78,11 @@ impl Repo {
         self.build("datastore-gate", "datastore-webconfig", release)
     }
 
+    /// Builds what tells systemd of the apps, and says where it is.
+    pub(crate) fn build_generator(&self, release: bool) -> Result<PathBuf> {
+        self.build("datastore-generator", "datastore-generator", release)
+    }
+
     /// Builds the C library and says where it is.
     pub(crate) fn build_library(&self, release: bool) -> Result<PathBuf> {
         self.build("datastore-ffi", "libdatastore_ffi.so", release)

@@ -22,12 +22,15 @@ pub(super) fn flush(root: &Root, path: &AbsPath) -> Result<(), Failure> {
 }
 
 /// Tells systemd that fstab has changed (systemctl(1)).
-pub(super) fn reload() -> Result<(), Failure> {
+///
+/// # Errors
+/// If it did not read them.
+pub(crate) fn reload() -> Result<(), Error> {
     let hint = "run it by hand: systemctl daemon-reload; until then systemd may mount what stood in fstab before";
     let failed = |message: String| Error::new(ErrorKind::System, message).hint(hint);
     match program::run("systemctl", "systemd", &["daemon-reload"]) {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(failed(format!("systemctl daemon-reload failed: {}", program::complaint(&output))).into()),
-        Err(error) => Err(failed("systemctl cannot be run".into()).caused_by(error).into()),
+        Ok(output) => Err(failed(format!("systemctl daemon-reload failed: {}", program::complaint(&output)))),
+        Err(error) => Err(failed("systemctl cannot be run".into()).caused_by(error)),
     }
 }

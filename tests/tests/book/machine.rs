@@ -130,6 +130,9 @@ fn built(server: &Server, text: &str) {
     if text.contains("target/release") {
         server.put(&binary::datastore(), "/root/datastore/target/release/datastore");
     }
+    if text.contains("datastore-generator") {
+        server.put(&binary::generator(), "/usr/local/sbin/datastore-generator");
+    }
     if text.contains("libdatastore_ffi.so") {
         server.put(&binary::c_library(), "/root/datastore/target/debug/libdatastore_ffi.so");
         // Which compiler `cc` is, and the rest of it.

@@ -171,6 +171,7 @@ pages! {
     states: "docs/states.md",
     tour: "docs/tour.md",
     usage: "docs/usage.md",
+    boot: "docs/boot.md",
     web_page: "docs/web-page.md",
     webconfig: "docs/webconfig.md",
     words: "docs/words.md",
