@@ -43,6 +43,16 @@ struct Booted {
     groups: Vec<PathBuf>,
 }
 
+impl Booted {
+    /// Its first process takes all others along.
+    fn kill(&mut self) {
+        match rustix::process::Pid::from_raw(self.first).filter(|_| self.first > 1) {
+            Some(first) => _ = rustix::process::kill_process(first, rustix::process::Signal::KILL),
+            None => _ = self.nspawn.kill(),
+        }
+    }
+}
+
 impl Rig {
     /// A system in which nothing runs: what is executed in it ([`Rig::run`]) sees no systemd, so that init scripts are used.
     ///
@@ -133,9 +143,27 @@ impl Rig {
         let ended = booted.nspawn.wait().expect("wait for systemd-nspawn");
         // What systemd-nspawn says of a system that asks for it.
         assert_eq!(ended.code(), Some(133), "it did not ask for a reboot");
-        booted.groups.iter().for_each(|group| remove_group(group));
-        self.booted = None;
+        self.ended();
         self.boot();
+    }
+
+    /// Boots it once more after all of its processes have been killed at once.
+    ///
+    /// # Panics
+    /// If it does not come up again.
+    #[track_caller]
+    pub fn crash(&mut self) {
+        let booted = self.booted.as_mut().expect("a system that runs");
+        booted.kill();
+        let _ = booted.nspawn.wait();
+        self.ended();
+        self.boot();
+    }
+
+    fn ended(&mut self) {
+        if let Some(booted) = self.booted.take() {
+            booted.groups.iter().for_each(|group| remove_group(group));
+        }
     }
 
     /// A path of the system, as the machine sees it.
@@ -273,15 +301,11 @@ impl Default for Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Some(mut booted) = self.booted.take() {
-            // Its first process takes all others along; nothing in it is worth a shutdown.
-            if let Some(first) = rustix::process::Pid::from_raw(booted.first).filter(|_| booted.first > 1) {
-                let _ = rustix::process::kill_process(first, rustix::process::Signal::KILL);
-            } else {
-                let _ = booted.nspawn.kill();
-            }
+        if let Some(booted) = &mut self.booted {
+            // Nothing in it is worth a shutdown.
+            booted.kill();
             let _ = booted.nspawn.wait();
-            booted.groups.iter().for_each(|group| remove_group(group));
+            self.ended();
         }
         let _ = rustix::mount::unmount(self.path("/"), UnmountFlags::DETACH);
         // Only what is not mounted any more, so that nothing but the overlay's own files goes.

@@ -108,7 +108,9 @@ fn an_app_that_is_not_asked_for_concerns_no_service() {
 
 #[test]
 fn two_apps_of_one_service_are_asked_for_both() {
-    let one = |at: &str| format!("services = [\"httpd\", \"httpd.service\"]\n[mapping.\"/srv/{at}\"]\n");
+    let one = |at: &str| {
+        format!("services = [\"httpd\", \"httpd.service\"]\n[mapping.\"/srv/{at}\"]\ntarget = \"%{{base}}/{at}\"\n")
+    };
     let files = drop_ins(Some(&wanted(&[("a", &one("a")), ("b", &one("b"))])), &fstab(""), &Remembered::default());
     let service = text(&files, "httpd.service");
     assert!(service.contains("Requires=datastore-guard@a.service datastore-guard@b.service\n"), "{service}");
@@ -117,7 +119,8 @@ fn two_apps_of_one_service_are_asked_for_both() {
 
 #[test]
 fn what_cannot_be_understood_any_more_is_remembered() {
-    let known = Remembered::default().renewed(&wanted(&[("shop", SHOP), ("other", "[mapping.\"/srv/other\"]\n")]));
+    let known = Remembered::default()
+        .renewed(&wanted(&[("shop", SHOP), ("other", "[mapping.\"/srv/other\"]\ntarget = \"%{base}/other\"\n")]));
     assert_eq!(known.apps().count(), 1, "{known:?}");
     assert_eq!(Remembered::parse(&known.render()), Ok(known.clone()));
     let broken = wanted(&[("shop", "services = [\"shop\"")]);

@@ -1,6 +1,7 @@
 //! Boots: whatever is wrong with the data of an app, the machine comes up, the app does not start, somebody is told, and one command brings it up
 //! once the cause is mended.
 
+mod interrupted;
 mod matrix;
 
 use datastore_tests::Rig;
@@ -18,7 +19,7 @@ fn machine() -> Rig {
         rig.install();
         // It has nothing to do with anything here, and takes a second of each boot.
         rig.write("/etc/systemd/system/mariadb.service.d/never.conf", 0o644, "[Unit]\nConditionPathExists=/never\n");
-        rig.disk(&disk(rig), 64 << 20, "ext4");
+        rig.disk(&disk(rig), 256 << 20, "ext4");
         rig.write("/etc/systemd/system/shop.service", 0o644, SERVICE);
     });
     let image = format!("/{}.img", disk(&rig));

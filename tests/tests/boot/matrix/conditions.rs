@@ -48,13 +48,13 @@ pub(super) const DISKS: &[Bad] = &[
     refused("the disk is missing", "OFF; mv DISK /away.img", "volume-missing", "mv /away.img DISK"),
     refused(
         "an empty disk is in its place",
-        "OFF; mv DISK /away.img; truncate -s 64M DISK; mkfs.ext4 -qF DISK",
+        "OFF; mv DISK /away.img; truncate -s 256M DISK; mkfs.ext4 -qF DISK",
         "wrong-volume",
         "OFF; mv /away.img DISK",
     ),
     refused(
         "the disk of another machine is in its place, with the same directories",
-        "cp -a /store/data0 /copy; OFF; mv DISK /away.img; truncate -s 64M DISK; mkfs.ext4 -qF DISK; mount -o loop DISK /mnt; \
+        "cp -a /store/data0 /copy; OFF; mv DISK /away.img; truncate -s 256M DISK; mkfs.ext4 -qF DISK; mount -o loop DISK /mnt; \
          cp -a /copy/. /mnt/; rm -rf /copy; echo 43 > /mnt/live/server1/shop/till; \
          sed -i 's/^id.*/id = \"11111111-2222-4333-8444-555555555555\"/' /mnt/.datastore/volume.toml; umount /mnt",
         "wrong-volume",
@@ -97,11 +97,11 @@ pub(super) const STORES: &[Bad] = &[
     ),
     refused(
         "the store of another app is in its place",
-        "printf '[mapping.\"/srv/other\"]\\n' > /etc/datastore.d/other.conf; datastore apply other --yes; \
+        "printf '[mapping.\"/srv/other\"]\\ntarget = \"%%{base}/other\"\\n' > /etc/datastore.d/other.conf; datastore apply other --yes; \
          systemctl stop srv-shop.mount; mv STORE STORE.away; cp -a /store/data0/live/server1/other STORE",
         "wrong-store",
-        "systemctl stop srv-shop.mount; rm -rf STORE; mv STORE.away STORE; rm /etc/datastore.d/other.conf; \
-         datastore disable other --yes",
+        "systemctl stop srv-shop.mount; rm -rf STORE; mv STORE.away STORE; datastore disable other --yes; \
+         rm /etc/datastore.d/other*.conf",
     ),
     refused(
         "a symbolic link is in its place",
