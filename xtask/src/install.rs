@@ -56,6 +56,8 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/systemd/datastore.service", "lib/systemd/system/datastore.service", 0o644),
     ("packaging/systemd/datastore-guard@.service", "lib/systemd/system/datastore-guard@.service", 0o644),
     ("packaging/systemd/datastore-apply.service", "lib/systemd/system/datastore-apply.service", 0o644),
+    ("packaging/systemd/datastore-again.timer", "lib/systemd/system/datastore-again.timer", 0o644),
+    ("packaging/systemd/datastore-again.service", "lib/systemd/system/datastore-again.service", 0o644),
     ("packaging/systemd/datastore-apply.path", "lib/systemd/system/datastore-apply.path", 0o644),
 ];
 
