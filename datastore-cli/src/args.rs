@@ -128,8 +128,11 @@ pub(crate) enum Verb {
         datastore remap httpd                 then: datastore start httpd")]
     Remap(SomeApps),
     /// Exit 0 only if all data of an app is in place; for start scripts
-    #[command(after_help = "Examples:\n  datastore guard mysqld && exec mysqld\n  datastore --root /mnt guard home")]
-    Guard(OneApp),
+    #[command(after_help = "Examples:\n  \
+        datastore guard mysqld && exec mysqld\n  \
+        datastore --root /mnt guard home\n  \
+        datastore guard --service mariadb     every app that names it")]
+    Guard(Guard),
     /// Finish operations that stopped half-way
     #[command(after_help = "Examples:\n  datastore recover")]
     Recover,
@@ -469,6 +472,18 @@ pub(crate) struct OneApp {
     /// The app
     #[arg(value_name = "APP")]
     pub(crate) app: AppName,
+}
+
+/// Who wants to start.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Guard {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: Option<AppName>,
+    /// A service: every app that names it must have its data; where none does, nobody minds
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
 }
 
 /// One app or none.

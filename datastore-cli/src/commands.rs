@@ -49,7 +49,7 @@ pub(crate) fn run(cli: Cli) -> Code {
 
 fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
     Ok(match verb {
-        Verb::Guard(args) => look::guard(session, &args.app)?.into(),
+        Verb::Guard(args) => look::guard(session, &args)?.into(),
         Verb::Status(args) => look::status(session, &args.apps)?,
         Verb::Doctor(args) => look::doctor(session, &args.apps)?.into(),
         Verb::Plan(args) => look::plan(session, args)?.into(),

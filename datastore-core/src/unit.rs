@@ -80,6 +80,14 @@ fn apps<'a>(wanted: Option<&'a Wanted>, remembered: &'a Remembered) -> BTreeMap<
     }
 }
 
+/// The apps of which this is a service: those that must have their data before it starts. `.service` may be left out.
+#[must_use]
+pub fn apps_of(wanted: Option<&Wanted>, remembered: &Remembered, name: &str) -> Vec<AppName> {
+    let unit = service(name);
+    let all = apps(wanted, remembered).into_iter();
+    all.filter(|(_, names)| names.iter().any(|name| service(name) == unit)).map(|(app, _)| app.clone()).collect()
+}
+
 /// The mount points of an app, and whether systemd mounts each: it does not where the app was stopped on purpose, or nothing is in fstab yet.
 type Need = BTreeMap<AbsPath, bool>;
 

@@ -158,6 +158,17 @@ impl<'a> Declared<'a> {
     }
 }
 
+/// The guard lets a service start.
+#[derive(Debug, Serialize)]
+pub struct ServiceGuarded<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The apps that name it, all of which have their data.
+    pub apps: &'a [AppName],
+    /// Always true: a refusal is an error.
+    pub ready: bool,
+}
+
 /// The guard lets an app start.
 #[derive(Debug, Serialize)]
 pub struct Guarded<'a> {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use datastore_core::fstab::Fstab;
 use datastore_core::plan::Remark;
 use datastore_core::resolve::{incumbents, resolve};
-use datastore_core::unit::{DROP_IN, Remembered, UnitFile, drop_ins};
-use datastore_core::value::Attrs;
+use datastore_core::unit::{self, DROP_IN, Remembered, UnitFile, drop_ins};
+use datastore_core::value::{AppName, Attrs};
 use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
@@ -81,6 +81,13 @@ fn wanted(root: &Root, fstab: &Fstab) -> Result<Option<Wanted>> {
 fn remembered(root: &Root) -> Remembered {
     let bytes = observe::read(root, &AbsPath::literal(REMEMBERED)).ok().flatten();
     bytes.and_then(|bytes| Remembered::parse(&bytes).ok()).unwrap_or_default()
+}
+
+/// The apps that must have their data before a service starts.
+pub(crate) fn apps_of(root: &Root, service: &str) -> Vec<AppName> {
+    let fstab = observe::fstab(root).unwrap_or_else(|_| Fstab::parse(b""));
+    let wanted = wanted(root, &fstab).ok().flatten();
+    unit::apps_of(wanted.as_ref(), &remembered(root), service)
 }
 
 /// After an operation: has systemd read its units anew if what it was told is not what the configuration says now, and keeps what is known of services.

@@ -106,7 +106,7 @@ impl Rig {
         rig
     }
 
-    /// Installs datastore as a package does: the command, the generator, and the units, which are enabled.
+    /// Installs datastore as a package does: the command, the init script, the generator, and the units, which are enabled.
     ///
     /// # Panics
     /// If that fails.
@@ -118,6 +118,8 @@ impl Rig {
             fs::copy(from, &to).unwrap_or_else(|e| panic!("copy {} to {}: {e}", from.display(), to.display()));
         };
         copy(&binary::datastore(), "/usr/sbin/datastore");
+        copy(&repository("packaging/sysv/datastore"), "/etc/init.d/datastore");
+        copy(&repository("packaging/sysv/50-datastore"), "/usr/lib/lsb/init-functions.d/50-datastore");
         copy(&binary::generator(), "/usr/lib/systemd/system-generators/datastore-generator");
         let units = repository("packaging/systemd");
         for unit in fs::read_dir(&units).expect("the units").map(|entry| entry.expect("a unit").file_name()) {

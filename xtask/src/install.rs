@@ -40,7 +40,7 @@ impl Args {
 /// The version of the library; its first number is that of the ABI, as in the soname.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What lies in the repository as it is installed: from, to (below the prefix), mode.
+/// What lies in the repository as it is installed: from, to (below the prefix, but for what begins with a slash), mode.
 const FILES: &[(&str, &str, u32)] = &[
     ("include/datastore.h", "include/datastore.h", 0o644),
     ("packaging/man/datastore.8", "share/man/man8/datastore.8", 0o644),
@@ -52,6 +52,8 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/completions/datastore.fish", "share/fish/vendor_completions.d/datastore.fish", 0o644),
     ("packaging/hooks/fill-web-root", "lib/datastore/hooks/fill-web-root", 0o755),
     ("packaging/hooks/migrate-files", "lib/datastore/hooks/migrate-files", 0o755),
+    ("packaging/sysv/datastore", "/etc/init.d/datastore", 0o755),
+    ("packaging/sysv/50-datastore", "lib/lsb/init-functions.d/50-datastore", 0o644),
     ("packaging/systemd/datastore-recover.service", "lib/systemd/system/datastore-recover.service", 0o644),
     ("packaging/systemd/datastore.service", "lib/systemd/system/datastore.service", 0o644),
     ("packaging/systemd/datastore-guard@.service", "lib/systemd/system/datastore-guard@.service", 0o644),
@@ -84,7 +86,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
         0o755,
     )?;
     for (from, to, mode) in FILES {
-        put(&repo.path(from), &prefix.join(to), *mode)?;
+        put(&repo.path(from), &below(&args.prefix.join(to)), *mode)?;
     }
     let lib = prefix.join(&libdir);
     let (real, soname) = (format!("libdatastore.so.{VERSION}"), "libdatastore.so.0");
@@ -156,7 +158,14 @@ mod tests {
     #[test]
     fn whatever_is_in_packaging_is_installed() {
         let repo = Repo::find().unwrap();
-        for dir in ["packaging/man", "packaging/completions", "packaging/hooks", "packaging/systemd", "include"] {
+        for dir in [
+            "packaging/man",
+            "packaging/completions",
+            "packaging/hooks",
+            "packaging/systemd",
+            "packaging/sysv",
+            "include",
+        ] {
             for file in repo.files().unwrap().iter().filter(|file| file.starts_with(dir)) {
                 assert!(FILES.iter().any(|(from, _, _)| Path::new(from) == file), "{}", file.display());
             }

@@ -4,7 +4,7 @@ use datastore_core::value::AppName;
 use datastore_core::{ErrorKind, Result};
 
 use super::Session;
-use crate::args::Plan;
+use crate::args::{Guard, Plan};
 use crate::exit::{Code, Exit, Lsb};
 use crate::view;
 
@@ -32,11 +32,20 @@ pub(crate) fn doctor(session: &Session, apps: &[AppName]) -> Result<Exit> {
     Ok(if diagnosis.is_bad() { Exit::Failed } else { Exit::Done })
 }
 
-/// Says nothing if the app may start.
-pub(crate) fn guard(session: &Session, app: &AppName) -> Result<Exit> {
-    session.engine()?.guard(app)?;
-    if session.global.json {
-        view::json::guarded(app)?;
+/// Says nothing if the app, or the service, may start.
+pub(crate) fn guard(session: &Session, args: &Guard) -> Result<Exit> {
+    let engine = session.engine()?;
+    if let Some(app) = &args.app {
+        engine.guard(app)?;
+        if session.global.json {
+            view::json::guarded(app)?;
+        }
+    }
+    if let Some(service) = &args.service {
+        let apps = engine.guard_service(service)?;
+        if session.global.json {
+            view::json::service_guarded(service, &apps)?;
+        }
     }
     Ok(Exit::Done)
 }

@@ -94,6 +94,11 @@ pub(crate) fn guarded(app: &AppName) -> Result<()> {
     print(&document::Guarded { app, ready: true })
 }
 
+/// The service may start; a refusal is an error object.
+pub(crate) fn service_guarded(service: &str, apps: &[AppName]) -> Result<()> {
+    print(&document::ServiceGuarded { service, apps, ready: true })
+}
+
 #[derive(Serialize)]
 struct Initialised<'a> {
     #[serde(flatten)]

@@ -118,6 +118,23 @@ fn two_apps_of_one_service_are_asked_for_both() {
 }
 
 #[test]
+fn whose_service_it_is() {
+    let one = |at: &str| format!("services = [\"httpd\"]\n[mapping.\"/srv/{at}\"]\ntarget = \"%{{base}}/{at}\"\n");
+    let off = format!("enabled = false\n{}", one("c"));
+    let wanted = wanted(&[("a", &one("a")), ("b", &one("b")), ("c", &off), ("shop", SHOP)]);
+    let of = |name: &str| {
+        let apps = apps_of(Some(&wanted), &Remembered::default(), name);
+        apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        (of("httpd"), of("httpd.service"), of("shop"), of("till")),
+        ("a b".into(), "a b".into(), "shop".into(), String::new())
+    );
+    let known = Remembered::default().renewed(&wanted);
+    assert_eq!(apps_of(None, &known, "httpd").len(), 2);
+}
+
+#[test]
 fn what_cannot_be_understood_any_more_is_remembered() {
     let known = Remembered::default()
         .renewed(&wanted(&[("shop", SHOP), ("other", "[mapping.\"/srv/other\"]\ntarget = \"%{base}/other\"\n")]));

@@ -4,6 +4,7 @@
 mod arrivals;
 mod interrupted;
 mod matrix;
+mod sysv;
 
 use datastore_tests::Rig;
 use serde_json::Value;
