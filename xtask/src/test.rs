@@ -82,7 +82,7 @@ fn format(repo: &Repo) -> Result {
         .map_err(|e| e.hint("cargo fmt --all && cargo fmt --manifest-path fuzz/Cargo.toml"))
 }
 
-/// shellcheck over every script of the repository, told by its first line, or, where it is only read by a shell, by its name.
+/// shellcheck over every script of the repository, told by its first line, or by its name.
 fn shellcheck(repo: &Repo) -> Result {
     let mut scripts: Vec<PathBuf> = Vec::new();
     for file in repo.files()? {
@@ -99,6 +99,10 @@ fn shellcheck(repo: &Repo) -> Result {
 
 fn is_shell(bytes: &[u8]) -> bool {
     let first = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    // One that is only read by other scripts says so itself.
+    if first.starts_with(b"# shellcheck shell=") {
+        return true;
+    }
     let Some(interpreter) = first.strip_prefix(b"#!") else { return false };
     let interpreter = String::from_utf8_lossy(interpreter);
     let words = interpreter.split_whitespace().filter_map(|word| Path::new(word).file_name());
