@@ -96,7 +96,7 @@ pub(crate) fn refresh(root: &Root) -> Vec<Remark> {
     if !operation::privileged() || !root.is_machine() {
         return Vec::new();
     }
-    let told = remember(root).and_then(|()| retell(root));
+    let told = told_anew(root);
     let remark = |error: Error| Remark {
         detail: format!("what keeps services from starting on the wrong data may be out of date: {}", error.chain()),
         hint: "systemctl daemon-reload".into(),
@@ -104,26 +104,24 @@ pub(crate) fn refresh(root: &Root) -> Vec<Remark> {
     told.err().map(remark).into_iter().collect()
 }
 
-fn remember(root: &Root) -> Result<()> {
-    let Some(wanted) = wanted(root, &observe::fstab(root)?)? else { return Ok(()) };
+fn told_anew(root: &Root) -> Result<()> {
+    let fstab = observe::fstab(root)?;
+    let wanted = wanted(root, &fstab)?;
     let before = remembered(root);
-    let now = before.renewed(&wanted);
+    let now = wanted.as_ref().map_or_else(|| before.clone(), |wanted| before.renewed(wanted));
     if now != before {
         let _ = run_files::make_dirs(root, DIR, 0o755)?;
         let path = AbsPath::literal(REMEMBERED);
         let _ = durable::replace(root, &path, &now.render(), "services", Attrs::root(0o644), Expect::Anything)?;
     }
-    Ok(())
-}
-
-fn retell(root: &Root) -> Result<()> {
     let is_there = |path: &str| Path::new(path).exists();
     if !is_there("/run/systemd/system") || !GENERATORS.iter().any(|path| is_there(path)) {
         return Ok(());
     }
-    let wanted: BTreeSet<(PathBuf, String)> =
-        files(root).0.into_iter().map(|file| (Path::new(GENERATED).join(file.path), file.text)).collect();
-    if wanted == told()? { Ok(()) } else { system::reload() }
+    let files = drop_ins(wanted.as_ref(), &fstab, &now).into_iter();
+    let due: BTreeSet<(PathBuf, String)> =
+        files.map(|file| (Path::new(GENERATED).join(file.path), file.text)).collect();
+    if due == told()? { Ok(()) } else { system::reload() }
 }
 
 /// The drop-ins that systemd has read.

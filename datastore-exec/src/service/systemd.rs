@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use datastore_core::moving::Running;
 use datastore_core::path::printable;
 use datastore_core::plan::Remark;
-use datastore_core::{Error, ErrorKind, Result};
+use datastore_core::{Error, ErrorKind, Result, unit};
 use futures_lite::StreamExt as _;
 use zbus::blocking::Connection;
 use zbus::connection::Builder;
@@ -66,7 +66,7 @@ impl Bus {
     }
 
     fn unit(&self, name: &str) -> Result<Unit<'_>> {
-        let name = full(name);
+        let name = unit::service(name);
         let failed = |error| says(error, &format!("systemd does not say what {name} is"), &look_at(&name));
         let answer =
             self.connection.call_method(Some(NAME), PATH, Some(MANAGER), "LoadUnit", &(&name,)).map_err(failed)?;
@@ -84,7 +84,7 @@ impl Bus {
         let (mut found, mut remarks) = (Running::default(), Vec::new());
         // What was asked for comes first, what goes down with it behind; a dependent is never before what it depends on, for
         // what it shares with an earlier one was found there.
-        let mut waiting: Vec<Vec<String>> = names.iter().map(|name| vec![full(name.as_ref())]).collect();
+        let mut waiting: Vec<Vec<String>> = names.iter().map(|name| vec![unit::service(name.as_ref())]).collect();
         let mut seen = HashSet::new();
         for group in &mut waiting {
             let mut next = 0;
@@ -343,26 +343,8 @@ fn job_says(result: &str) -> &str {
     }
 }
 
-/// The name of a unit: a bare word is a service.
-fn full(name: &str) -> String {
-    let kinds = [
-        ".service",
-        ".socket",
-        ".timer",
-        ".path",
-        ".target",
-        ".mount",
-        ".automount",
-        ".swap",
-        ".scope",
-        ".slice",
-        ".device",
-    ];
-    if kinds.iter().any(|kind| name.ends_with(kind)) { name.to_owned() } else { format!("{name}.service") }
-}
-
 pub(super) fn look_at(name: &str) -> String {
-    format!("systemctl status {}", full(name))
+    format!("systemctl status {}", unit::service(name))
 }
 
 fn says(error: zbus::Error, message: &str, hint: &str) -> Error {

@@ -4,9 +4,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use datastore_tests::Rig;
-use serde_json::Value;
 
-use super::{disk, is_up, machine};
+use super::{disk, is_up, machine, row};
 
 /// Nothing here takes longer, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,10 +23,6 @@ fn fill(rig: &Rig, directory: &str) -> String {
 /// What is in it now.
 fn content(rig: &Rig, directory: &str) -> String {
     rig.run(&["sh", "-ec", &format!("cd {directory}; {SUM}")]).stdout
-}
-
-fn row(rig: &Rig, app: &str) -> Value {
-    rig.run(&["datastore", "status", app, "--json"]).json()["mappings"][0].clone()
 }
 
 /// Begins a command, and has the machine go down when some of the files have been copied to this directory.

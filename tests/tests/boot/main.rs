@@ -44,9 +44,9 @@ fn state(rig: &Rig, unit: &str) -> String {
     rig.run(&["systemctl", "show", "-p", "ActiveState", "--value", unit]).ok().stdout.trim().to_owned()
 }
 
-/// The row of the app's only mapping.
-fn row(rig: &Rig) -> Value {
-    rig.run(&["datastore", "status", "shop", "--json"]).json()["mappings"][0].clone()
+/// The row of an app's only mapping.
+fn row(rig: &Rig, app: &str) -> Value {
+    rig.run(&["datastore", "status", app, "--json"]).json()["mappings"][0].clone()
 }
 
 /// The app runs, on its data.
@@ -67,7 +67,7 @@ fn an_app_comes_up_with_its_data_each_time() {
     for n in 0..2 {
         rig.reboot();
         is_up(&rig, &format!("boot {n}"));
-        assert_eq!(row(&rig)["state"], "active");
+        assert_eq!(row(&rig, "shop")["state"], "active");
         assert_eq!(rig.run(&["systemctl", "is-system-running"]).ok().stdout, "running\n");
     }
     // The guard has run before anything of the service did.

@@ -74,7 +74,7 @@ fn refused(rig: &Rig, case: &str, words: &str) {
     }
     let (alarms, journal) =
         (output(rig, "datastore alarm list"), output(rig, "journalctl -b -o cat --no-pager -t datastore"));
-    let seen = row(rig);
+    let seen = row(rig, "shop");
     let on_purpose = words == "stopped on purpose";
     assert!(on_purpose || alarms.contains("shop"), "{case}: nobody was told: {alarms}; {seen}");
     assert!(
