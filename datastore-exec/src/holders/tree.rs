@@ -13,8 +13,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use datastore_core::path::printable;
 use datastore_core::{AbsPath, Error, ErrorKind};
@@ -34,12 +35,37 @@ const DELETED: &[u8] = b" (deleted)";
 /// In place of a path that the kernel does not show.
 const TOO_LONG: &str = "(a path that is too long)";
 
+/// So often it is looked once more where somebody is in the tree as far as can be told only.
+const SECOND_LOOKS: usize = 2;
+/// Before each of them.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 /// Who uses a directory tree; [`Holder::writes`] tells who could change it. A process that ends meanwhile is passed over.
 /// Whether something is mounted within the tree is not asked.
+///
+/// Whoever uses the file system in a way that cannot be understood counts, because it could be the tree. Nearly always that is a process
+/// which was just on its way from one mount namespace or root directory to another; so it is looked again a moment later.
 ///
 /// # Errors
 /// If the directory cannot be looked at, or the mount that it is on is not in the mount table.
 pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
+    users_after(ids, root, tree, &mut || std::thread::sleep(BETWEEN_LOOKS))
+}
+
+/// The same with what is done before it is looked again.
+fn users_after(ids: &Ids, root: &Root, tree: &AbsPath, wait: &mut dyn FnMut()) -> Result<Holders, Error> {
+    for _ in 0..SECOND_LOOKS {
+        let (found, doubted) = look(ids, root, tree)?;
+        if !doubted {
+            return Ok(found);
+        }
+        wait();
+    }
+    Ok(look(ids, root, tree)?.0)
+}
+
+/// One look, and whether somebody counts because of a doubt.
+fn look(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<(Holders, bool), Error> {
     let mnt_id = root.stat(tree).map_err(Error::from)?.mnt_id;
     let outside = root.outside(tree)?;
     let table = proc::mountinfo()?;
@@ -66,7 +92,7 @@ pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
         }
         (pid, space)
     });
-    let look = Look { numbers: numbers(&dev), dev, path, mounts };
+    let look = Look { numbers: numbers(&dev), dev, path, mounts, doubted: AtomicBool::new(false) };
     let all = spread(&processes, |beside, (pid, space)| look.uses(*pid, space.as_deref(), beside));
     let mut found = Holders::default();
     for ((pid, _), uses) in processes.into_iter().zip(all) {
@@ -89,7 +115,7 @@ pub fn users(ids: &Ids, root: &Root, tree: &AbsPath) -> Result<Holders, Error> {
             }
         }
     }
-    Ok(found)
+    Ok((found, look.doubted.into_inner()))
 }
 
 /// So many threads look at processes at most: the kernel does nearly all of the work.
@@ -226,6 +252,8 @@ struct Look {
     /// The directory's path in it.
     path: Vec<u8>,
     mounts: Mutex<Mounts>,
+    /// Somebody counts because what it uses could not be understood.
+    doubted: AtomicBool,
 }
 
 /// Whether something can be in the tree.
@@ -265,8 +293,9 @@ impl Look {
             mounts.read_threads(link);
         }
         let Some(mount) = mounts.by_id.get(&mnt_id) else {
-            // A mount that was detached (umount -l) or never attached is in no table. Its files still tell their device.
-            return self.same_device(link);
+            // A mount that was detached (umount -l) or never attached is in no table, nor is one that came after the tables were read.
+            // Its files still tell their device.
+            return self.doubt(self.same_device(link));
         };
         if mount.dev != self.dev {
             return false;
@@ -274,7 +303,16 @@ impl Look {
         // Whether the mark is one, or a name that ends so, makes a difference for the tree's own directory alone.
         let bare = target.strip_suffix(DELETED).unwrap_or(target);
         let paths = [target, bare].map(|path| translated(&mount.root, &mount.point, path));
-        paths.iter().any(|path| path.as_ref().is_none_or(|path| beyond(&self.path, path).is_some()))
+        if paths.iter().flatten().any(|path| beyond(&self.path, path).is_some()) {
+            return true;
+        }
+        self.doubt(paths.iter().any(Option::is_none))
+    }
+
+    /// Keeps in mind that it was a doubt, if it was one.
+    fn doubt(&self, doubted: bool) -> bool {
+        self.doubted.fetch_or(doubted, Ordering::Relaxed);
+        doubted
     }
 
     fn same_device(&self, link: &str) -> bool {

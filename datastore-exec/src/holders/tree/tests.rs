@@ -146,6 +146,39 @@ fn a_bind_elsewhere_is_another_way_into_the_tree() {
 }
 
 #[test]
+fn whoever_counts_by_a_doubt_alone_is_looked_at_again() {
+    tree(|sandbox, disk| {
+        sandbox.dirs(&["beside"]);
+        let bind = sandbox.dir().join("beside");
+        rustix::mount::mount_bind(disk.join("tree2"), &bind).unwrap();
+        let mut running =
+            Running::python("f = open(a[0], 'a'); open(a[1], 'w')", &[&bind.join("data"), &disk.join("on")]);
+        wait_for(&disk.join("on"));
+        // In no table any more: by its device alone it could be in the tree.
+        rustix::mount::unmount(&bind, rustix::mount::UnmountFlags::DETACH).unwrap();
+        let root = sandbox.root();
+        let (ids, tree) = (Ids::new(&root).unwrap(), AbsPath::literal("/disk/tree"));
+        let mut waited = 0;
+        let found = users_after(&ids, &root, &tree, &mut || waited += 1).unwrap();
+        assert_eq!((waited, found.processes.len()), (SECOND_LOOKS, 1), "{found:?}");
+
+        let mut waited = 0;
+        let gone = users_after(&ids, &root, &tree, &mut || {
+            waited += 1;
+            running.0.kill().unwrap();
+            running.0.wait().unwrap();
+        });
+        assert_eq!((waited, gone.unwrap().processes), (1, vec![]));
+
+        // What is surely in the tree, or surely not, is looked at once.
+        let sure = Running::python("f = open(a[0], 'a')", &[&disk.join("tree/data")]);
+        uses_of(sandbox, &sure, |_| true);
+        let found = users_after(&ids, &root, &tree, &mut || panic!("there is no doubt")).unwrap();
+        assert_eq!(found.processes.len(), 1);
+    });
+}
+
+#[test]
 fn a_writer_in_another_namespace_and_below_another_root_is_found() {
     tree(|sandbox, disk| {
         let data = disk.join("tree/data");
