@@ -136,6 +136,12 @@ pub(crate) enum Verb {
     /// Finish operations that stopped half-way
     #[command(after_help = "Examples:\n  datastore recover")]
     Recover,
+    /// Watch what is bound, the volumes and the configuration; raise and clear alarms
+    #[command(after_help = "Examples:\n  \
+        datastore watch                       until it is ended; one line a change\n  \
+        datastore watch --json                the same for programs\n  \
+        datastore watch --once                one look, for cron")]
+    Watch(Watch),
     /// List the open alarms, or try whether alarms arrive
     #[command(after_help = "Examples:\n  \
         datastore alarm list\n  \
@@ -484,6 +490,17 @@ pub(crate) struct Guard {
     /// A service: every app that names it must have its data; where none does, nobody minds
     #[arg(long, value_name = "NAME")]
     pub(crate) service: Option<String>,
+    /// Its services are about to start: if they may not, they are started once the data is there
+    #[arg(long, requires = "app")]
+    pub(crate) at_start: bool,
+}
+
+/// `watch`
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Look once and end; what is wrong is told at once
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 /// One app or none.

@@ -14,6 +14,7 @@ mod man;
 mod peek;
 mod usage;
 mod volume;
+mod watch;
 
 use datastore_core::Result;
 use datastore_exec::Engine;
@@ -66,6 +67,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Volume(VolumeVerb::Candidates) => volume::candidates(session)?.into(),
         Verb::Volume(VolumeVerb::List) => volume::list(session)?.into(),
         Verb::Volume(VolumeVerb::Remove { name }) => volume::remove(session, name)?.into(),
+        Verb::Watch(args) => watch::watch(session, &args)?.into(),
         Verb::Alarm(AlarmVerb::List) => alarm::list(session)?.into(),
         Verb::Alarm(AlarmVerb::Test) => alarm::test(session)?.into(),
         Verb::Check(args) => config::check(session, args.app.as_ref())?.into(),

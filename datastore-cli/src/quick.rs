@@ -1,4 +1,4 @@
-//! The quick way for `datastore [--root DIR] guard APP` and nothing else: init scripts and units run it before every start of a service.
+//! The quick way for `datastore [--root DIR] guard [--at-start] APP` and nothing else: init scripts and units run it before every start of a service.
 //!
 //! It only ever says yes. Whatever it does not understand, and every refusal, goes the ordinary way, which explains itself.
 
@@ -10,17 +10,22 @@ use datastore_exec::Engine;
 
 /// Whether the words are a guard that lets the app start.
 pub(crate) fn lets_start(words: &[OsString]) -> bool {
-    let Some((root, app)) = guard(words) else { return false };
+    let Some((root, app, at_start)) = guard(words) else { return false };
     let Ok(app) = AppName::parse(app) else { return false };
-    Engine::open(Path::new(root)).is_ok_and(|engine| engine.guard(&app).is_ok())
+    let ask = |engine: Engine| if at_start { engine.guard_at_start(&app) } else { engine.guard(&app) };
+    Engine::open(Path::new(root)).and_then(ask).is_ok()
 }
 
-/// The root and the app, if the words are of exactly this form.
-fn guard(words: &[OsString]) -> Option<(&str, &str)> {
+/// The root, the app, and whether it is about to start, if the words are of exactly this form.
+fn guard(words: &[OsString]) -> Option<(&str, &str, bool)> {
     let words: Option<Vec<&str>> = words.iter().skip(1).map(|w| w.to_str()).collect();
-    match words?.as_slice() {
-        ["guard", app] if !app.starts_with('-') => Some(("/", app)),
-        ["--root", root, "guard", app] if !app.starts_with('-') => Some((root, app)),
+    let (root, words) = match words?.as_slice() {
+        ["--root", root, rest @ ..] => (*root, rest.to_vec()),
+        all => ("/", all.to_vec()),
+    };
+    match words.as_slice() {
+        ["guard", app] if !app.starts_with('-') => Some((root, app, false)),
+        ["guard", "--at-start", app] if !app.starts_with('-') => Some((root, app, true)),
         _ => None,
     }
 }
@@ -32,11 +37,14 @@ mod tests {
     #[test]
     fn only_the_plain_form_is_quick() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert_eq!(guard(&words("datastore guard httpd")), Some(("/", "httpd")));
-        assert_eq!(guard(&words("datastore --root /r guard httpd")), Some(("/r", "httpd")));
+        assert_eq!(guard(&words("datastore guard httpd")), Some(("/", "httpd", false)));
+        assert_eq!(guard(&words("datastore --root /r guard httpd")), Some(("/r", "httpd", false)));
+        assert_eq!(guard(&words("datastore guard --at-start httpd")), Some(("/", "httpd", true)));
         for other in [
             "datastore guard",
             "datastore guard --help",
+            "datastore guard --at-start --help",
+            "datastore guard httpd --at-start",
             "datastore guard a b",
             "datastore httpd guard",
             "datastore --json guard a",

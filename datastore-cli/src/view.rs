@@ -27,8 +27,9 @@ use datastore_core::usage::Usage;
 use datastore_core::wanted::Wanted;
 use datastore_core::{Error, ErrorKind, Result};
 use datastore_exec::alarm::Delivery;
-use datastore_exec::document::Declared;
+use datastore_exec::document::{Declared, Watched};
 use datastore_exec::report::Report;
+use datastore_exec::watch::Seen;
 
 pub(crate) use self::completions::{candidates, script};
 use self::look::Look;
@@ -184,6 +185,21 @@ pub(crate) fn log_detail(detail: &LogDetail, as_json: bool) -> Result<()> {
 /// One line of `log --follow`; `false` if nobody reads any more.
 pub(crate) fn log_line(row: &LogRow, as_json: bool) -> Result<bool> {
     let line = if as_json { json::line(row)? } else { human::log_line(row, Look::of_stdout()) };
+    print_to_reader(&line)
+}
+
+/// One line of `watch`; `false` if nobody reads it any more. The journal has a time of its own.
+pub(crate) fn seen(seen: Seen<'_>, as_json: bool) -> Result<bool> {
+    let now = std::time::SystemTime::now();
+    let line = if as_json {
+        let at =
+            now.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+        json::line(&Watched { at, seen })?
+    } else if std::env::var_os("JOURNAL_STREAM").is_some() {
+        human::seen(&seen, Look::of_stdout())
+    } else {
+        format!("{} {}", humantime::format_rfc3339_seconds(now), human::seen(&seen, Look::of_stdout()))
+    };
     print_to_reader(&line)
 }
 

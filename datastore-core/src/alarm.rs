@@ -1,39 +1,27 @@
 //! Alarms: what an administrator must hear of at once. Which ones are open, which are new, which are over, and their words.
 //!
-//! An alarm is about one mapping and one reason, or about the services of an app. It is raised once, however often the same thing is
-//! found again. One about a mapping is over when the mapping is bound again or not asked for any more; one about services when the app
-//! starts again or is taken down on purpose. The open ones are kept in a [`Book`].
+//! An alarm is about one mapping and one reason, about the services of an app, or about a volume. It is raised once, however often the same
+//! thing is found again. One about a mapping is over when the mapping is bound again or not asked for any more; one about services when the
+//! app starts again or is taken down on purpose; one about a volume when whoever watches volumes finds it well. The open ones are kept in a
+//! [`Book`].
+
+mod sinks;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use crate::path::AbsPath;
 use crate::state::{Reason, State, words};
 use crate::status::Row;
+use crate::value::VolumeName;
+
+pub use sinks::Sinks;
+pub use words::{Occasion, body, line, subject};
 
 /// The version of the book that is written; a higher one is refused.
 const VERSION: u32 = 1;
-
-/// Where alarms go (`[alarm]` in `/etc/datastore.conf`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sinks {
-    /// To syslog(3), which is journald's too; `None` means: where this root is the machine itself.
-    pub syslog: Option<bool>,
-    /// A program and its arguments; empty for none.
-    pub command: Vec<String>,
-    /// Addresses for a mail; empty for none.
-    pub mail: Vec<String>,
-    /// The program that takes mails, as sendmail(8) does.
-    pub sendmail: AbsPath,
-}
-
-impl Default for Sinks {
-    fn default() -> Self {
-        Self { syslog: None, command: Vec::new(), mail: Vec::new(), sendmail: AbsPath::literal("/usr/sbin/sendmail") }
-    }
-}
 
 words! {
     /// What an alarm is about.
@@ -42,10 +30,24 @@ words! {
         Mapping = "mapping",
         /// Services of an app, which could not be stopped or started around a move of its data.
         Service = "service",
+        /// A volume that is missing, or is another one.
+        Volume = "volume",
+        /// A volume with few bytes left.
+        Space = "space",
+        /// A volume with few inodes left.
+        Inodes = "inodes",
+        /// A volume to which nothing can be written.
+        ReadOnly = "read-only",
     }
 }
 
 impl Kind {
+    /// Whether it is about a volume, and not about an app.
+    #[must_use]
+    pub const fn is_of_volume(self) -> bool {
+        matches!(self, Self::Volume | Self::Space | Self::Inodes | Self::ReadOnly)
+    }
+
     /// What alarms were about before there was another kind.
     const fn first() -> Self {
         Self::Mapping
@@ -58,11 +60,14 @@ pub struct Alarm {
     /// What it is about.
     #[serde(default = "Kind::first")]
     pub kind: Kind,
-    /// The app.
+    /// The app; empty for an alarm about a volume.
     pub app: String,
-    /// The mount point; empty where the configuration cannot be read at all, and for services.
+    /// The volume; empty where it is not known.
+    #[serde(default)]
+    pub volume: String,
+    /// The mount point, or where the volume is; empty where the configuration cannot be read at all, and for services.
     pub mount_point: String,
-    /// What the mapping was found to be; `refused` for services.
+    /// What the mapping or the volume was found to be; `refused` for services.
     pub state: State,
     /// Why it is refused; `null` in any other state.
     pub reason: Option<Reason>,
@@ -81,6 +86,7 @@ impl Alarm {
         Self {
             kind: Kind::Mapping,
             app: row.app.clone(),
+            volume: row.volume.clone(),
             mount_point: row.mount_point.clone(),
             state: row.state,
             reason: row.reason,
@@ -95,11 +101,27 @@ impl Alarm {
         Self {
             kind: Kind::Service,
             app: app.into(),
+            volume: String::new(),
             mount_point: String::new(),
             state: State::Refused,
             reason: None,
             detail: failure.detail.clone(),
             hint: failure.hint.clone(),
+            since: now,
+            told: false,
+        }
+    }
+
+    fn of_volume(trouble: &Trouble, now: i64) -> Self {
+        Self {
+            kind: trouble.kind,
+            app: String::new(),
+            volume: trouble.volume.to_string(),
+            mount_point: trouble.path.to_string(),
+            state: trouble.state,
+            reason: trouble.reason,
+            detail: trouble.detail.clone(),
+            hint: trouble.hint.clone(),
             since: now,
             told: false,
         }
@@ -111,6 +133,7 @@ impl Alarm {
         Self {
             kind: Kind::Mapping,
             app: "test".into(),
+            volume: String::new(),
             mount_point: String::new(),
             state: State::Active,
             reason: None,
@@ -127,6 +150,7 @@ impl Alarm {
         Self {
             kind: Kind::Mapping,
             app: format!("{others} more"),
+            volume: String::new(),
             mount_point: String::new(),
             state: State::Refused,
             reason: None,
@@ -139,7 +163,8 @@ impl Alarm {
 
     /// What makes two alarms the same one.
     fn key(&self) -> (Kind, &str, &str, Option<Reason>) {
-        (self.kind, &self.app, &self.mount_point, self.reason)
+        let whose = if self.kind.is_of_volume() { &self.volume } else { &self.app };
+        (self.kind, whose, &self.mount_point, self.reason)
     }
 
     /// The word for what it is about: the reason, or the state where there is none.
@@ -147,7 +172,10 @@ impl Alarm {
     pub fn word(&self) -> &'static str {
         match self.kind {
             Kind::Service => "service-failed",
-            Kind::Mapping => self.reason.map_or(self.state.as_str(), Reason::as_str),
+            Kind::Space => "space-low",
+            Kind::Inodes => "inodes-low",
+            Kind::ReadOnly => "read-only",
+            Kind::Mapping | Kind::Volume => self.reason.map_or(self.state.as_str(), Reason::as_str),
         }
     }
 }
@@ -156,6 +184,25 @@ impl Alarm {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// A sentence that names them.
+    pub detail: String,
+    /// What can be done.
+    pub hint: String,
+}
+
+/// What is wrong with a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// One of the kinds that are about volumes.
+    pub kind: Kind,
+    /// The volume.
+    pub volume: VolumeName,
+    /// Where it is.
+    pub path: AbsPath,
+    /// Its state.
+    pub state: State,
+    /// Why it is refused, if it is.
+    pub reason: Option<Reason>,
+    /// A sentence.
     pub detail: String,
     /// What can be done.
     pub hint: String,
@@ -193,6 +240,17 @@ pub struct Change {
     pub raised: Vec<Alarm>,
     /// To be told as over.
     pub cleared: Vec<Alarm>,
+}
+
+impl Change {
+    /// This change and another one that was made after it to the same book.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        // What was raised and is not told yet is raised by the second one again.
+        self.raised = later.raised;
+        self.cleared.extend(later.cleared);
+        self
+    }
 }
 
 impl Book {
@@ -280,6 +338,37 @@ impl Book {
         change
     }
 
+    /// Takes in everything that is wrong with volumes, when all of them have been looked at.
+    pub fn settle_volumes(&mut self, found: &[Trouble], now: i64) -> Change {
+        let mut change = Change::default();
+        let mut new: Vec<Alarm> = found.iter().map(|trouble| Alarm::of_volume(trouble, now)).collect();
+        self.alarms.retain_mut(|open| {
+            if !open.kind.is_of_volume() {
+                return true;
+            }
+            match new.iter().position(|found| found.key() == open.key()) {
+                Some(i) => {
+                    let found = new.swap_remove(i);
+                    (open.detail, open.hint) = (found.detail, found.hint);
+                    true
+                }
+                None => {
+                    change.cleared.push(open.clone());
+                    false
+                }
+            }
+        });
+        self.alarms.extend(new);
+        change.raised.extend(self.untold());
+        change
+    }
+
+    /// Whether an alarm of this kind is open about a volume.
+    #[must_use]
+    pub fn has_of_volume(&self, kind: Kind, volume: &VolumeName) -> bool {
+        self.alarms.iter().any(|open| open.kind == kind && open.volume == volume.as_str())
+    }
+
     fn untold(&self) -> impl Iterator<Item = Alarm> + '_ {
         self.alarms.iter().filter(|open| !open.told).cloned()
     }
@@ -293,231 +382,5 @@ impl Book {
     }
 }
 
-/// Whether an alarm begins or is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
-    /// It begins.
-    Raised,
-    /// It is over.
-    Cleared,
-    /// Somebody tries whether alarms arrive.
-    Test,
-}
-
-impl Occasion {
-    /// The word, as programs are told it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Raised => "raised",
-            Self::Cleared => "cleared",
-            Self::Test => "test",
-        }
-    }
-}
-
-/// One line about an alarm: the subject of a mail, the line of a log. It holds no control character.
-#[must_use]
-pub fn subject(alarm: &Alarm, occasion: Occasion, host: &str) -> String {
-    let what = match occasion {
-        Occasion::Raised => alarm.word().to_owned(),
-        Occasion::Cleared => format!("{} is over", alarm.word()),
-        Occasion::Test => "test of the alarm".into(),
-    };
-    let host = if host.is_empty() { String::new() } else { format!(" on {host}") };
-    clean(&format!("datastore: `{}`{host}: {what}", alarm.app))
-}
-
-/// The sentence of an alarm with its hint, on one line.
-#[must_use]
-pub fn line(alarm: &Alarm, occasion: Occasion) -> String {
-    let mut text = match (occasion, alarm.mount_point.as_str()) {
-        (Occasion::Test, _) => alarm.detail.clone(),
-        (Occasion::Cleared, "") => format!("`{}`: {} is over", alarm.app, alarm.word()),
-        (Occasion::Cleared, at) => format!("`{}`: {at}: {} is over", alarm.app, alarm.word()),
-        (Occasion::Raised, "") if alarm.kind == Kind::Service => {
-            format!("`{}`: {}: {}", alarm.app, alarm.word(), alarm.detail)
-        }
-        (Occasion::Raised, "") => format!("`{}` must not start: {}: {}", alarm.app, alarm.word(), alarm.detail),
-        (Occasion::Raised, at) => format!("`{}` must not start: {at}: {}: {}", alarm.app, alarm.word(), alarm.detail),
-    };
-    if occasion == Occasion::Raised && !alarm.hint.is_empty() {
-        let _ = write!(text, " (hint: {})", alarm.hint);
-    }
-    clean(&text)
-}
-
-/// The text of a mail.
-#[must_use]
-pub fn body(alarm: &Alarm, occasion: Occasion, host: &str) -> String {
-    let mut text = String::new();
-    let mut field = |name: &str, value: &str| {
-        if !value.is_empty() {
-            let _ = writeln!(text, "{:<12} {}", format!("{name}:"), clean(value));
-        }
-    };
-    match occasion {
-        Occasion::Raised if alarm.kind == Kind::Service => {
-            field("what", &format!("services of `{}` are not as they should be", alarm.app));
-        }
-        Occasion::Raised => field("what", &format!("`{}` must not start on its data", alarm.app)),
-        Occasion::Cleared => field("what", &format!("this alarm of `{}` is over", alarm.app)),
-        Occasion::Test => field("what", "a test of the alarm"),
-    }
-    field("host", host);
-    field("app", &alarm.app);
-    field("mount point", &alarm.mount_point);
-    field("reason", if occasion == Occasion::Test { "" } else { alarm.word() });
-    field("detail", &alarm.detail);
-    field("hint", if occasion == Occasion::Raised { &alarm.hint } else { "" });
-    text
-}
-
-fn clean(text: &str) -> String {
-    crate::path::printable(text.as_bytes())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(app: &str, mount_point: &str, reason: Reason) -> Row {
-        Row {
-            app: app.into(),
-            mount_point: mount_point.into(),
-            store: String::new(),
-            volume: String::new(),
-            state: State::Refused,
-            reason: Some(reason),
-            detail: "a sentence".into(),
-            hint: format!("datastore start {app}"),
-        }
-    }
-
-    fn settle(book: &mut Book, bad: &[&Row], now: i64) -> (usize, usize) {
-        let findings = Findings { bad: bad.to_vec(), unsure: BTreeSet::new(), covers: |_: &str| true };
-        let change = book.settle(&findings, now);
-        book.told(&change.raised);
-        (change.raised.len(), change.cleared.len())
-    }
-
-    #[test]
-    fn once_raised_it_is_quiet_until_it_is_over() {
-        let mut book = Book::default();
-        let (a, b) = (row("a", "/a", Reason::VolumeMissing), row("b", "/b", Reason::WrongStore));
-        assert_eq!(settle(&mut book, &[&a], 1), (1, 0));
-        assert_eq!(settle(&mut book, &[&a, &b], 2), (1, 0), "the old one is not raised again");
-        assert_eq!(book.alarms.iter().map(|alarm| alarm.since).collect::<Vec<_>>(), [1, 2]);
-        // Another reason for the same mapping is another alarm.
-        let worse = row("a", "/a", Reason::WrongVolume);
-        assert_eq!(settle(&mut book, &[&worse, &b], 3), (1, 1));
-        assert_eq!(settle(&mut book, &[], 4), (0, 2));
-        assert_eq!(book, Book::default());
-    }
-
-    #[test]
-    fn what_was_not_looked_at_or_is_not_sure_stays_open() {
-        let mut book = Book::default();
-        let (a, b) = (row("a", "/a", Reason::HookFailed), row("b", "/b", Reason::WrongStore));
-        settle(&mut book, &[&a, &b], 1);
-        let only_a = Findings { bad: vec![], unsure: BTreeSet::new(), covers: |app: &str| app == "a" };
-        assert_eq!(book.clone().settle(&only_a, 2).cleared.len(), 1);
-        let unsure = Findings { bad: vec![], unsure: BTreeSet::from([("a", "/a")]), covers: |_: &str| true };
-        let cleared = book.settle(&unsure, 2).cleared;
-        assert_eq!(cleared.iter().map(|alarm| alarm.app.as_str()).collect::<Vec<_>>(), ["b"]);
-    }
-
-    #[test]
-    fn that_a_mapping_is_not_bound_is_no_alarm_beside_the_one_that_says_why() {
-        let mut book = Book::default();
-        let failed = row("a", "/a", Reason::HookFailed);
-        let pending = |at: &str| Row { state: State::Pending, reason: None, ..row("a", at, Reason::HookFailed) };
-        settle(&mut book, &[&failed], 1);
-        let (a, b) = (pending("/a"), pending("/b"));
-        let guard = Findings { bad: vec![&a, &b], unsure: BTreeSet::new(), covers: |_: &str| false };
-        let raised = book.settle(&guard, 2).raised;
-        assert_eq!(raised.iter().map(|alarm| alarm.mount_point.as_str()).collect::<Vec<_>>(), ["/b"]);
-        assert_eq!(book.alarms.len(), 2);
-    }
-
-    #[test]
-    fn services_have_an_alarm_of_their_own() {
-        let mut book = Book::default();
-        let failure = |detail: &str| Failure { detail: detail.into(), hint: "journalctl -u a.service".into() };
-        let only = |app: &'static str| move |other: &str| other == app;
-        let first = book.settle_services(only("a"), Some(("a", &failure("a.service could not be started"))), 1);
-        book.told(&first.raised);
-        assert_eq!((first.raised.len(), first.cleared.len()), (1, 0));
-        let again = book.settle_services(only("a"), Some(("a", &failure("b.service could not be started"))), 2);
-        assert_eq!(again, Change::default(), "it is raised once");
-        assert_eq!((book.alarms[0].since, book.alarms[0].detail.as_str()), (1, "b.service could not be started"));
-        // That the mapping is bound, or is not, is another matter.
-        let broken = row("a", "/a", Reason::WrongStore);
-        assert_eq!(settle(&mut book, &[&broken], 3), (1, 0));
-        assert_eq!(settle(&mut book, &[], 4), (0, 1));
-        assert_eq!(Book::parse(&book.render()), Ok(book.clone()));
-        assert_eq!(book.settle_services(only("b"), None, 5), Change::default());
-        let over = book.settle_services(only("a"), None, 5);
-        assert_eq!((over.raised.len(), over.cleared.len()), (0, 1));
-        assert_eq!(book, Book::default());
-
-        let alarm = &over.cleared[0];
-        assert_eq!(
-            line(alarm, Occasion::Raised),
-            "`a`: service-failed: b.service could not be started (hint: journalctl -u a.service)"
-        );
-        assert_eq!(line(alarm, Occasion::Cleared), "`a`: service-failed is over");
-        assert_eq!(subject(alarm, Occasion::Raised, "mail"), "datastore: `a` on mail: service-failed");
-        assert!(
-            body(alarm, Occasion::Raised, "").starts_with("what:        services of `a` are not as they should be\n")
-        );
-    }
-
-    #[test]
-    fn an_alarm_of_before_there_were_kinds_is_about_a_mapping() {
-        let mut book = Book::default();
-        settle(&mut book, &[&row("a", "/a", Reason::NoSpace)], 7);
-        let text = String::from_utf8(book.render()).unwrap();
-        let old = text.replace("      \"kind\": \"mapping\",\n", "");
-        assert_ne!(old, text);
-        assert_eq!(Book::parse(old.as_bytes()), Ok(book));
-    }
-
-    #[test]
-    fn what_was_not_told_everywhere_is_told_again() {
-        let mut book = Book::default();
-        let a = row("a", "/a", Reason::VolumeMissing);
-        let findings = Findings { bad: vec![&a], unsure: BTreeSet::new(), covers: |_: &str| true };
-        assert_eq!(book.settle(&findings, 1).raised.len(), 1);
-        assert_eq!(book.settle(&findings, 2).raised[0].since, 1);
-    }
-
-    #[test]
-    fn the_book_is_read_as_it_was_written_and_a_newer_one_is_refused() {
-        let mut book = Book::default();
-        settle(&mut book, &[&row("a", "/a", Reason::NoSpace)], 7);
-        assert_eq!(Book::parse(&book.render()), Ok(book));
-        assert!(Book::parse(b"{\"version\":2,\"alarms\":[]}").unwrap_err().contains("version 2"));
-        assert!(Book::parse(b"{\"version\":1").is_err());
-    }
-
-    #[test]
-    fn every_reason_has_its_words_on_one_line() {
-        for &reason in Reason::ALL {
-            let alarm = Alarm::of(&row("mysqld", "/var/lib/mysql", reason), 1);
-            let text = line(&alarm, Occasion::Raised);
-            assert_eq!(
-                text,
-                format!("`mysqld` must not start: /var/lib/mysql: {reason}: a sentence (hint: datastore start mysqld)")
-            );
-            assert_eq!(subject(&alarm, Occasion::Raised, "mail"), format!("datastore: `mysqld` on mail: {reason}"));
-            assert!(body(&alarm, Occasion::Raised, "mail").contains("hint:        datastore start mysqld\n"));
-            assert!(line(&alarm, Occasion::Cleared).ends_with(&format!("{reason} is over")));
-        }
-        let mut evil = Alarm::of(&row("a", "/a\nb", Reason::NoSpace), 1);
-        evil.detail = "x\n\u{1b}[31mBcc: all".into();
-        let all = [subject(&evil, Occasion::Raised, "h\ni"), line(&evil, Occasion::Raised)];
-        assert!(all.iter().all(|text| !text.contains(char::is_control)), "{all:?}");
-        assert!(body(&evil, Occasion::Raised, "").lines().all(|l| !l.starts_with("Bcc") && !l.contains('\u{1b}')));
-    }
-}
+mod tests;

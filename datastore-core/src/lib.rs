@@ -58,6 +58,7 @@ pub mod usage;
 pub mod value;
 pub mod verify;
 pub mod wanted;
+pub mod watch;
 
 pub use error::{Error, ErrorKind, Result};
 pub use path::AbsPath;

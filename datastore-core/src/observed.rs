@@ -280,6 +280,8 @@ pub struct Space {
     pub bytes: u64,
     /// Bytes that root can still write.
     pub bytes_free: u64,
+    /// Bytes free for others than root too.
+    pub bytes_available: u64,
     /// Inodes in all; 0 where the file system does not count them.
     pub inodes: u64,
     /// Inodes still free.

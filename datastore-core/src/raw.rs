@@ -97,6 +97,8 @@ pub struct RawGlobals {
     pub default_volume: Option<RawText>,
     /// `[alarm]`: where alarms go.
     pub alarm: RawAlarm,
+    /// `[watch]`: what `datastore watch` tells, and what it does.
+    pub watch: RawWatch,
     /// `[config_add]`: what programs without privilege may declare.
     pub config_add: RawConfigAdd,
     /// `hook_timeout`: how many seconds the hooks of apps may take that say nothing else.
@@ -118,6 +120,19 @@ pub struct RawAlarm {
     pub mail: Option<Located<Vec<RawText>>>,
     /// `sendmail`: the program that takes mails.
     pub sendmail: Option<RawText>,
+}
+
+/// `[watch]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawWatch {
+    /// `space`: with less than this free a volume is nearly full.
+    pub space: Option<RawText>,
+    /// `inodes`: the same of inodes.
+    pub inodes: Option<RawText>,
+    /// `on_loss`: what is done with an app that has lost its data.
+    pub on_loss: Option<RawText>,
+    /// `on_return`: what is done when it is there again.
+    pub on_return: Option<RawText>,
 }
 
 /// `[config_add]`.

@@ -17,10 +17,11 @@ use crate::hook::{Hook, Hooks, MOST_SECONDS, USUAL_SECONDS};
 use crate::mapping::{BindOptions, Mapping, Origins};
 use crate::overlap;
 use crate::path::AbsPath;
-use crate::raw::{RawAlarm, RawMapping, RawTarget, RawText, RawVolume};
+use crate::raw::{RawMapping, RawTarget, RawText, RawVolume};
 use crate::state::{Reason, Refusal};
 use crate::value::{AppName, HostName, Id, Mode, OwnerName, ValueError, VolumeName};
 use crate::wanted::{App, Volume, Wanted};
+use crate::watch::Watching;
 use places::{OURS, STATE, UNUSUAL, closed};
 
 /// Who has which mount point already, by our block in fstab: where two configlets claim one place, the one that has it keeps it.
@@ -51,6 +52,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         store: AbsPath::literal("/store"),
         default_volume: VolumeName::parse("data0").expect("a valid name"),
         alarm: Sinks::default(),
+        watch: Watching::default(),
         config_add: Policy::default(),
         hook_seconds: USUAL_SECONDS,
         globals_problem: None,
@@ -68,7 +70,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         mappings.extend(its_mappings);
     }
     overlap::check(&mut mappings, resolver.sources, incumbents, &mut resolver.found);
-    let Resolver { found, volumes, host, store, default_volume, alarm, config_add, .. } = resolver;
+    let Resolver { found, volumes, host, store, default_volume, alarm, watch, config_add, .. } = resolver;
     let volumes = volumes.into_iter().map(|ground| Arc::unwrap_or_clone(ground).volume).collect();
     let sources = config.sources;
     let index = Default::default();
@@ -80,6 +82,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
         apps,
         mappings,
         alarm,
+        watch,
         config_add,
         diagnostics: found,
         sources,
@@ -96,6 +99,7 @@ struct Resolver<'a> {
     store: AbsPath,
     default_volume: VolumeName,
     alarm: Sinks,
+    watch: Watching,
     config_add: Policy,
     hook_seconds: u32,
     globals_problem: Option<Arc<Refusal>>,
@@ -182,7 +186,8 @@ impl Resolver<'_> {
                 self.store = path;
             }
         }
-        self.alarm = self.sinks(&globals.alarm);
+        self.alarm = Sinks::read(&globals.alarm, self.sources, &mut self.found);
+        self.watch = Watching::read(&globals.watch, self.sources, &mut self.found);
         self.config_add = Policy::read(&globals.config_add, self.sources, &mut self.found);
         for raw in &globals.volumes {
             if let Some(volume) = self.volume(raw) {
@@ -213,42 +218,6 @@ impl Resolver<'_> {
                 "datastore init",
             )));
         }
-    }
-
-    /// Where alarms go.
-    fn sinks(&mut self, raw: &RawAlarm) -> Sinks {
-        let mut sinks = Sinks { syslog: raw.syslog.as_ref().map(|s| s.value), ..Sinks::default() };
-        if let Some(path) = raw.sendmail.as_ref().and_then(|text| self.path(text)) {
-            sinks.sendmail = path;
-        }
-        if let Some(command) = &raw.command {
-            match command.value.split_first() {
-                Some((program, arguments)) if self.path(program).is_some() => {
-                    let words = std::iter::once(program).chain(arguments);
-                    for word in words {
-                        if word.value.chars().any(char::is_control) {
-                            self.report(word.span, Code::BadValue, "an argument holds a control character");
-                        }
-                        sinks.command.push(word.value.clone());
-                    }
-                }
-                Some(_) => {}
-                None => {
-                    self.report(command.span, Code::BadValue, "`command` names no program").hint =
-                        Some("leave it out, or name one: command = [\"/usr/local/sbin/page-me\"]".into());
-                }
-            }
-        }
-        for address in raw.mail.iter().flat_map(|list| &list.value) {
-            let odd = |c: char| c.is_whitespace() || c.is_control() || ",;<>()\"\\".contains(c);
-            if address.value.is_empty() || address.value.starts_with('-') || address.value.contains(odd) {
-                let message = format!("`{}` is no address of a mail", address.value.escape_debug());
-                self.report(address.span, Code::BadValue, message);
-            } else {
-                sinks.mail.push(address.value.clone());
-            }
-        }
-        sinks
     }
 
     fn errors(&self) -> usize {

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::goal::Goal;
 use crate::journal::{OperationId, Unfinished};
 use crate::mapping::Mapping;
+use crate::mountinfo::Mount;
 use crate::observed::{FileFacts, Observed, Space};
 use crate::progress::Progress;
 use crate::standing::{Ask, Standing, View};
@@ -321,9 +322,15 @@ fn volume_row(view: &View<'_>, i: usize, mappings: usize) -> VolumeRow {
         bytes_free: space.map(|s| s.bytes_free),
         inodes: space.map(|s| s.inodes),
         inodes_free: space.map(|s| s.inodes_free),
-        read_only: facts.is_some_and(|f| f.read_only),
+        read_only: facts.is_some_and(|f| f.read_only) || mount.is_some_and(|m| is_read_only_by_emergency(&m)),
         mappings,
     }
+}
+
+/// Whether the file system lets nothing be written since it found an error. Since Linux 6.15 ext4 says that in a word of its own, and not that it
+/// is mounted read-only.
+fn is_read_only_by_emergency(mount: &Mount<'_>) -> bool {
+    mount.super_options().split(|&b| b == b',').any(|option| option == b"emergency_ro")
 }
 
 fn operations(observed: &Observed) -> Vec<OperationRow> {

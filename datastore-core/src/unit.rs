@@ -88,6 +88,18 @@ pub fn apps_of(wanted: Option<&Wanted>, remembered: &Remembered, name: &str) -> 
     all.filter(|(_, names)| names.iter().any(|name| service(name) == unit)).map(|(app, _)| app.clone()).collect()
 }
 
+/// The services of an app that is asked for, as they are written.
+#[must_use]
+pub fn services_of(wanted: Option<&Wanted>, remembered: &Remembered, app: &AppName) -> Vec<String> {
+    apps(wanted, remembered).get(app).map_or_else(Vec::new, |names| names.to_vec())
+}
+
+/// The apps that had services when their configuration could last be understood.
+#[must_use]
+pub fn known_apps(remembered: &Remembered) -> Vec<AppName> {
+    remembered.apps().map(|(app, _)| app.clone()).collect()
+}
+
 /// The mount points of an app, and whether systemd mounts each: it does not where the app was stopped on purpose, or nothing is in fstab yet.
 type Need = BTreeMap<AbsPath, bool>;
 
@@ -124,7 +136,7 @@ fn of_service(unit: &str, apps: &[(&AppName, &Need)]) -> UnitFile {
     if unit.ends_with(".service") {
         body.push_str("\n[Service]\n");
         for (app, _) in apps {
-            body.push_str(&format!("ExecStartPre=+{PROGRAM} guard {app}\n"));
+            body.push_str(&format!("ExecStartPre=+{PROGRAM} guard --at-start {app}\n"));
         }
     }
     UnitFile::drop_in(unit, &body)

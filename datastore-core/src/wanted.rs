@@ -13,6 +13,7 @@ use crate::mapping::Mapping;
 use crate::path::AbsPath;
 use crate::state::Refusal;
 use crate::value::{AppName, HostName, Id, VolumeName};
+use crate::watch::Watching;
 
 /// All that the configuration asks for.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub mappings: Vec<Mapping>,
     /// Where alarms go.
     pub alarm: Sinks,
+    /// What is told and done while the machine runs.
+    pub watch: Watching,
     /// What programs without privilege may declare.
     pub config_add: Policy,
     /// Everything that was found, in the order of files and lines.

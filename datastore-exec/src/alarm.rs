@@ -7,7 +7,7 @@ mod sinks;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use datastore_core::alarm::{Alarm, Book, Change, Failure, Findings, Occasion, Sinks};
+use datastore_core::alarm::{Alarm, Book, Change, Failure, Findings, Occasion, Sinks, Trouble};
 use datastore_core::goal::Goal;
 use datastore_core::plan::Remark;
 use datastore_core::resolve::{Incumbents, resolve};
@@ -108,6 +108,12 @@ pub(crate) fn services_failed(root: &Root, app: &AppName, failure: &Failure) -> 
 /// Tells that the services of an app run again, if there was an alarm.
 pub(crate) fn services_run(root: &Root, app: &AppName) -> Vec<Remark> {
     settle_services(root, |a| a == app.as_str(), None)
+}
+
+/// Tells what whoever watches the machine has seen of mappings and of all volumes.
+pub(crate) fn seen<F: Fn(&str) -> bool>(root: &Root, findings: &Findings<'_, F>, troubles: &[Trouble]) -> Vec<Remark> {
+    let is_quiet = troubles.is_empty() && findings.bad.is_empty();
+    change(root, is_quiet, |_| true, |book, now| book.settle(findings, now).and(book.settle_volumes(troubles, now)))
 }
 
 /// Sends a test through every sink that is configured.

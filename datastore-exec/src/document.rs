@@ -11,6 +11,7 @@ use datastore_core::{Error, ErrorKind};
 use serde::Serialize;
 
 use crate::report::Report;
+use crate::watch::Seen;
 
 /// Something failed.
 #[derive(Debug, Serialize)]
@@ -156,6 +157,16 @@ impl<'a> Declared<'a> {
         let file = datastore_core::declaration::file_of(app);
         Self { app, file, changed: operation.is_some(), operation, remarks: &report.remarks, next }
     }
+}
+
+/// One line of `watch`.
+#[derive(Debug, Serialize)]
+pub struct Watched<'a> {
+    /// Seconds since 1970.
+    pub at: i64,
+    /// What was seen.
+    #[serde(flatten)]
+    pub seen: Seen<'a>,
 }
 
 /// The guard lets a service start.

@@ -39,7 +39,7 @@ use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
 use crate::{
-    examine, guard, journal_file, log, moving, peek, receipts, recovery, run_files, saved, site, units, usage,
+    examine, guard, journal_file, log, moving, peek, receipts, recovery, run_files, saved, site, units, usage, watch,
 };
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but the root's descriptor, and the names of owners.
@@ -130,6 +130,11 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Usage`] for an app that nobody declares.
     pub fn status(&self, apps: &[AppName]) -> Result<Status> {
+        Ok(self.look(apps, |_, _| ())?.0)
+    }
+
+    /// The same, with what somebody else makes of what was seen.
+    pub(crate) fn look<T>(&self, apps: &[AppName], make: impl FnOnce(&View<'_>, &Status) -> T) -> Result<(Status, T)> {
         let _kept = self.begin();
         // A journal that cannot be used keeps nobody from seeing what is: the kernel tells that.
         let (journals, untold) = journal_file::look(&self.root)?;
@@ -144,9 +149,10 @@ impl Engine {
         let view = View::new(&wanted, &observed);
         let mut told = status::tell(&view, |m| asked.has(&m.app));
         told.operations.extend(untold.iter().map(|u| OperationRow::untold(&u.operation, u.at, &u.error)));
+        let made = make(&view, &told);
         release((wanted, observed));
         told.mappings.retain(|row| apps.is_empty() || apps.iter().any(|a| a.as_str() == row.app));
-        Ok(told)
+        Ok((told, made))
     }
 
     /// The configuration, and what else must be known before it is clear what to look at; where there is
@@ -223,15 +229,25 @@ impl Engine {
         guard::guard(self, app)
     }
 
+    /// The same for whoever is about to start the services of an app. What is refused is started as soon as the data is there: by the
+    /// operation that brings it, or by [`Engine::watch`] where it does so.
+    ///
+    /// # Errors
+    /// As [`Engine::guard`].
+    pub fn guard_at_start(&self, app: &AppName) -> Result<()> {
+        let _kept = self.begin();
+        guard::guard_at_start(self, app, None)
+    }
+
     /// Lets a service start, or refuses: each app that names it in `services` must have its data, as [`Engine::guard`] sees it. Returns these apps; where
-    /// there is none, nobody minds.
+    /// there is none, nobody minds. One that is refused is started as soon as its data is there.
     ///
     /// # Errors
     /// The first refusal, as [`Engine::guard`].
     pub fn guard_service(&self, service: &str) -> Result<Vec<AppName>> {
         let _kept = self.begin();
         let apps = units::apps_of(&self.root, service);
-        apps.iter().try_for_each(|app| guard::guard(self, app))?;
+        apps.iter().try_for_each(|app| guard::guard_at_start(self, app, Some(service)))?;
         Ok(apps)
     }
 
@@ -426,6 +442,14 @@ impl Engine {
     /// [`ErrorKind::Usage`] if there is none of this name; [`ErrorKind::Invalid`] if its journal cannot be understood.
     pub fn log_of(&self, operation: &OperationId) -> Result<LogDetail> {
         log::log_of(self, operation)
+    }
+
+    /// Watches the machine until `each` says `false`, and hands over what changes: docs of [`crate::watch`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Privilege`] for whoever is not root; [`ErrorKind::Locked`] if somebody watches already.
+    pub fn watch(&self, span: watch::Span, each: &mut dyn FnMut(watch::Seen<'_>) -> Result<bool>) -> Result<()> {
+        watch::watch(self, span, each)
     }
 
     /// How far an operation is, or was when it ended. Everybody may ask; the newest fifty are known.

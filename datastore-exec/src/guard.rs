@@ -24,6 +24,7 @@ use crate::alarm;
 use crate::closed;
 use crate::engine::{Engine, demand_globals};
 use crate::journal_file;
+use crate::kept::{self, Which};
 use crate::load;
 use crate::observe;
 use crate::place::{Want, look};
@@ -55,6 +56,25 @@ pub(crate) fn guard(engine: &Engine, app: &AppName) -> Result<()> {
             Err(error)
         }
     }
+}
+
+/// The same for a service that is about to start, or for all of an app's where it is not known which.
+pub(crate) fn guard_at_start(engine: &Engine, app: &AppName, service: Option<&str>) -> Result<()> {
+    let answer = guard(engine, app);
+    match &answer {
+        Ok(()) => {
+            // What was refused before it need wait no longer.
+            let _ = kept::release_one(engine, app, service);
+        }
+        Err(error) if error.kind() == ErrorKind::Usage => {}
+        Err(_) => kept::refused(engine.root(), app, service.map_or(Which::Any, Which::One)),
+    }
+    answer
+}
+
+/// Whether an app has its data. Nobody is told of it.
+pub(crate) fn has_its_data(engine: &Engine, app: &AppName) -> bool {
+    ask(engine, app).is_ok()
 }
 
 /// Whether an app may start whose data has just been moved; `None` if it was stopped on purpose, so that nothing is bound. No alarm is over
@@ -188,7 +208,7 @@ fn explain(app: &AppName, mount_point: &AbsPath, seen: &Standing, rows: &[Row]) 
 }
 
 /// The row of an app of which nothing can be told: there is no configuration any more, or it says nothing of it.
-fn undeclared(app: &AppName, error: &Error) -> Row {
+pub(crate) fn undeclared(app: &AppName, error: &Error) -> Row {
     Row {
         app: app.to_string(),
         mount_point: String::new(),

@@ -1,22 +1,16 @@
 //! Operations that have run, out of their journals, one at a time: those of ten thousand mappings are megabytes each.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use datastore_core::journal::OperationId;
 use datastore_core::log::{self, Ending, LogDetail, LogRow, Query};
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::io::Errno;
 
 use crate::engine::Engine;
 use crate::journal_file::list::{DIRECTORIES, Found, Listed, list};
+use crate::notices::Notices;
 use crate::root::Root;
-use crate::sys::error::{Call, SysError};
-use crate::sys::fd;
 
 /// While an operation runs it is looked at so often: that its process was killed is told to nobody.
 const EVERY: Duration = Duration::from_secs(1);
@@ -116,7 +110,8 @@ fn bare(operation: &OperationId, ending: Ending, detail: String) -> LogRow {
 pub(crate) fn follow(engine: &Engine, query: &Query, each: &mut dyn FnMut(&LogRow) -> Result<bool>) -> Result<()> {
     let root = engine.root();
     // Watched before looked at, so that nothing comes in between.
-    let mut watch = Watch::new(root)?;
+    let watch = || Notices::of(root, DIRECTORIES.map(|dir| (AbsPath::literal(dir), None)));
+    let mut notices = watch()?;
     let journals = all(root)?;
     // How each operation stood when it was last looked at; only of those whose journals are there.
     let mut known: HashMap<OperationId, Ending> = HashMap::new();
@@ -131,8 +126,8 @@ pub(crate) fn follow(engine: &Engine, query: &Query, each: &mut dyn FnMut(&LogRo
     }
     loop {
         let running = known.values().any(|ending| *ending == Ending::Running);
-        watch.wait(running.then_some(EVERY))?;
-        watch = Watch::new(root)?;
+        notices.wait(running.then_some(EVERY))?;
+        notices = watch()?;
         let mut now = HashMap::new();
         for listed in all(root)? {
             let before = known.get(&listed.operation).copied();
@@ -148,38 +143,5 @@ pub(crate) fn follow(engine: &Engine, query: &Query, each: &mut dyn FnMut(&LogRo
             }
         }
         known = now;
-    }
-}
-
-/// A watch on the two directories (inotify(7)), or, where one is missing, on the nearest one above it.
-struct Watch(OwnedFd);
-
-impl Watch {
-    fn new(root: &Root) -> Result<Self> {
-        let why = |errno: Errno| {
-            Error::new(ErrorKind::System, "the journals cannot be watched")
-                .with_errno(errno.raw_os_error())
-                .hint("look at fs.inotify.max_user_instances (sysctl)")
-                .caused_by(errno)
-        };
-        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(why)?;
-        let what = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::CLOSE_WRITE;
-        for path in DIRECTORIES {
-            let path = AbsPath::literal(path);
-            let mut places = std::iter::once(path.clone()).chain(path.ancestors());
-            let dir = places.find_map(|p| root.open_file(&p, OFlags::PATH | OFlags::DIRECTORY, 0).ok());
-            let Some(dir) = dir else { continue };
-            inotify::add_watch(&watch, fd::proc_path(dir.as_fd()), what).map_err(why)?;
-        }
-        Ok(Self(watch))
-    }
-
-    /// Waits until something happens in them, or for so long.
-    fn wait(&self, longest: Option<Duration>) -> Result<()> {
-        let timeout = longest.and_then(|d| Timespec::try_from(d).ok());
-        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(SysError::new(Call::Read { fd: crate::sys::error::FdName::of(&self.0) }, errno).into()),
-        }
     }
 }

@@ -11,6 +11,7 @@ use datastore_core::observed::{
 };
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::{OFlags, StatVfsMountFlags};
+use rustix::io::Errno;
 
 use crate::beneath::Beneath;
 use crate::hook;
@@ -178,7 +179,15 @@ pub(crate) fn volume(root: &Root, path: &AbsPath) -> VolumeFacts {
         }
         return facts;
     }
-    facts.file = volume_file(root, &path.child(DIRECTORY).child("volume.toml"));
+    let file = path.child(DIRECTORY).child("volume.toml");
+    match read(root, &file) {
+        // A disk that has gone while its file system is mounted.
+        Err(error) if error.errno().is_some_and(is_of_a_dead_disk) => {
+            facts.top = Place::Failed(error.chain());
+            return facts;
+        }
+        read => facts.file = own_file(read, VolumeFile::parse),
+    }
     if let Ok(dir) = root.open_dir(path)
         && let Ok(vfs) = rustix::fs::fstatvfs(&dir)
     {
@@ -186,6 +195,7 @@ pub(crate) fn volume(root: &Root, path: &AbsPath) -> VolumeFacts {
         facts.space = Some(Space {
             bytes: vfs.f_blocks.saturating_mul(vfs.f_frsize),
             bytes_free: vfs.f_bfree.saturating_mul(vfs.f_frsize),
+            bytes_available: vfs.f_bavail.min(vfs.f_bfree).saturating_mul(vfs.f_frsize),
             inodes: vfs.f_files,
             inodes_free: vfs.f_ffree,
         });
@@ -195,12 +205,17 @@ pub(crate) fn volume(root: &Root, path: &AbsPath) -> VolumeFacts {
 
 /// A volume's identity file.
 pub(crate) fn volume_file(root: &Root, path: &AbsPath) -> FileFacts<VolumeFile> {
-    own_file(root, path, VolumeFile::parse)
+    own_file(read(root, path), VolumeFile::parse)
 }
 
-/// One of our own files on a volume, read and understood.
-fn own_file<T>(root: &Root, path: &AbsPath, parse: impl Fn(&str) -> Result<T, ManifestError>) -> FileFacts<T> {
-    match read(root, path) {
+/// Whether a file system that answers so has lost its disk, or has been shut down (`EXT4_IOC_SHUTDOWN`, XFS after an error).
+fn is_of_a_dead_disk(errno: i32) -> bool {
+    [Errno::IO, Errno::NXIO, Errno::NODEV, Errno::SHUTDOWN].iter().any(|e| e.raw_os_error() == errno)
+}
+
+/// One of our own files on a volume, as it was read, and understood.
+fn own_file<T>(read: Result<Option<Vec<u8>>>, parse: impl Fn(&str) -> Result<T, ManifestError>) -> FileFacts<T> {
+    match read {
         Ok(None) => FileFacts::Absent,
         Err(error) if error.kind() == ErrorKind::Privilege => FileFacts::Hidden,
         Err(error) => FileFacts::Damaged(error.chain()),
@@ -214,7 +229,7 @@ fn own_file<T>(root: &Root, path: &AbsPath, parse: impl Fn(&str) -> Result<T, Ma
 /// The manifests, whole.
 pub(crate) fn manifests(root: &Root, probe: &Probe) -> BTreeMap<AbsPath, FileFacts<Manifest>> {
     let path = |home: &AbsPath| home.child(DIRECTORY).child("manifest.toml");
-    probe.homes.iter().map(|home| (home.clone(), own_file(root, &path(home), Manifest::parse))).collect()
+    probe.homes.iter().map(|home| (home.clone(), own_file(read(root, &path(home)), Manifest::parse))).collect()
 }
 
 /// Why fstab cannot be replaced, if that can be told beforehand.

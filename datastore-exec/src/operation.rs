@@ -23,7 +23,7 @@ use crate::root::Root;
 use crate::run_files::{self, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
-use crate::{alarm, guard, units, usage};
+use crate::{alarm, guard, kept, units, usage};
 
 /// How long a second caller waits for the first one before it is told who that is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -64,7 +64,19 @@ pub(crate) fn execute(
     let mut report = attempt(engine, prepared, terms, listener)?;
     alarm::after(engine.root(), &goal, &mut report);
     report.remarks.extend(units::refresh(engine.root()));
+    report.remarks.extend(waited(engine, &goal));
     Ok(report)
+}
+
+/// What becomes of services that wait for the data that an operation was about.
+fn waited(engine: &Engine, goal: &Goal) -> Vec<Remark> {
+    let Some(apps) = goal.apps() else { return Vec::new() };
+    if matches!(goal, Goal::Stop(_) | Goal::Disable(_)) {
+        let taken_down = kept::apps(engine.root()).into_iter().filter(|app| apps.has(app));
+        taken_down.for_each(|app| kept::forget(engine.root(), &app));
+        return Vec::new();
+    }
+    kept::release(engine, |app| apps.has(app))
 }
 
 fn attempt(engine: &Engine, mut prepared: Prepared, terms: Terms, listener: &mut dyn Listener) -> Result<Report> {

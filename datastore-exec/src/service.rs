@@ -23,6 +23,9 @@ use crate::root::Root;
 /// A service that ends at once has often been seen as started; so long it has to stay.
 const SETTLING: Duration = Duration::from_millis(500);
 
+/// An init script that was asked to start may take so long.
+const ASKED: Duration = Duration::from_secs(300);
+
 /// The machine's first process.
 const FIRST: u32 = 1;
 
@@ -150,6 +153,30 @@ impl Manager {
         let begun = self.begin(name, limit)?;
         std::thread::sleep(SETTLING);
         self.probe(name, begun)
+    }
+
+    /// Has a service started; where the service manager can do that by itself this does not wait for it.
+    ///
+    /// # Errors
+    /// If the service manager does not answer, or says that it cannot be started.
+    pub fn ask_to_start(&self, name: &str) -> Result<()> {
+        match self {
+            Self::Systemd(bus) => bus.ask_to_start(name),
+            Self::Sysv(scripts) => scripts.start(name, ASKED),
+            Self::None => Ok(()),
+        }
+    }
+
+    /// Whether a service is down that something else wants to run, such as a target that the machine has reached. Init scripts do not tell
+    /// that.
+    ///
+    /// # Errors
+    /// If the service manager does not answer.
+    pub fn is_wanted(&self, name: &str) -> Result<bool> {
+        match self {
+            Self::Systemd(bus) => bus.is_wanted(name),
+            Self::Sysv(_) | Self::None => Ok(false),
+        }
     }
 
     /// Starts a service and returns when its start has ended, with the number of times that it was started again by itself until then.

@@ -90,6 +90,18 @@ pub(crate) fn apps_of(root: &Root, service: &str) -> Vec<AppName> {
     unit::apps_of(wanted.as_ref(), &remembered(root), service)
 }
 
+/// The services of an app.
+pub(crate) fn services_of(root: &Root, app: &AppName) -> Vec<String> {
+    let fstab = observe::fstab(root).unwrap_or_else(|_| Fstab::parse(b""));
+    let wanted = wanted(root, &fstab).ok().flatten();
+    unit::services_of(wanted.as_ref(), &remembered(root), app)
+}
+
+/// The apps of which something is known to run on their data, whatever the configuration says now.
+pub(crate) fn known_apps(root: &Root) -> Vec<AppName> {
+    unit::known_apps(&remembered(root))
+}
+
 /// After an operation: has systemd read its units anew if what it was told is not what the configuration says now, and keeps what is known of services.
 /// It fails no operation.
 pub(crate) fn refresh(root: &Root) -> Vec<Remark> {

@@ -14,6 +14,7 @@ pub mod binary;
 pub mod c_program;
 pub mod command;
 pub mod documents;
+pub mod follower;
 pub mod holder;
 pub mod hooks;
 pub mod image;
@@ -35,6 +36,7 @@ pub mod unprivileged;
 pub mod web;
 
 pub use command::Run;
+pub use follower::Follower;
 pub use holder::Holder;
 pub use mounts::Mount;
 pub use rig::Rig;

@@ -1,14 +1,10 @@
 //! `log`: what has run, as the journals tell it.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use datastore_core::log::Ending;
 use datastore_tests::rows::text;
-use datastore_tests::{Sandbox, Snapshot, Unprivileged};
+use datastore_tests::{Follower, Sandbox, Snapshot, Unprivileged};
 use rustix::fs::FlockOperation;
 use serde_json::Value;
 
@@ -193,31 +189,18 @@ fn the_journals_are_for_root_alone() {
     assert_eq!(run.json()["error"]["hint"], "run it as root");
 }
 
-/// A `log --follow` and the lines that it has printed; it is killed when dropped.
-struct Follower {
-    child: Child,
-    lines: Receiver<String>,
-}
+/// A `log --follow`.
+struct Log(Follower);
 
-impl Follower {
+impl Log {
     #[track_caller]
     fn start(sandbox: &Sandbox, args: &[&str]) -> Self {
-        let mut command = sandbox.datastore_command(&[&["log", "--follow", "--json"], args].concat());
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("log --follow starts");
-        let output = BufReader::new(child.stdout.take().expect("its output"));
-        let (send, lines) = channel();
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Self { child, lines }
+        Self(Follower::start(sandbox.datastore_command(&[&["log", "--follow", "--json"], args].concat())))
     }
 
-    /// Waits for the next line.
     #[track_caller]
     fn next(&self) -> Value {
-        let line = self.lines.recv_timeout(Duration::from_secs(20)).expect("a line within 20 s");
-        serde_json::from_str(&line).unwrap_or_else(|e| {
-            let rest: Vec<String> = self.lines.iter().collect();
-            panic!("{line}\n{}: {e}", rest.join("\n"))
-        })
+        self.0.next()
     }
 
     /// Waits until an operation is told to have come to this.
@@ -234,17 +217,10 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn follow_shows_what_begins_and_ends_from_now_on() {
     let sandbox = machine();
-    let follower = Follower::start(&sandbox, &["--last", "1"]);
+    let follower = Log::start(&sandbox, &["--last", "1"]);
     follower.until("apply", "done");
     sandbox.datastore(&["stop", "shop"]).ok();
     follower.until("stop shop", "done");
@@ -256,7 +232,7 @@ fn follow_shows_what_begins_and_ends_from_now_on() {
     assert_eq!(id, text(&row["operation"]));
     let held = File::open(sandbox.path(format!("{JOURNAL}/{id}.journal"))).unwrap();
     rustix::fs::flock(&held, FlockOperation::LockExclusive).unwrap();
-    let follower = Follower::start(&sandbox, &["--last", "1"]);
+    let follower = Log::start(&sandbox, &["--last", "1"]);
     assert_eq!(follower.next()["outcome"], "running");
     drop(held);
     assert_eq!(follower.next()["outcome"], "interrupted");
@@ -270,13 +246,13 @@ fn follow_shows_what_begins_and_ends_from_now_on() {
 #[test]
 fn follow_waits_for_the_first_operation_and_keeps_to_what_is_asked_for() {
     let sandbox = Sandbox::new();
-    let all = Follower::start(&sandbox, &[]);
+    let all = Log::start(&sandbox, &[]);
     sandbox.datastore(&["init", "--host", "server1", "--yes"]).ok();
     all.until("init data0", "done");
     sandbox.configlet("shop", SHOP);
     sandbox.configlet("fine", FINE);
-    let fine = Follower::start(&sandbox, &["fine"]);
-    let failed = Follower::start(&sandbox, &["--failed"]);
+    let fine = Log::start(&sandbox, &["fine"]);
+    let failed = Log::start(&sandbox, &["--failed"]);
     sandbox.datastore(&["apply", "shop", "--yes"]).ok();
     all.until("apply shop", "done");
     sandbox.datastore(&["apply", "fine", "--yes"]).ok();

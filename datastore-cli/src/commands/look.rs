@@ -36,7 +36,11 @@ pub(crate) fn doctor(session: &Session, apps: &[AppName]) -> Result<Exit> {
 pub(crate) fn guard(session: &Session, args: &Guard) -> Result<Exit> {
     let engine = session.engine()?;
     if let Some(app) = &args.app {
-        engine.guard(app)?;
+        if args.at_start {
+            engine.guard_at_start(app)?;
+        } else {
+            engine.guard(app)?;
+        }
         if session.global.json {
             view::json::guarded(app)?;
         }

@@ -14,6 +14,7 @@ mod table;
 pub(super) mod tests;
 mod text;
 mod usage;
+mod watch;
 
 pub(super) use alarm::{alarms, deliveries};
 pub(super) use candidates::candidates;
@@ -27,6 +28,7 @@ pub(super) use status::{status, volumes};
 pub(super) use table::Table;
 pub(super) use text::{clean, cut};
 pub(super) use usage::usage;
+pub(super) use watch::seen;
 #[cfg(test)]
 pub(super) use {candidates::tests as candidates_tests, usage::tests as usage_tests};
 

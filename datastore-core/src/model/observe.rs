@@ -161,7 +161,8 @@ impl Machine {
         facts.read_only = self.writable(at).is_err();
         let full = self.tree.system(self.tree.node(at.ino).fs).full;
         let free = if full { 0 } else { 1 << 30 };
-        facts.space = Some(Space { bytes: 1 << 30, bytes_free: free, inodes: 0, inodes_free: 0 });
+        facts.space =
+            Some(Space { bytes: 1 << 30, bytes_free: free, bytes_available: free, inodes: 0, inodes_free: 0 });
         facts
     }
 

@@ -2,9 +2,11 @@
 
 /// At the top of `/etc/datastore.conf`.
 pub const GLOBAL: &[&str] =
-    &["host", "store", "default_volume", "hook_timeout", "volume", "app", "alarm", "config_add"];
+    &["host", "store", "default_volume", "hook_timeout", "volume", "app", "alarm", "watch", "config_add"];
 /// In `[alarm]`.
 pub const ALARM: &[&str] = &["syslog", "command", "mail", "sendmail"];
+/// In `[watch]`.
+pub const WATCH: &[&str] = &["space", "inodes", "on_loss", "on_return"];
 /// In `[config_add]`.
 pub const CONFIG_ADD: &[&str] = &["enabled", "mount_points"];
 /// In `[volume.NAME]`.
@@ -45,6 +47,7 @@ mod tests {
         for (head, keys, globals) in [
             ("", GLOBAL, true),
             ("[alarm]\n", ALARM, true),
+            ("[watch]\n", WATCH, true),
             ("[volume.a]\n", VOLUME, true),
             ("[app.a]\n", APP, true),
             ("", APP, false),

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys;
 use crate::diag::{Code, Diagnostic, FileId, Located, Sources, Span, nearest};
-use crate::raw::{RawAlarm, RawApp, RawConfigAdd, RawGlobals, RawMapping, RawTarget, RawText, RawVolume};
+use crate::raw::{RawAlarm, RawApp, RawConfigAdd, RawGlobals, RawMapping, RawTarget, RawText, RawVolume, RawWatch};
 
 /// More findings than this in one file help nobody.
 const MOST: usize = 100;
@@ -216,6 +216,11 @@ impl Reader<'_> {
                         globals.alarm = self.alarm(alarm);
                     }
                 }
+                Some("watch") => {
+                    if let Some(watch) = self.table("watch", value) {
+                        globals.watch = self.watch(watch);
+                    }
+                }
                 Some("config_add") => {
                     if let Some(policy) = self.table("config_add", value) {
                         globals.config_add = self.config_add(policy);
@@ -250,6 +255,20 @@ impl Reader<'_> {
             }
         }
         alarm
+    }
+
+    fn watch(&mut self, table: &DeTable<'_>) -> RawWatch {
+        let mut watch = RawWatch::default();
+        for (key, value) in Self::entries(table) {
+            match listed(key, keys::WATCH) {
+                Some("space") => watch.space = self.text("space", value),
+                Some("inodes") => watch.inodes = self.text("inodes", value),
+                Some("on_loss") => watch.on_loss = self.text("on_loss", value),
+                Some("on_return") => watch.on_return = self.text("on_return", value),
+                _ => self.unknown(key, keys::WATCH),
+            }
+        }
+        watch
     }
 
     fn config_add(&mut self, table: &DeTable<'_>) -> RawConfigAdd {

@@ -76,6 +76,7 @@ fn command(root: &Root, path: &str, arguments: &[String], alarm: &Alarm, occasio
         ("DATASTORE_HOST", host),
         ("DATASTORE_KIND", alarm.kind.as_str()),
         ("DATASTORE_APP", &alarm.app),
+        ("DATASTORE_VOLUME", &alarm.volume),
         ("DATASTORE_MOUNT_POINT", &alarm.mount_point),
         ("DATASTORE_STATE", alarm.state.as_str()),
         ("DATASTORE_REASON", alarm.reason.map_or("", |reason| reason.as_str())),

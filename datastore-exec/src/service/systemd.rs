@@ -33,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Units that start others: stopped with what they start.
 const TRIGGERS: &str = "TriggeredBy";
+/// What has a unit started with it (systemd.unit(5): Wants=, Requires=, BindsTo=).
+const WANTERS: [&str; 3] = ["WantedBy", "RequiredBy", "BoundBy"];
 /// By whose stop a unit is stopped as well (systemd.unit(5): Requires=, Requisite=, BindsTo=, PartOf=, PropagatesStopTo=).
 const DEPENDENTS: [&str; 5] = ["RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo"];
 /// What is started again after it went down with another unit. Not a target, which would take along what did not run.
@@ -166,6 +168,21 @@ impl Bus {
             return Err(failed(format!("{id} could not be started: {why}"), look_at(id)));
         }
         Ok(unit.restarts())
+    }
+
+    pub(super) fn ask_to_start(&self, name: &str) -> Result<()> {
+        let unit = self.unit(name)?;
+        let id = &unit.id;
+        let asked =
+            self.connection.call_method(Some(NAME), PATH, Some(MANAGER), "StartUnit", &(id, "replace")).map(|_| ());
+        asked.map_err(|error| says(error, &format!("{id} could not be started"), &look_at(id)))
+    }
+
+    pub(super) fn is_wanted(&self, name: &str) -> Result<bool> {
+        let unit = self.unit(name)?;
+        let is_down = matches!(unit.state()?, State::Stopped | State::Failed);
+        Ok(is_down
+            && WANTERS.iter().try_fold(false, |found, kind| Ok::<_, Error>(found || !unit.list(kind)?.is_empty()))?)
     }
 
     pub(super) fn probe(&self, name: &str, restarts: u32) -> Result<Up> {

@@ -18,7 +18,7 @@ use super::handle::Handle;
 ///
 /// `FAN_MODIFY` is there although most writers close their files: truncate(2), and utimensat(2) of the modification time alone,
 /// tell nothing else. `FAN_CLOSE_WRITE` is there for those who write through a mapping, which `FAN_MODIFY` does not tell.
-const CHANGES: u64 = libc::FAN_CREATE
+pub const CHANGES: u64 = libc::FAN_CREATE
     | libc::FAN_DELETE
     | libc::FAN_MOVED_FROM
     | libc::FAN_MOVED_TO
@@ -26,6 +26,12 @@ const CHANGES: u64 = libc::FAN_CREATE
     | libc::FAN_MODIFY
     | libc::FAN_ATTRIB
     | libc::FAN_ONDIR;
+
+/// Whatever takes or frees room.
+pub const ROOM: u64 = libc::FAN_CREATE | libc::FAN_DELETE | libc::FAN_CLOSE_WRITE | libc::FAN_MODIFY | libc::FAN_ONDIR;
+
+/// The file system has found an error in itself (Linux 5.16; which file systems tell depends on the kernel: ext4 was the first).
+pub const ERRORS: u64 = libc::FAN_FS_ERROR;
 
 /// `FAN_EVENT_METADATA_LEN`: the size of `struct fanotify_event_metadata`, and what `FIONREAD` counts for each event.
 const HEAD: usize = 24;
@@ -67,15 +73,32 @@ pub fn group(queue: Queue) -> Result<Group, SysError> {
 }
 
 impl Group {
-    /// Watches the whole file system that `dir` is on, through whichever mount it is changed. EXDEV for a subvolume of btrfs,
-    /// ENODEV or EOPNOTSUPP for a file system that cannot name its files by handles.
+    /// Watches for `what` on the whole file system that `dir` is on, through whichever mount it is changed. EXDEV for a subvolume of btrfs,
+    /// ENODEV or EOPNOTSUPP for a file system that cannot name its files by handles; EINVAL for events that this kernel does not know.
     #[allow(unsafe_code, reason = "neither rustix nor nix marks a file system by descriptor")]
-    pub fn mark_filesystem(&self, dir: impl AsFd) -> Result<(), SysError> {
+    pub fn mark_filesystem(&self, dir: impl AsFd, what: u64) -> Result<(), SysError> {
         let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_FILESYSTEM;
         let (group, of) = (self.fd.as_raw_fd(), dir.as_fd().as_raw_fd());
         // SAFETY: the call takes numbers and a C string, which is constant.
-        let answer = super::raw(unsafe { libc::fanotify_mark(group, flags, CHANGES, of, c".".as_ptr()) }.into());
+        let answer = super::raw(unsafe { libc::fanotify_mark(group, flags, what, of, c".".as_ptr()) }.into());
         answer.map(drop).map_err(|errno| SysError::new(Call::FanotifyMark { dir: FdName::of(dir) }, errno))
+    }
+
+    /// Watches no file system any more. What waits in the queue can still be read.
+    #[allow(unsafe_code, reason = "neither rustix nor nix forgets the marks of file systems")]
+    pub fn forget_filesystems(&self) {
+        let flags = libc::FAN_MARK_FLUSH | libc::FAN_MARK_FILESYSTEM;
+        // SAFETY: the call takes numbers, and no path where all marks are meant. It cannot fail for a group that is open.
+        let _ = super::raw(
+            unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), flags, 0, libc::AT_FDCWD, std::ptr::null()) }.into(),
+        );
+    }
+
+    /// Reads everything that waits and throws it away.
+    pub fn drain(&self) -> Result<(), SysError> {
+        let mut buffer = [0; 4096];
+        while self.read(&mut buffer)?.is_some() {}
+        Ok(())
     }
 
     /// Reads events, as many as fit; `None` if none is waiting.

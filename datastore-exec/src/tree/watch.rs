@@ -154,7 +154,7 @@ impl Watch {
         let resolver = Resolver::new(top).map_err(Unwatchable::Failed)?;
         let (own, _) = handle::of(Entry::itself(top)).map_err(Unwatchable::new)?;
         resolver.look(&own).map_err(Unwatchable::new)?;
-        group.mark_filesystem(top).map_err(Unwatchable::new)?;
+        group.mark_filesystem(top, fanotify::CHANGES).map_err(Unwatchable::new)?;
         let failed = |errno| Unwatchable::Failed(SysError::new(crate::sys::Call::FanotifyInit, errno));
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?;
         let state = State { dirty: Dirty::default(), asked: 0, met: 0, ended: None, stop: false };
