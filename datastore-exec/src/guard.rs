@@ -181,8 +181,7 @@ fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
         return Err(refusal(app, "", &detail, "datastore recover").into());
     }
     if mappings == 0 {
-        let error = refusal(app, "", "it declares no mapping", &format!("datastore config show {app}"));
-        return Err(No::Undeclared(error));
+        return Err(No::Undeclared(bare(app)));
     }
     Ok(())
 }
@@ -205,6 +204,11 @@ fn explain(app: &AppName, mount_point: &AbsPath, seen: &Standing, rows: &[Row]) 
     };
     let told = if state == State::Refused { detail.clone() } else { format!("it is {state}: {detail}") };
     refusal(app, &format!("{place}: "), &told, hint)
+}
+
+/// Nothing says what the data of an app is.
+pub(crate) fn bare(app: &AppName) -> Error {
+    refusal(app, "", "it declares no mapping", &format!("datastore config show {app}"))
 }
 
 /// The row of an app of which nothing can be told: there is no configuration any more, or it says nothing of it.

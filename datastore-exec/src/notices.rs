@@ -18,6 +18,9 @@ use crate::root::Root;
 use crate::sys::error::{Call, FdName, SysError};
 use crate::sys::fd;
 
+/// A directory, and the names in it that count; `None` for all.
+pub(crate) type Place = (AbsPath, Option<Vec<Vec<u8>>>);
+
 /// What has been asked for.
 #[derive(Debug)]
 pub(crate) struct Notices {
@@ -28,10 +31,7 @@ pub(crate) struct Notices {
 
 impl Notices {
     /// Asks for what happens to entries of these directories: to all, or to those of these names.
-    pub(crate) fn of<'n>(
-        root: &Root,
-        places: impl IntoIterator<Item = (AbsPath, Option<&'n [&'n str]>)>,
-    ) -> Result<Self> {
+    pub(crate) fn of(root: &Root, places: impl IntoIterator<Item = Place>) -> Result<Self> {
         let why = |errno: Errno| {
             Error::new(ErrorKind::System, "changes of files cannot be watched for")
                 .with_errno(errno.raw_os_error())
@@ -58,7 +58,7 @@ impl Notices {
                 let id = inotify::add_watch(&fd, fd::proc_path(dir.as_fd()), what).map_err(why)?;
                 let these: Option<BTreeSet<Vec<u8>>> = match &missing {
                     Some(first) => Some(BTreeSet::from([first.file_name().to_vec()])),
-                    None => wanted.map(|names| names.iter().map(|name| name.as_bytes().to_vec()).collect()),
+                    None => wanted.clone().map(|names| names.into_iter().collect()),
                 };
                 match (names.entry(id).or_insert_with(|| Some(BTreeSet::new())), these) {
                     (Some(all), Some(these)) => all.extend(these),
@@ -123,10 +123,9 @@ mod tests {
         Sandbox::run(|sandbox| {
             sandbox.dirs(&["etc/d"]);
             let write = |path: &str| std::fs::write(sandbox.dir().join(path), "x").unwrap();
-            let names: &[&str] = &["fstab"];
             let places = || {
                 [
-                    (AbsPath::literal("/etc"), Some(names)),
+                    (AbsPath::literal("/etc"), Some(vec![b"fstab".to_vec()])),
                     (AbsPath::literal("/etc/d"), None),
                     (AbsPath::literal("/etc/later/on"), None),
                 ]

@@ -42,7 +42,7 @@ use self::room::RoomWatch;
 use crate::engine::Engine;
 use crate::journal_file::list::DIRECTORIES;
 use crate::lock::{self, Attempt, Share};
-use crate::notices::Notices;
+use crate::notices::{Notices, Place};
 use crate::sys::{clock, proc};
 use crate::{alarm, guard, load, operation, run_files, units};
 
@@ -118,6 +118,8 @@ struct StatusFile<'a> {
 struct Beside {
     /// The mappings that an operation is at work on.
     in_hand: BTreeSet<(String, String)>,
+    /// Apps that must not start because nothing says what their data is.
+    bare: Vec<Row>,
     troubles: Vec<Trouble>,
 }
 
@@ -275,7 +277,9 @@ impl<'a> Watcher<'a> {
             let in_hand = view.observed.running.iter().flat_map(of).collect();
             let book = alarm::open(root).unwrap_or_default();
             let was = |kind: Kind, volume: &VolumeName| book.has_of_volume(kind, volume);
-            Beside { in_hand, troubles: watch::troubles(view, &status.volumes, was) }
+            let bare = view.wanted.bare_apps().into_iter();
+            let bare = bare.map(|app| guard::undeclared(&app.name, &guard::bare(&app.name))).collect();
+            Beside { in_hand, bare, troubles: watch::troubles(view, &status.volumes, was) }
         });
         self.took = begun.elapsed();
         let (status, beside) = match looked {
@@ -288,7 +292,8 @@ impl<'a> Watcher<'a> {
         };
         self.blind = None;
         let patience = if span == Span::Once { Duration::ZERO } else { PATIENCE };
-        let changes = self.known.take(&status, &beside.in_hand, (now, patience));
+        let rows = status.mappings.iter().chain(&beside.bare);
+        let changes = self.known.take(rows, &status.volumes, &beside.in_hand, (now, patience));
         changes.ripe.into_iter().for_each(&mut by);
         let findings = Findings { bad: changes.bad.clone(), unsure: changes.unsure.clone(), covers: |_: &str| true };
         let mut remarks = alarm::seen(root, &findings, &beside.troubles);
@@ -306,6 +311,7 @@ impl<'a> Watcher<'a> {
         } else {
             Vec::new()
         };
+        self.duties.due().into_iter().for_each(&mut by);
         let goes_on = goes_on && tell_all(&done, each)?;
         self.troubles = beside.troubles;
         self.mappings = status.mappings.iter().filter(|row| row.state != State::Disabled).count();
@@ -359,17 +365,22 @@ impl<'a> Watcher<'a> {
 }
 
 /// The files whose change may change something.
-fn places(wanted: &Wanted) -> Vec<(AbsPath, Option<&'static [&'static str]>)> {
-    const ETC: &[&str] = &["datastore.conf", "fstab", "passwd", "group"];
-    let mut places = vec![
-        (AbsPath::literal("/etc"), Some(ETC)),
+fn places(wanted: &Wanted) -> Vec<Place> {
+    let named = |dir: &'static str, names: &[&str]| {
+        (AbsPath::literal(dir), Some(names.iter().map(|name| name.as_bytes().to_vec()).collect()))
+    };
+    let mut places: Vec<Place> = vec![
+        named("/etc", &["datastore.conf", "fstab", "passwd", "group"]),
+        named("/etc/clearos", &["storage.conf"]),
         (AbsPath::literal("/etc/datastore.d"), None),
-        (AbsPath::literal("/etc/clearos"), Some(&["storage.conf"] as &[&str])),
         (AbsPath::literal("/etc/clearos/storage.d"), None),
     ];
     places.extend(DIRECTORIES.map(|dir| (AbsPath::literal(dir), None)));
     if wanted.watch.on_return == OnReturn::Start {
+        // What volumes are mounted from: udev(7) makes these links.
         places.extend(["/dev/disk/by-label", "/dev/disk/by-uuid"].map(|dir| (AbsPath::literal(dir), None)));
+        let sources = wanted.volumes.iter().filter_map(|volume| AbsPath::parse(volume.source.as_deref()?).ok());
+        places.extend(sources.filter_map(|path| Some((path.parent()?, Some(vec![path.file_name().to_vec()])))));
     }
     places
 }

@@ -27,9 +27,6 @@ pub const CHANGES: u64 = libc::FAN_CREATE
     | libc::FAN_ATTRIB
     | libc::FAN_ONDIR;
 
-/// Whatever takes or frees room.
-pub const ROOM: u64 = libc::FAN_CREATE | libc::FAN_DELETE | libc::FAN_CLOSE_WRITE | libc::FAN_MODIFY | libc::FAN_ONDIR;
-
 /// The file system has found an error in itself (Linux 5.16; which file systems tell depends on the kernel: ext4 was the first).
 pub const ERRORS: u64 = libc::FAN_FS_ERROR;
 

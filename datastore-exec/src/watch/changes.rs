@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use datastore_core::state::State;
-use datastore_core::status::{Row, Status, VolumeRow};
+use datastore_core::status::{Row, VolumeRow};
 
 /// An app and a mount point.
 pub(super) type Key = (String, String);
@@ -46,13 +46,14 @@ impl Known {
     /// Holds a look against the one before. Mappings that an operation is at work on are on their way to somewhere and are left alone.
     pub(super) fn take<'a>(
         &mut self,
-        status: &'a Status,
+        rows: impl Iterator<Item = &'a Row>,
+        of_volumes: &'a [VolumeRow],
         in_hand: &BTreeSet<Key>,
         (now, patience): (Instant, Duration),
     ) -> Changes<'a> {
         let mut changes = Changes::default();
         let mut mappings = BTreeMap::new();
-        for row in &status.mappings {
+        for row in rows {
             let key = (row.app.clone(), row.mount_point.clone());
             let place = (row.app.as_str(), row.mount_point.as_str());
             let before = self.mappings.remove(&key);
@@ -89,7 +90,7 @@ impl Known {
         changes.gone =
             std::mem::replace(&mut self.mappings, mappings).into_iter().map(|(k, was)| (k, was.state)).collect();
         let mut volumes = BTreeMap::new();
-        for row in &status.volumes {
+        for row in of_volumes {
             let before = self.volumes.get(&row.volume).copied();
             if before != Some(row.state) {
                 changes.volumes.push((row, before));
@@ -127,15 +128,10 @@ mod tests {
         }
     }
 
-    fn status(mappings: Vec<Row>) -> Status {
-        Status { host: String::new(), mappings, volumes: Vec::new(), operations: Vec::new(), complete: true }
-    }
-
     /// What is told, what is unsure and what is lost, by app.
     fn take(known: &mut Known, rows: &[Row], in_hand: &[&str], at: Instant) -> (Vec<String>, Vec<String>, Vec<String>) {
-        let status = status(rows.to_vec());
         let in_hand = in_hand.iter().map(|app| ((*app).to_owned(), format!("/{app}"))).collect();
-        let changes = known.take(&status, &in_hand, (at, PATIENCE));
+        let changes = known.take(rows.iter(), &[], &in_hand, (at, PATIENCE));
         (
             changes.bad.iter().map(|row| row.app.clone()).collect(),
             changes.unsure.iter().map(|(app, _)| (*app).to_owned()).collect(),
@@ -183,17 +179,17 @@ mod tests {
     fn changes_are_told_once() {
         let mut known = Known::default();
         let now = Instant::now();
-        let before = status(vec![row("a", State::Active), row("b", State::Active)]);
+        let before = [row("a", State::Active), row("b", State::Active)];
         let of = |changes: &Changes<'_>| {
             let states: Vec<_> = changes.mappings.iter().map(|(row, was)| (row.app.clone(), *was)).collect();
             (states, changes.gone.iter().map(|((app, _), was)| (app.clone(), *was)).collect::<Vec<_>>())
         };
         let none = BTreeSet::new();
-        let first = of(&known.take(&before, &none, (now, PATIENCE)));
+        let first = of(&known.take(before.iter(), &[], &none, (now, PATIENCE)));
         assert_eq!(first, (vec![("a".into(), None), ("b".into(), None)], vec![]));
-        assert_eq!(of(&known.take(&before, &none, (now, PATIENCE))), (vec![], vec![]));
-        let after = status(vec![row("b", State::Pending)]);
-        let changes = of(&known.take(&after, &none, (now, PATIENCE)));
+        assert_eq!(of(&known.take(before.iter(), &[], &none, (now, PATIENCE))), (vec![], vec![]));
+        let after = [row("b", State::Pending)];
+        let changes = of(&known.take(after.iter(), &[], &none, (now, PATIENCE)));
         assert_eq!(changes, (vec![("b".into(), Some(State::Active))], vec![("a".into(), State::Active)]));
     }
 }

@@ -23,7 +23,7 @@ use crate::{kept, observe, units};
 /// How long a service whose data has gone may take to go down.
 const STOP: Duration = Duration::from_secs(300);
 /// A volume that could not be mounted is not tried again sooner.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What is under way.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub(super) struct Duties {
     tried: BTreeSet<AppName>,
     /// When a volume was tried to be mounted.
     mounted: BTreeMap<VolumeName, Instant>,
+    /// When there is something to be tried again.
+    due: Option<Instant>,
 }
 
 impl Duties {
@@ -45,6 +47,7 @@ impl Duties {
         status: &Status,
         lost: &BTreeSet<&str>,
     ) -> Vec<Remark> {
+        self.due = None;
         let lost: Vec<AppName> = lost.iter().filter_map(|app| AppName::parse(app).ok()).collect();
         let mut remarks = Vec::new();
         if wanted.watch.on_loss == OnLoss::Stop {
@@ -63,6 +66,11 @@ impl Duties {
         remarks
     }
 
+    /// When it is to be looked again although nothing happens.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// Mounts volumes that apps wait for, where fstab has them and what they are mounted from is there.
     fn mount(&mut self, engine: &Engine, wanted: &Wanted, status: &Status) -> Vec<Remark> {
         let waiting = |row: &&datastore_core::status::VolumeRow| {
@@ -73,7 +81,9 @@ impl Duties {
             let Some(volume) = wanted.volumes.iter().find(|volume| volume.name.as_str() == row.volume) else {
                 continue;
             };
-            if self.mounted.get(&volume.name).is_some_and(|at| at.elapsed() < PAUSE) {
+            if let Some(again) = self.mounted.get(&volume.name).map(|at| *at + PAUSE).filter(|at| *at > Instant::now())
+            {
+                self.due = Some(self.due.map_or(again, |due| due.min(again)));
                 continue;
             }
             match mount(engine, volume) {

@@ -1,7 +1,7 @@
-//! Tells when the room on volumes may have changed.
+//! Tells when something has changed on volumes: how much room there is, or what is where.
 //!
-//! fanotify(7) tells of everything that takes or frees room. To hear of all of it would cost whoever writes, so the first event is enough: then
-//! nothing is asked for some seconds, and after that it is looked and asked again. On a volume that nobody writes to nobody is woken.
+//! fanotify(7) tells of everything. To hear of all of it would cost whoever writes, so the first event is enough: then nothing is asked for some
+//! seconds, and after that it is looked and asked again. On a volume that nobody writes to nobody is woken.
 
 use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// What is asked of the file systems of volumes.
 #[derive(Debug)]
 pub(super) struct RoomWatch {
-    /// What takes or frees room; `None` where the kernel cannot tell (before Linux 5.9, in a container).
+    /// What changes; `None` where the kernel cannot tell (before Linux 5.9, in a container).
     room: Option<Group>,
     /// Errors, which are told all the time.
     errors: Option<Group>,
@@ -47,7 +47,7 @@ impl RoomWatch {
                 let _ = errors.mark_filesystem(&dir, fanotify::ERRORS);
             }
             if is_due {
-                is_mute |= self.room.as_ref().is_none_or(|room| room.mark_filesystem(&dir, fanotify::ROOM).is_err());
+                is_mute |= self.room.as_ref().is_none_or(|room| room.mark_filesystem(&dir, fanotify::CHANGES).is_err());
             }
         }
         if is_due {

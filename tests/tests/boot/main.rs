@@ -5,9 +5,15 @@ mod arrivals;
 mod interrupted;
 mod matrix;
 mod sysv;
+mod watched;
+
+use std::time::{Duration, Instant};
 
 use datastore_tests::Rig;
 use serde_json::Value;
+
+/// Longer nothing takes, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The service of the app. It is content with any directory, as a database is that makes itself anew, and leaves a trace in it.
 const SERVICE: &str = "[Unit]\nDescription=A shop\n[Service]\nExecStartPre=-/bin/sh -c 'echo early >> /srv/shop/trace'\n\
@@ -49,9 +55,13 @@ fn row(rig: &Rig, app: &str) -> Value {
     rig.run(&["datastore", "status", app, "--json"]).json()["mappings"][0].clone()
 }
 
-/// The app runs, on its data.
+/// The app runs, on its data, or does so in a moment: nobody waits for a start that was only asked for.
 #[track_caller]
 fn is_up(rig: &Rig, when: &str) {
+    let end = Instant::now() + PATIENCE;
+    while state(rig, "shop") != "active" && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let till = rig.run(&["cat", "/srv/shop/till"]).stdout;
     let trouble = || {
         let look = "systemctl status --no-pager shop datastore datastore-guard@shop srv-shop.mount store-data0.mount; \

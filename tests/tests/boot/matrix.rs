@@ -1,8 +1,10 @@
-//! Everything that can be wrong, at a boot and at a start of the service: the service starts exactly when its data is right.
+//! Everything that can be wrong, at a boot, at a start of the service, and while it runs: the service starts exactly when its data is right.
 
 #![allow(clippy::print_stdout, reason = "a run of it is a table of what was tried")]
 
 mod conditions;
+
+use std::time::{Duration, Instant};
 
 use datastore_tests::{Rig, Run};
 
@@ -11,6 +13,8 @@ use conditions::{Bad, Then};
 
 /// Takes everything of the app and its volume out of the kernel's table.
 const OFF: &str = "systemctl stop srv-shop.mount store-data0.mount";
+/// The same while the app runs, whose service systemd would stop as well.
+const TORN_OFF: &str = "umount -l /srv/shop; umount -l /store/data0";
 const STORE: &str = "/store/data0/live/server1/shop";
 
 /// Runs a line of shell in which `OFF`, `STORE` and `DISK` stand for what is above, and for the image of the disk.
@@ -32,14 +36,23 @@ fn output(rig: &Rig, line: &str) -> String {
 fn try_all(all: &[Bad]) {
     let mut rig = machine();
     for bad in all {
-        for (when, then) in [("at a boot", &bad.at_boot), ("at a start", &bad.at_start)] {
+        for (when, then) in [("at a boot", &bad.at_boot), ("at a start", &bad.at_start), (RUNNING, &bad.at_start)] {
             let case = format!("{}, {when}", bad.name);
-            run(&rig, "systemctl stop shop; rm -f /srv/shop/trace; cp /etc/fstab /etc/fstab.good");
-            run(&rig, bad.spoil);
-            if when == "at a boot" {
-                rig.reboot();
+            if when == RUNNING {
+                run(&rig, "rm -f /srv/shop/trace; cp /etc/fstab /etc/fstab.good");
+                run(&rig, &torn(bad.spoil));
+                if let Then::Refused { words, .. } = then {
+                    alarmed(&rig, &case, words);
+                }
+                run(&rig, "systemctl daemon-reload; systemctl restart shop || true");
             } else {
-                run(&rig, "systemctl daemon-reload; systemctl start shop || true");
+                run(&rig, "systemctl stop shop; rm -f /srv/shop/trace; cp /etc/fstab /etc/fstab.good");
+                run(&rig, bad.spoil);
+                if when == "at a boot" {
+                    rig.reboot();
+                } else {
+                    run(&rig, "systemctl daemon-reload; systemctl start shop || true");
+                }
             }
             assert_eq!(state(&rig, "multi-user.target"), "active", "{case}: the machine does not come up");
             match then {
@@ -58,6 +71,27 @@ fn try_all(all: &[Bad]) {
             run(&rig, "cp --remove-destination /etc/fstab.good /etc/fstab; systemctl unmask --quiet datastore.service");
             run(&rig, "systemctl daemon-reload; datastore apply --yes");
         }
+    }
+}
+
+/// When the app has been up for a while.
+const RUNNING: &str = "while it runs";
+
+/// What spoils something, in a way that lets the app run on.
+fn torn(spoil: &str) -> String {
+    spoil.replace("OFF", TORN_OFF).replace("systemctl stop srv-shop.mount", "umount -l /srv/shop")
+}
+
+/// Somebody hears of it although the app is not touched. It may take as long as one that writes on the volume keeps us from looking.
+#[track_caller]
+fn alarmed(rig: &Rig, case: &str, words: &str) {
+    if ["stopped on purpose", "no command"].contains(&words) {
+        return;
+    }
+    let end = Instant::now() + Duration::from_secs(25);
+    while !output(rig, "datastore alarm list").contains("shop") {
+        assert!(Instant::now() < end, "{case}: nobody was told: {}", output(rig, "journalctl -b -u datastore-watch"));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -20,7 +20,8 @@ pub(super) enum Then {
 }
 
 const START: &str = "systemctl start shop";
-const BIND: &str = "datastore apply --yes; systemctl start shop";
+/// What was refused is started by the operation that brings its data.
+const BIND: &str = "datastore apply --yes";
 
 const fn refused(name: &'static str, spoil: &'static str, words: &'static str, mend: &'static str) -> Bad {
     let then = Then::Refused { words, mend, bring: START };
@@ -180,8 +181,7 @@ pub(super) const BINDS: &[Bad] = &[
     },
 ];
 
-const ON_PURPOSE: Then =
-    Then::Refused { words: "stopped on purpose", mend: "true", bring: "datastore start shop; systemctl start shop" };
+const ON_PURPOSE: Then = Then::Refused { words: "stopped on purpose", mend: "true", bring: "datastore start shop" };
 
 pub(super) const CONFIGURATIONS: &[Bad] = &[
     refused(
