@@ -61,6 +61,7 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/systemd/datastore-again.timer", "lib/systemd/system/datastore-again.timer", 0o644),
     ("packaging/systemd/datastore-again.service", "lib/systemd/system/datastore-again.service", 0o644),
     ("packaging/systemd/datastore-apply.path", "lib/systemd/system/datastore-apply.path", 0o644),
+    ("packaging/systemd/datastore-watch.service", "lib/systemd/system/datastore-watch.service", 0o644),
 ];
 
 /// Builds and installs.
