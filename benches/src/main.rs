@@ -1,6 +1,6 @@
 //! How fast `datastore` is: binding beside mount(8) and a raw loop of system calls, copying beside cp(1) and rsync(1), a last pass
 //! beside rsync(1) and beside a program that is told what to do, a writer with and without the watch, PHP with the extension beside PHP that
-//! starts the command; all in one run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it,
+//! starts the command, a watcher where nothing happens; all in one run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it,
 //! as root, in a mount namespace of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "prints a report")]
 
@@ -12,6 +12,7 @@ mod php;
 mod raw_loop;
 mod report;
 mod series;
+mod watch;
 mod world;
 mod writer;
 
@@ -70,6 +71,8 @@ enum What {
     Delta,
     /// A program that writes while changes are followed
     Writer,
+    /// What a watcher costs where nothing happens
+    Watch,
     /// PHP, by the extension
     Php,
 }
@@ -115,6 +118,9 @@ fn measure_all(args: &Args) -> Result<Report, String> {
     if wanted(What::Writer) {
         let plan = writer::Plan { runs: args.runs.max(1), shrink: args.shrink.max(1) };
         report.writer(&writer::measure(plan)?);
+    }
+    if wanted(What::Watch) {
+        report.watch(&watch::measure(args.datastore.as_deref().ok_or("no command to measure")?)?);
     }
     if wanted(What::Php) {
         let installed = args.installed.clone().ok_or("nothing is installed that PHP could load")?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::copies::{Copies, Figures};
 use crate::series::Series;
-use crate::{delta, php, writer};
+use crate::{delta, php, watch, writer};
 
 /// Whether a bound is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,16 @@ impl Report {
             verdict: if f.promised { bound.verdict(slowed) } else { Verdict::None },
         });
         self.notes.push(format!("writer: median of {} runs in turn, files of 4 to 64 KiB on a new ext4", f.runs));
+    }
+
+    /// Judges what a watcher costs.
+    pub(crate) fn watch(&mut self, f: &watch::Figures) {
+        #[allow(clippy::cast_precision_loss, reason = "kibibytes of memory are far below 2^52")]
+        let (resident, own, wakeups) = (f.resident as f64 / 1024.0, f.own as f64 / 1024.0, f.wakeups as f64);
+        let what = format!("memory of a watcher of {} mappings", f.mappings);
+        self.figure(&what, resident, "MiB", Bound::AtMost(10.0), true);
+        self.figure(&format!("how often it is woken in {} s", f.seconds), wakeups, "", Bound::AtMost(0.0), true);
+        self.notes.push(format!("watcher: {own:.1} MiB are its own, the rest is the program file, which all share"));
     }
 
     /// Judges what PHP is told.

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use datastore_core::AbsPath;
 use datastore_core::goal::Apps;
 use datastore_core::journal::OperationId;
@@ -482,7 +482,8 @@ pub(crate) struct OneApp {
 
 /// Who wants to start.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(skip)]
+#[command(group(ArgGroup::new("whom").required(true).args(["app", "service"])))]
 pub(crate) struct Guard {
     /// The app
     #[arg(value_name = "APP")]

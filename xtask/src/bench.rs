@@ -33,7 +33,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
 
 /// Whether the series `php` is among those that are asked for: by its name, or because none is named.
 fn wants_php(words: &[String]) -> bool {
-    let others = ["binds", "copies", "delta", "writer"];
+    let others = ["binds", "copies", "delta", "writer", "watch"];
     let is_help = words.iter().any(|word| matches!(word.as_str(), "-h" | "--help"));
     words.iter().any(|word| word == "php") || !is_help && !words.iter().any(|word| others.contains(&word.as_str()))
 }
@@ -46,6 +46,6 @@ mod tests {
     fn the_extension_is_built_for_its_series() {
         let wants = |words: &str| wants_php(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert!(wants("") && wants("php") && wants("binds php") && wants("--runs 3"));
-        assert!(!wants("binds") && !wants("copies --runs 3") && !wants("--help"));
+        assert!(!wants("binds") && !wants("watch") && !wants("copies --runs 3") && !wants("--help"));
     }
 }

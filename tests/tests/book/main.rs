@@ -172,6 +172,7 @@ pages! {
     tour: "docs/tour.md",
     usage: "docs/usage.md",
     boot: "docs/boot.md",
+    watching: "docs/watching.md",
     web_page: "docs/web-page.md",
     webconfig: "docs/webconfig.md",
     words: "docs/words.md",
