@@ -150,7 +150,11 @@ impl Engine {
         let mut told = status::tell(&view, |m| asked.has(&m.app));
         told.operations.extend(untold.iter().map(|u| OperationRow::untold(&u.operation, u.at, &u.error)));
         let made = make(&view, &told);
+        let is_privileged = observed.privileged;
         release((wanted, observed));
+        if !is_privileged {
+            watch::told::complement(&self.root, &mut told);
+        }
         told.mappings.retain(|row| apps.is_empty() || apps.iter().any(|a| a.as_str() == row.app));
         Ok((told, made))
     }

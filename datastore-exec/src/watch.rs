@@ -14,6 +14,7 @@ mod changes;
 mod duties;
 mod kernel_log;
 mod room;
+pub(crate) mod told;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher as _};

@@ -386,6 +386,34 @@ fn one_watches_and_root_alone() {
 }
 
 #[test]
+fn whoever_is_not_root_is_told_what_only_root_can_see() {
+    let sandbox = machine();
+    let program = sandbox.path("datastore");
+    // By cp(1): while this process had it open for writing, a child of another thread's could keep it so (ETXTBSY).
+    sandbox.run(sandbox.command("cp").arg(binary::datastore()).arg(&program)).ok();
+    let seen = || {
+        let mut nobody = sandbox.command("setpriv");
+        nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        let told = sandbox.run(nobody.arg("--root").arg(sandbox.root()).args(["status", "--json"])).ok().json();
+        let row = told["mappings"].as_array().unwrap().iter().find(|row| row["app"] == "shop").unwrap().clone();
+        (row["state"].as_str().unwrap().to_owned(), row["detail"].as_str().unwrap().to_owned())
+    };
+    let follower = watch(&sandbox);
+    assert_eq!(seen(), ("active".into(), String::new()));
+    // Another identity: it is not the store that it must be, which the mount table does not show.
+    let store = sandbox.path("/store/data0/live/server1/shop");
+    let value = "0123456789abcdef0123456789abcdef";
+    sandbox.run(sandbox.command("setfattr").args(["-n", "trusted.datastore.id", "-v", value]).arg(&store)).ok();
+    mapping(&follower, "active", "refused");
+    let (state, detail) = seen();
+    assert_eq!(state, "refused");
+    assert!(detail.contains("; root has seen this at 2"), "{detail}");
+    // Nobody watches any more: what a file says is not what is.
+    drop(follower);
+    assert_eq!(seen(), ("active".into(), String::new()));
+}
+
+#[test]
 fn once_looks_tells_and_ends() {
     let sandbox = machine();
     sandbox.unmount("/var/shop");

@@ -23,6 +23,8 @@ fn a_script_asks_before_it_starts_anything() {
         datastore init --host server1 --directory /srv/disk --yes > /dev/null
         case_ 'not bound yet' service shop start
         case_ 'datastore starts' service datastore start
+        watches() { timeout 20 sh -c \"until [ \\$(pgrep -xfc '/usr/sbin/datastore watch') = $1 ]; do sleep 0.1; done\"; }
+        case_ 'it watches' watches 1
         case_ 'bound' service shop start
         case_ 'a restart' service shop restart
         umount /srv/shop
@@ -45,6 +47,9 @@ fn a_script_asks_before_it_starts_anything() {
         case_ 'the command has gone, and another service' service other start
         mv /away /usr/sbin/datastore
         case_ 'at last' service shop start
+        case_ 'one watches' watches 1
+        case_ 'datastore stops' service datastore stop
+        case_ 'nobody watches' watches 0
         case_ 'wrong usage' /etc/init.d/datastore reboot";
     let said = rig.run(&["sh", "-c", &format!("exec 2>&1; {story}")]).stdout;
     let of = |title: &str| {
@@ -81,6 +86,10 @@ fn a_script_asks_before_it_starts_anything() {
         "datastore starts",
         "datastore starts again",
         "datastore is refused something, and goes on",
+        "it watches",
+        "one watches",
+        "datastore stops",
+        "nobody watches",
     ];
     for title in goes_on {
         assert!(of(title).contains("exit 0"), "{title} in {said}");
