@@ -138,7 +138,7 @@ pub(crate) enum Verb {
     Recover,
     /// Watch what is bound, the volumes and the configuration; raise and clear alarms
     #[command(after_help = "Examples:\n  \
-        datastore watch                       until it is ended; one line a change\n  \
+        datastore watch                       one line a change, without end\n  \
         datastore watch --json                the same for programs\n  \
         datastore watch --once                one look, for cron")]
     Watch(Watch),

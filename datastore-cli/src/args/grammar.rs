@@ -19,6 +19,7 @@ pub(super) const VERBS: &[&str] = &[
     "remap",
     "guard",
     "recover",
+    "watch",
     "alarm",
     "config",
     "import",

@@ -60,7 +60,7 @@ RequiresMountsFor=\"/var/spool/a b\"
 AssertPathIsMountPoint=/var/spool/a b
 
 [Service]
-ExecStartPre=+/usr/sbin/datastore guard shop
+ExecStartPre=+/usr/sbin/datastore guard --at-start shop
 == srv-shop.mount.d/50-datastore.conf
 [Unit]
 After=datastore-recover.service
@@ -96,7 +96,7 @@ fn what_was_stopped_on_purpose_is_not_mounted_by_a_start() {
     // Nor what is not in fstab yet.
     let files = drop_ins(Some(&wanted(&[("shop", SHOP)])), &fstab(""), &Remembered::default());
     let service = text(&files, "shop.service");
-    assert!(!service.contains("RequiresMountsFor") && service.contains("datastore guard shop"), "{service}");
+    assert!(!service.contains("RequiresMountsFor") && service.contains("datastore guard --at-start shop"), "{service}");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn what_cannot_be_understood_any_more_is_remembered() {
         let files = drop_ins(wanted, &fstab(FSTAB), &known);
         let service = text(&files, "shop.service");
         assert!(
-            service.contains("datastore guard shop") && text(&files, "srv-shop.mount").contains("Assert"),
+            service.contains("datastore guard --at-start shop") && text(&files, "srv-shop.mount").contains("Assert"),
             "{service}"
         );
         if wanted.is_none() {
