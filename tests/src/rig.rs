@@ -1,7 +1,10 @@
-//! A small Debian that is booted with systemd, or entered without it, for one test.
+//! A small Debian that is booted with systemd or with SysV init, or entered without either, for one test.
 //!
 //! The system is made once, into `target/rig` (`cargo clean` removes it), by mmdebstrap from the packages of Debian's mirror. Each test
 //! has an overlay on it, so that nothing it does is seen by another, and a boot takes less than a second.
+
+mod init;
+mod tree;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,17 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::command::Run;
 use crate::sandbox::{fresh_directory, plain_command};
 use crate::{binary, image, repository};
 
-/// What is in the system beside what Debian calls essential.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,procps,sysvinit-utils,mariadb-server";
-/// To be changed with what the system is made of, so that one made before is not taken for it.
-const VERSION: &str = "bookworm-1";
+pub use init::Init;
+
 /// Where programs of this build are put.
 const BIN: &str = "usr/local/bin";
 /// The last loop device that a disk may be on.
@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Rig {
     home: PathBuf,
+    init: Init,
     booted: Option<Booted>,
 }
 
@@ -61,8 +62,18 @@ impl Rig {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
+        Self::with(Init::Systemd)
+    }
+
+    /// The same with this first process.
+    ///
+    /// # Panics
+    /// As [`Rig::new`].
+    #[must_use]
+    #[track_caller]
+    pub fn with(init: Init) -> Self {
         assert!(rustix::process::geteuid().is_root(), "needs root: run `cargo xtask test` as root");
-        let tree = tree();
+        let tree = tree::of(init);
         let home = fresh_directory("datastore-rig-");
         for dir in ["upper", "work", "root"] {
             fs::create_dir(home.join(dir)).expect("a directory of the rig");
@@ -74,18 +85,8 @@ impl Rig {
         let options = std::ffi::CString::new(options).expect("no NUL in a path");
         rustix::mount::mount("overlay", home.join("root"), "overlay", MountFlags::empty(), options.as_c_str())
             .unwrap_or_else(|e| panic!("mount an overlay on {}: {e}", home.display()));
-        let rig = Self { home, booted: None };
-        // Each boot has a /dev of its own, in which disks have no nodes; one that is made for a disk later on needs one as well.
-        let nodes = format!(
-            "/bin/sh -c 'for n in $$(seq 0 {LOOPS}); do [ -e /dev/loop$$n ] || mknod /dev/loop$$n b 7 $$n; done'"
-        );
-        let unit = format!(
-            "[Unit]\nDefaultDependencies=no\nBefore=local-fs-pre.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={nodes}\n"
-        );
-        rig.write("/usr/lib/systemd/system/rig-disks.service", 0o644, &unit);
-        let wants = rig.path("/usr/lib/systemd/system/local-fs-pre.target.wants");
-        fs::create_dir_all(&wants).expect("make directories");
-        symlink("../rig-disks.service", wants.join("rig-disks.service")).expect("enable the unit of the disks");
+        let rig = Self { home, init, booted: None };
+        init.prepare(&rig, LOOPS);
         for program in [binary::services(), binary::datastore()] {
             let name = program.file_name().expect("a program has a name").to_owned();
             fs::copy(&program, rig.path(BIN).join(name)).expect("copy a program into the rig");
@@ -106,6 +107,17 @@ impl Rig {
         rig
     }
 
+    /// Boots one that was made by [`Rig::with`].
+    ///
+    /// # Panics
+    /// If it does not come up.
+    #[must_use]
+    #[track_caller]
+    pub fn up(mut self) -> Self {
+        self.boot();
+        self
+    }
+
     /// Installs datastore as a package does: the command, the init script, the generator, and the units, which are enabled.
     ///
     /// # Panics
@@ -120,6 +132,10 @@ impl Rig {
         copy(&binary::datastore(), "/usr/sbin/datastore");
         copy(&repository("packaging/sysv/datastore"), "/etc/init.d/datastore");
         copy(&repository("packaging/sysv/50-datastore"), "/usr/lib/lsb/init-functions.d/50-datastore");
+        if self.init == Init::Sysv {
+            self.run(&["update-rc.d", "datastore", "defaults"]).ok();
+            return;
+        }
         copy(&binary::generator(), "/usr/lib/systemd/system-generators/datastore-generator");
         let units = repository("packaging/systemd");
         for unit in fs::read_dir(&units).expect("the units").map(|entry| entry.expect("a unit").file_name()) {
@@ -140,7 +156,7 @@ impl Rig {
     /// If it does not come up again.
     #[track_caller]
     pub fn reboot(&mut self) {
-        self.run(&["systemctl", "reboot"]);
+        self.run(self.init.reboot());
         let booted = self.booted.as_mut().expect("a system that runs");
         let ended = booted.nspawn.wait().expect("wait for systemd-nspawn");
         // What systemd-nspawn says of a system that asks for it.
@@ -270,10 +286,7 @@ impl Rig {
             self.look_for_first();
             let booted = self.booted.as_mut().expect("just booted");
             let ended = booted.nspawn.try_wait().expect("wait for systemd-nspawn");
-            let up = ended.is_none() && booted.first != 0 && {
-                let state = self.command(&["systemctl", "is-system-running", "--wait"]).output().expect("run nsenter");
-                matches!(state.stdout.as_slice(), b"running\n" | b"degraded\n")
-            };
+            let up = ended.is_none() && booted.first != 0 && { self.init.is_up(self) };
             if up {
                 return;
             }
@@ -325,30 +338,4 @@ fn remove_group(group: &Path) {
         }
     }
     let _ = fs::remove_dir(group);
-}
-
-/// The system that all rigs lie on; made if it is not there.
-#[track_caller]
-fn tree() -> PathBuf {
-    let target = binary::profile_dir().parent().expect("a profile lies in the build directory").join("rig");
-    fs::create_dir_all(&target).expect("a directory for the rig");
-    let tree = target.join(VERSION);
-    let lock = fs::File::create(target.join("lock")).expect("a lock for the rig");
-    flock(&lock, FlockOperation::LockExclusive).expect("lock the rig");
-    if tree.is_dir() {
-        return tree;
-    }
-    let half = target.join("half");
-    if half.exists() {
-        fs::remove_dir_all(&half).expect("remove a half-made system");
-    }
-    let mut command = Command::new("mmdebstrap");
-    command.args(["--quiet", "--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"]).arg(&half);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|e| panic!("mmdebstrap: {e}; `cargo xtask setup` installs it"));
-    assert!(output.status.success(), "mmdebstrap: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    fs::rename(&half, &tree).expect("name the system");
-    tree
 }

@@ -4,6 +4,7 @@
 mod arrivals;
 mod interrupted;
 mod matrix;
+mod programs;
 mod sysv;
 mod watched;
 
