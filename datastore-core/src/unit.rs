@@ -73,7 +73,7 @@ pub fn drop_ins(wanted: Option<&Wanted>, fstab: &Fstab, remembered: &Remembered)
 }
 
 /// The apps that are asked for, with the services that must ask first.
-fn apps<'a>(wanted: Option<&'a Wanted>, remembered: &'a Remembered) -> BTreeMap<&'a AppName, &'a [String]> {
+fn apps<'a>(wanted: Option<&'a Wanted>, remembered: &'a Remembered) -> BTreeMap<&'a AppName, Vec<&'a str>> {
     match wanted {
         Some(wanted) => remembered.with(wanted).collect(),
         None => remembered.apps().collect(),
@@ -91,7 +91,9 @@ pub fn apps_of(wanted: Option<&Wanted>, remembered: &Remembered, name: &str) -> 
 /// The services of an app that is asked for, as they are written.
 #[must_use]
 pub fn services_of(wanted: Option<&Wanted>, remembered: &Remembered, app: &AppName) -> Vec<String> {
-    apps(wanted, remembered).get(app).map_or_else(Vec::new, |names| names.to_vec())
+    apps(wanted, remembered)
+        .get(app)
+        .map_or_else(Vec::new, |names| names.iter().map(|name| (*name).to_owned()).collect())
 }
 
 /// The apps that had services when their configuration could last be understood.

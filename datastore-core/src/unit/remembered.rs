@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::service;
 use crate::value::AppName;
 use crate::wanted::Wanted;
 
@@ -48,15 +49,22 @@ impl Remembered {
     #[must_use]
     pub fn renewed(&self, wanted: &Wanted) -> Self {
         let told = self.with(wanted).filter(|(_, services)| !services.is_empty());
-        Self { version: VERSION, apps: told.map(|(app, services)| (app.clone(), services.to_vec())).collect() }
+        let owned = |services: Vec<&str>| services.into_iter().map(str::to_owned).collect();
+        Self { version: VERSION, apps: told.map(|(app, services)| (app.clone(), owned(services))).collect() }
     }
 
-    /// Every app that is asked for, with its services; those of one whose configlet cannot be understood, which may say nothing only because of
-    /// that, as they were.
-    pub(super) fn with<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a AppName, &'a [String])> {
+    /// Every app that is asked for, with its services. Where something is wrong with an app, what it names may be less than what is meant, so
+    /// what it had counts too.
+    pub(super) fn with<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a AppName, Vec<&'a str>)> {
         wanted.apps.iter().filter(|app| app.enabled).map(|app| {
-            let is_mute = app.services.is_empty() && app.problem.is_some();
-            (&app.name, if is_mute { self.of(&app.name) } else { app.services.as_slice() })
+            let before = if app.problem.is_some() { self.of(&app.name) } else { &[] };
+            let mut services: Vec<&str> = Vec::new();
+            for name in app.services.iter().chain(before) {
+                if !services.iter().any(|known| service(known) == service(name)) {
+                    services.push(name);
+                }
+            }
+            (&app.name, services)
         })
     }
 
@@ -66,7 +74,7 @@ impl Remembered {
     }
 
     /// Every app with its services.
-    pub(super) fn apps(&self) -> impl Iterator<Item = (&AppName, &[String])> {
-        self.apps.iter().map(|(app, services)| (app, services.as_slice()))
+    pub(super) fn apps(&self) -> impl Iterator<Item = (&AppName, Vec<&str>)> {
+        self.apps.iter().map(|(app, services)| (app, services.iter().map(String::as_str).collect()))
     }
 }

@@ -161,6 +161,25 @@ fn what_cannot_be_understood_any_more_is_remembered() {
 }
 
 #[test]
+fn a_configlet_that_is_wrong_in_its_services_alone_frees_none_of_them() {
+    let both = SHOP.replace("[\"shop\"]", "[\"shop\", \"till\"]");
+    assert_ne!(both, SHOP);
+    let known = Remembered::default().renewed(&wanted(&[("shop", &both)]));
+    // The second one is no string, so all that is read of the list is the first.
+    let broken = wanted(&[("shop", &SHOP.replace("[\"shop\"]", "[\"shop.service\", 5]"))]);
+    assert!(broken.apps[0].problem.is_some());
+    let files = drop_ins(Some(&broken), &fstab(FSTAB), &known);
+    for unit in ["shop.service", "till.service"] {
+        assert!(text(&files, unit).contains("datastore guard --at-start shop"), "{unit}");
+    }
+    assert_eq!(services_of(Some(&broken), &known, &broken.apps[0].name).len(), 2);
+    assert_eq!(known.renewed(&broken).apps().next().unwrap().1.len(), 2);
+    // Mended, what it says now is what counts.
+    let mended = wanted(&[("shop", SHOP)]);
+    assert_eq!(known.renewed(&mended).apps().next().unwrap().1, ["shop"]);
+}
+
+#[test]
 fn a_volume_that_is_a_directory_is_no_mount_point() {
     let plain = fstab(&FSTAB.replace("LABEL=data0 /store/data0 ext4 defaults,nofail 0 2\n", ""));
     let mut wanted = wanted(&[("shop", SHOP)]);

@@ -6,6 +6,7 @@ mod interrupted;
 mod matrix;
 mod programs;
 mod sysv;
+mod sysvinit;
 mod watched;
 
 use std::time::{Duration, Instant};
