@@ -14,7 +14,7 @@ END
 ";
 
 fn wanted(configlets: &[(&str, &str)]) -> Wanted {
-    let globals = "host = \"server1\"\n[volume.data0]\nsource = \"LABEL=data0\"\nfstype = \"ext4\"\n";
+    let globals = "host = \"server1\"\n[volume.data0]\nsource = \"LABEL=data0\"\ntype = \"ext4\"\n";
     let mut inputs = vec![Input::read(GLOBALS, Role::Globals, "", globals)];
     for (app, text) in configlets {
         inputs.push(Input::read(format!("/etc/datastore.d/{app}.conf"), Role::Configlet, *app, *text));
