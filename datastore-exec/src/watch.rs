@@ -193,7 +193,6 @@ impl<'a> Watcher<'a> {
             // Watched before looked at, so that nothing comes in between.
             let wanted = resolve(load::globals(root), &Incumbents::new());
             let notices = Notices::of(root, places(&wanted))?;
-            self.room.ask(root, &self.volumes);
             let (goes_on, due) = self.round(&wanted, span, each)?;
             let goes_on =
                 goes_on && (!is_first || each(Seen::Ready { mappings: self.mappings, volumes: self.volumes.len() })?);
@@ -262,6 +261,7 @@ impl<'a> Watcher<'a> {
             let others =
                 self.troubles.iter().filter(|trouble| silent.iter().all(|silent| silent.volume != trouble.volume));
             let troubles: Vec<Trouble> = others.chain(&silent).cloned().collect();
+            self.room.put_off();
             let remarks = alarm::seen(
                 root,
                 &Findings { bad: Vec::new(), unsure: BTreeSet::new(), covers: |_: &str| false },
@@ -270,6 +270,8 @@ impl<'a> Watcher<'a> {
             let goes_on = tell_all(&remarks, each)?;
             return Ok((goes_on, due));
         }
+        // Asked before looked at, too; and not before it is known that they answer.
+        self.room.ask(root, &self.volumes);
         let begun = Instant::now();
         let looked = self.engine.look(&[], |view, status| {
             let of = |told: &Unfinished| {

@@ -290,6 +290,28 @@ fn a_volume_that_does_not_answer_is_told_and_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_volume_that_stops_answering_is_told_too() {
+    let sandbox = machine();
+    let identity = sandbox.read("/store/data0/.datastore/volume.toml");
+    let id = identity.lines().find_map(|line| line.strip_prefix("id = ")).unwrap();
+    let other = "\"01234567-89ab-4def-8123-456789abcdef\"";
+    sandbox.tmpfs("/store/far", 1 << 20);
+    sandbox.write("/store/far/.datastore/volume.toml", identity.replace(id, other));
+    let globals = sandbox.read("/etc/datastore.conf");
+    let far = format!("[volume.far]\nid = {other}\nsource = \"server:/far\"\ntype = \"nfs\"\n");
+    sandbox.write("/etc/datastore.conf", format!("{globals}\n{far}"));
+    let _follower = watch(&sandbox);
+    let told = status_file(&sandbox);
+    let far = told["volumes"].as_array().unwrap().iter().find(|row| row["volume"] == "far").unwrap().clone();
+    assert_eq!(far["state"], "active", "{far:#}");
+    let mute = Mute::mount(&sandbox.path("/store/far"));
+    alarmed(&sandbox, &[("volume-missing", "far")]);
+    drop(mute.0);
+    rustix::mount::unmount(sandbox.path("/store/far"), UnmountFlags::DETACH).unwrap();
+    alarmed(&sandbox, &[]);
+}
+
+#[test]
 fn configuration_that_changes_is_read_again_and_told_only_if_it_stays_wrong() {
     let sandbox = machine();
     let follower = watch(&sandbox);

@@ -56,6 +56,13 @@ impl RoomWatch {
         }
     }
 
+    /// Nothing can be asked now.
+    pub(super) fn put_off(&mut self) {
+        if self.rest.is_some() {
+            self.rest = Some(Instant::now() + REST);
+        }
+    }
+
     /// What to poll for reading.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.room.iter().chain(&self.errors).map(Group::as_fd)
