@@ -80,7 +80,12 @@ fn alarms(sandbox: &Sandbox) -> Vec<(String, String)> {
 /// Waits until exactly these alarms are open.
 #[track_caller]
 fn alarmed(sandbox: &Sandbox, expected: &[(&str, &str)]) {
-    let end = Instant::now() + PATIENCE;
+    alarmed_within(PATIENCE, sandbox, expected);
+}
+
+#[track_caller]
+fn alarmed_within(time: Duration, sandbox: &Sandbox, expected: &[(&str, &str)]) {
+    let end = Instant::now() + time;
     loop {
         let open = alarms(sandbox);
         let mut sorted: Vec<(&str, &str)> = open.iter().map(|(word, about)| (word.as_str(), about.as_str())).collect();
@@ -218,6 +223,22 @@ fn an_error_in_the_file_system_that_makes_it_read_only_is_told() {
     sandbox.run(sandbox.command("mount").args(["-o", "remount,errors=remount-ro"]).arg(&at)).ok();
     fs::write(format!("/sys/fs/ext4/{}/trigger_fs_error", device(&sandbox)), "a test").unwrap();
     alarmed(&sandbox, &[("read-only", "data0")]);
+}
+
+#[test]
+fn where_no_file_system_tells_anything_the_log_of_the_kernel_does_and_volumes_are_looked_at_now_and_then() {
+    let sandbox = machine();
+    let mut command = sandbox.nosys(&["fanotify_init"], binary::datastore());
+    command.arg("--root").arg(sandbox.root()).args(["watch", "--json"]);
+    let follower = Follower::start(command);
+    until(&follower, |seen| seen["seen"] == "ready");
+    let filler = sandbox.path("/var/shop/filler");
+    fs::write(&filler, vec![7; 52 << 20]).unwrap();
+    alarmed_within(2 * PATIENCE, &sandbox, &[("space", "data0")]);
+    let at = sandbox.path("/store/data0");
+    sandbox.run(sandbox.command("mount").args(["-o", "remount,errors=remount-ro"]).arg(&at)).ok();
+    fs::write(format!("/sys/fs/ext4/{}/trigger_fs_error", device(&sandbox)), "a test").unwrap();
+    alarmed(&sandbox, &[("read-only", "data0"), ("space", "data0")]);
 }
 
 /// `EXT4_IOC_SHUTDOWN` (fs/ext4/ext4.h): from now on everything fails, as when the disk has gone.
@@ -374,7 +395,7 @@ fn on_a_machine_on_which_nothing_happens_it_does_nothing() {
     // It looks once more some seconds after the last thing that happened. Other tests may make the kernel warn of something, which wakes it
     // as well; so not every such time need be quiet.
     let mut seen = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..6 {
         std::thread::sleep(Duration::from_secs(15));
         let before = sleeps(follower.pid());
         std::thread::sleep(Duration::from_secs(10));

@@ -160,7 +160,7 @@ fn old_kernels(repo: &Repo) -> Result {
         // of its suite is about.
         let blind = if calls.contains("open_tree") { " or binary(doctor)" } else { "" };
         // The kills take as long as all else together: the oldest one, which lacks most, is enough for them.
-        let spared = if calls.contains("renameat2") { "" } else { " or binary(kills)" };
+        let spared = if calls.contains("renameat2") { "" } else { " or binary(kills) or binary(watch)" };
         let whole = "binary(services) or binary(stories) or binary(boot) or binary(moving_kills)";
         let other = "binary(c_library) or binary(php_extension) or binary(parity) or binary(installed) or \
                      binary(php_servers) or binary(/^web_/)";
