@@ -7,9 +7,9 @@ use crate::book;
 use crate::check;
 use crate::failure::{Failure, Result};
 use crate::fuzz;
-use crate::install;
+use crate::package;
 use crate::php;
-use crate::repo::Repo;
+use crate::repo::{Build, Repo};
 use crate::setup;
 use crate::tool::Tool;
 
@@ -57,9 +57,9 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
     })?;
     stage("licences, bans, sources", &mut || deny(repo))?;
     stage("build", &mut || {
-        repo.build_cli(false)?;
+        repo.build_cli(&Build::Debug)?;
         php::build(repo)?;
-        install::run(repo, &install::Args::for_tests(repo))?;
+        package::run(repo, &package::Args::for_tests())?;
         repo.cargo(&["build", "--quiet", "--package", "datastore-examples", "--examples"]).run()
     })?;
     stage("book", &mut || book::run(repo))?;
