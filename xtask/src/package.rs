@@ -62,10 +62,14 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The packages that there is something for.
+    /// The packages that there is something for, and that could be installed.
     fn packages(&self) -> impl Iterator<Item = Package> {
-        let there = |package: &Package| self.placed.iter().any(|placed| placed.package == *package);
-        Package::ALL.into_iter().filter(there)
+        let there = |package: Package| self.placed.iter().any(|placed| placed.package == package);
+        Package::ALL.into_iter().filter(move |package| match package {
+            // The page asks through the extension.
+            Package::Web => there(Package::Php),
+            package => there(*package),
+        })
     }
 
     /// What stands for `@name@` in a template.
@@ -89,10 +93,10 @@ impl Job<'_> {
 
 /// Builds, packs, looks through what came of it, and says what there is.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
-    let older = args.glibc.as_ref().map(|glibc| Older::new(repo, glibc)).transpose()?;
     if !args.for_tests {
         setup::run(repo)?;
     }
+    let older = args.glibc.as_ref().map(|glibc| Older::new(repo, glibc)).transpose()?;
     let name = match (&older, args.for_tests) {
         (Some(older), _) => format!("packages/glibc-{}", older.version()),
         (None, true) => "packages-for-tests".into(),

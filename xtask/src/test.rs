@@ -161,7 +161,7 @@ fn old_kernels(repo: &Repo) -> Result {
         let blind = if calls.contains("open_tree") { " or binary(doctor)" } else { "" };
         // The kills take as long as all else together: the oldest one, which lacks most, is enough for them.
         let spared = if calls.contains("renameat2") { "" } else { " or binary(kills)" };
-        let whole = "binary(services) or binary(stories) or binary(boot) or binary(moving_kills)";
+        let whole = "binary(services) or binary(stories) or binary(boot) or binary(packages) or binary(moving_kills)";
         let other = "binary(c_library) or binary(php_extension) or binary(parity) or binary(installed) or \
                      binary(php_servers) or binary(/^web_/)";
         let here = format!("binary(sandbox) or binary(old_kernels) or binary(book) or {other}");

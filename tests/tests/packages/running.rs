@@ -46,9 +46,9 @@ fn a_file_that_is_copied_and_a_package_are_enough() {
         is(&rig, "is-active", unit, "active");
     }
     // A plain copy, with a user that is there.
-    rig.write("/root/till.conf", 0o644, &configlet("till"));
-    shell(&rig, "useradd --system till; cp /root/till.conf /etc/datastore.d/");
-    becomes(&rig, "till", "active");
+    rig.write("/root/desk.conf", 0o644, &configlet("desk"));
+    shell(&rig, "useradd --system desk; cp /root/desk.conf /etc/datastore.d/");
+    becomes(&rig, "desk", "active");
     // Another package; its script makes the user after its files are there.
     let said = shell(&rig, "dpkg -i /packages/shop.deb");
     assert!(said.contains("Processing triggers for datastore"), "{said}");
@@ -56,6 +56,11 @@ fn a_file_that_is_copied_and_a_package_are_enough() {
     let owner =
         shell(&rig, "stat -c %U /srv/shop; grep -c X-datastore=shop /etc/fstab; findmnt -n -o TARGET /srv/shop");
     assert_eq!(owner, "shop\n1\n/srv/shop\n");
+    // A package manager that runs as a service may have mounts of its own, and what is bound is to be seen by everybody.
+    let said = shell(&rig, "unshare --mount --propagation private dpkg -i /packages/till.deb");
+    assert!(said.contains("Processing triggers for datastore") && !said.contains("steps done"), "{said}");
+    becomes(&rig, "till", "active");
+    assert_eq!(shell(&rig, "findmnt -n -o TARGET /srv/till"), "/srv/till\n");
     // What was installed does its work at a boot.
     rig.reboot();
     becomes(&rig, "shop", "active");

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::layout::{self, Kind, below};
+use super::stamp::Stamp;
 use super::{Job, Package, REVISION, VERSION, depends, documents, template};
 use crate::failure::{Doing as _, Failure, Result};
 use crate::tool::Tool;
@@ -66,7 +67,9 @@ fn one(job: &Job, package: Package, machine: &str) -> Result<PathBuf> {
         template::fill("packaging/deb/control", &paragraph(&all, name)?, &values)?,
         0o644,
     )?;
-    pack(job, &root, &job.out.join(format!("{name}_{VERSION}-{REVISION}_{machine}.deb")))
+    // Systems that cannot read what newer ones would choose are meant, too.
+    let how: &[&str] = if job.in_a_hurry { &["-Zgzip", "-z1"] } else { &["-Zxz"] };
+    pack(job.stamp, how, &root, &job.out.join(format!("{name}_{VERSION}-{REVISION}_{machine}.deb")))
 }
 
 /// What is said of a package in `packaging/deb`, if anything is.
@@ -86,7 +89,6 @@ fn paragraph(all: &str, name: &str) -> Result<String> {
     let own = paragraphs.find(|text| text.starts_with(&first));
     let own = own.ok_or_else(|| Failure::new(format!("packaging/deb/control says nothing of {name}")))?;
     let (head, rest) = own.split_once('\n').unwrap_or((own, ""));
-    // An empty list of libraries leaves no comma behind.
     Ok(format!("{head}\n{common}\n{rest}\n"))
 }
 
@@ -110,11 +112,46 @@ fn size(root: &Path, paths: &[PathBuf]) -> u64 {
     paths.iter().map(|path| bytes(path).div_ceil(1024).max(1)).sum()
 }
 
-fn pack(job: &Job, root: &Path, to: &Path) -> Result<PathBuf> {
-    // Systems that cannot read what newer ones would choose are meant, too.
-    let how: &[&str] = if job.in_a_hurry { &["-Zgzip", "-z1"] } else { &["-Zxz"] };
+fn pack(stamp: Stamp, how: &[&str], root: &Path, to: &Path) -> Result<PathBuf> {
     let tool = Tool::new("dpkg-deb").args(["--build", "--root-owner-group"]).args(how).arg(root).arg(to);
-    job.stamp.told(tool).output()?;
+    stamp.told(tool).output()?;
     fs::metadata(to).doing(format_args!("find {}", to.display()))?;
     Ok(to.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_tree_makes_one_package_whenever_it_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let control = "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
+        let made = |name: &str, order: &[&str], when: &str| {
+            let root = dir.path().join(name);
+            layout::write(&root.join("DEBIAN/control"), control, 0o644).unwrap();
+            for file in order {
+                layout::write(&below(&root, Path::new(file)), file, 0o644).unwrap();
+                layout::write_gzip(&below(&root, Path::new(file)), file).unwrap();
+            }
+            let all = Tool::new("find").arg(&root).args(["-exec", "touch", "--date", when, "{}", "+"]);
+            all.run().unwrap();
+            let stamp = Stamp::at(1_000_000_000);
+            fs::read(pack(stamp, &["-Zxz"], &root, &dir.path().join(format!("{name}.deb"))).unwrap()).unwrap()
+        };
+        let first = made("one", &["/usr/a", "/usr/b"], "2024-01-01");
+        assert!(first == made("two", &["/usr/b", "/usr/a"], "2025-12-31"), "they differ");
+    }
+
+    #[test]
+    fn every_package_has_a_paragraph() {
+        let all = crate::repo::Repo::find().unwrap().read("packaging/deb/control").unwrap();
+        for package in Package::ALL {
+            let text = paragraph(&all, package.name()).unwrap();
+            for field in ["Package: ", "Version: ", "Architecture: ", "Section: ", "Depends: ", "Description: "] {
+                assert_eq!(text.lines().filter(|line| line.starts_with(field)).count(), 1, "{field}in {text}");
+            }
+        }
+        assert!(paragraph(&all, "other").is_err());
+    }
 }

@@ -28,6 +28,11 @@ impl Stamp {
         seconds.map(Self).map_err(|_| Failure::new(format!("{VARIABLE} is `{}`, which is no time", text.trim())))
     }
 
+    #[cfg(test)]
+    pub(super) fn at(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
     /// Tells a tool.
     pub(super) fn told(self, tool: Tool) -> Tool {
         tool.env(VARIABLE, self.0.to_string())
