@@ -86,6 +86,27 @@ pub fn installed() -> PathBuf {
     target("installed")
 }
 
+/// A package of this build, by its name and kind: `deb` or `rpm`.
+///
+/// # Panics
+/// If it is not there, or if there are several. The message has the command that makes it.
+#[must_use]
+pub fn package(name: &str, kind: &str) -> PathBuf {
+    let dir = target("packages-for-tests");
+    let files = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let between = if kind == "deb" { '_' } else { '-' };
+    let is_it = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let version = file.strip_prefix(name).and_then(|rest| rest.strip_prefix(between));
+        path.extension().is_some_and(|e| e == kind)
+            && version.is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let mut found: Vec<PathBuf> = files.filter(is_it).collect();
+    let one = found.pop().filter(|_| found.is_empty());
+    let place = dir.display();
+    one.unwrap_or_else(|| panic!("{name} is not in {place} as a .{kind}; make it: cargo xtask package --for-tests"))
+}
+
 /// A path of the directory that everything is built in.
 ///
 /// # Panics

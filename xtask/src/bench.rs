@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::install;
-use crate::repo::Repo;
+use crate::repo::{Build, Repo};
 use crate::tool::Tool;
 
 #[derive(clap::Args)]
@@ -18,7 +18,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new("the benchmark mounts thousands of directories and needs root").hint("run it as root"));
     }
-    let cli = repo.build_cli(true)?;
+    let cli = repo.build_cli(&Build::Release)?;
     // The measuring program has the tree engine in it.
     repo.cargo(&["build", "--quiet", "--release", "--package", "datastore-bench"]).run()?;
     let bench = repo.target().join("release").join("datastore-bench");

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::failure::{Doing as _, Failure, Result};
-use crate::repo::Repo;
+use crate::repo::{Build, Repo};
 use crate::tool::Tool;
 
 /// What the volume of the tour is.
@@ -43,7 +43,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
         return inside(root, datastore, volume);
     }
     let start = Instant::now();
-    let datastore = repo.build_cli(false)?;
+    let datastore = repo.build_cli(&Build::Debug)?;
     println!("built in {:.1} s", start.elapsed().as_secs_f64());
     let volume =
         if args.unprivileged || !rustix::process::geteuid().is_root() { Volume::Directory } else { Volume::Image };

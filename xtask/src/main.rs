@@ -10,6 +10,8 @@ mod demo;
 mod failure;
 mod fuzz;
 mod install;
+mod older;
+mod package;
 mod php;
 mod prove;
 mod repo;
@@ -52,6 +54,8 @@ enum Command {
     Php(php::Args),
     /// Builds and installs everything below a directory, for packages: command, library, header, manual, completions, PHP extension
     Install(install::Args),
+    /// Makes packages, .deb and .rpm, in target/packages, and has lintian and rpmlint look at them
+    Package(package::Args),
     /// Shows the web page on a server that is thrown away afterwards (needs root)
     Web(web::Args),
     /// Runs a fuzz target for a while; without a target, lists them
@@ -68,7 +72,8 @@ fn main() -> ExitCode {
         Command::Book => book::run(&repo),
         Command::Demo(args) => demo::run(&repo, &args),
         Command::Bench(args) => bench::run(&repo, &args),
-        Command::Install(args) => install::run(&repo, &args),
+        Command::Install(args) => install::run(&repo, &args).map(drop),
+        Command::Package(args) => package::run(&repo, &args),
         Command::Web(args) => web::run(&repo, &args),
         Command::Fuzz(args) => fuzz::run(&repo, &args),
     });

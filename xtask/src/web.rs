@@ -2,7 +2,7 @@
 
 use crate::failure::Result;
 use crate::php;
-use crate::repo::Repo;
+use crate::repo::{Build, Repo};
 use crate::setup;
 use crate::tool::Tool;
 
@@ -15,7 +15,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     setup::run(repo)?;
-    repo.build_cli(false)?;
+    repo.build_cli(&Build::Debug)?;
     php::build(repo)?;
     repo.cargo(&["build", "--quiet", "--package", "datastore-tests", "--bins"]).run()?;
     Tool::new(repo.target().join("debug/web")).args(args.port.map(|port| port.to_string())).run()

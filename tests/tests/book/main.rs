@@ -155,6 +155,7 @@ pages! {
     introduction: "docs/introduction.md",
     kernel: "docs/kernel.md",
     packagers: "docs/packagers.md",
+    packages: "docs/packages.md",
     recipes: "docs/recipes.md",
     recipe_dead_disk: "docs/recipes/dead-disk.md",
     recipe_elsewhere: "docs/recipes/elsewhere.md",

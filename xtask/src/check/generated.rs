@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Finding;
 use super::header;
 use crate::failure::{Doing as _, Result};
-use crate::repo::Repo;
+use crate::repo::{Build, Repo};
 use crate::tool::Tool;
 
 /// A committed file and what makes it.
@@ -26,7 +26,7 @@ pub(super) const GENERATORS: &[Generator] = &[
         name: "the manual of the command",
         path: "packaging/man/datastore.8",
         // In a pipe, `man` prints the page as it is.
-        content: |repo| Tool::new(repo.build_cli(false)?).arg("man").output(),
+        content: |repo| Tool::new(repo.build_cli(&Build::Debug)?).arg("man").output(),
     },
     Generator { name: "the C header", path: "include/datastore.h", content: header::content },
 ];
