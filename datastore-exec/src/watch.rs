@@ -134,8 +134,8 @@ pub(crate) fn watch(engine: &Engine, span: Span, each: &mut dyn FnMut(Seen<'_>) 
     Watcher::new(engine)?.run(span, each)
 }
 
-struct Watcher<'a> {
-    engine: &'a Engine,
+struct Watcher {
+    engine: Engine,
     answers: Answers,
     known: Known,
     duties: Duties,
@@ -166,10 +166,10 @@ struct Blind {
 /// When the next look is due although nothing happens.
 type Due = Option<Instant>;
 
-impl<'a> Watcher<'a> {
-    fn new(engine: &'a Engine) -> Result<Self> {
+impl Watcher {
+    fn new(engine: &Engine) -> Result<Self> {
         Ok(Self {
-            engine,
+            engine: engine.anew(),
             answers: Answers::new()?,
             known: Known::default(),
             duties: Duties::default(),
@@ -185,11 +185,12 @@ impl<'a> Watcher<'a> {
     }
 
     fn run(&mut self, span: Span, each: &mut dyn FnMut(Seen<'_>) -> Result<bool>) -> Result<()> {
-        let root = self.engine.root();
         let mounts = proc::open_mountinfo().map_err(|e| e.because("the kernel's mount table cannot be watched"))?;
         let log = KernelLog::open();
         let mut is_first = true;
         loop {
+            self.engine = self.engine.anew();
+            let root = self.engine.root();
             // Watched before looked at, so that nothing comes in between.
             let wanted = resolve(load::globals(root), &Incumbents::new());
             let notices = Notices::of(root, places(&wanted))?;
@@ -310,7 +311,7 @@ impl<'a> Watcher<'a> {
         let is_first = !std::mem::replace(&mut self.has_seen, true);
         let goes_on = tell_changes(&changes, is_first, each)? && tell_all(&remarks, each)?;
         let done = if span == Span::Always {
-            self.duties.fulfil(self.engine, wanted, &status, &changes.lost)
+            self.duties.fulfil(&self.engine, wanted, &status, &changes.lost)
         } else {
             Vec::new()
         };

@@ -367,6 +367,19 @@ fn configuration_that_changes_is_read_again_and_told_only_if_it_stays_wrong() {
 }
 
 #[test]
+fn a_user_that_comes_while_it_watches_is_known() {
+    let sandbox = machine();
+    let follower = watch(&sandbox);
+    sandbox.configlet("late", "[mapping.\"/var/late\"]\ntarget = \"%{base}/late\"\nowner = \"late\"\n");
+    until(&follower, |seen| seen["app"] == "late" && seen["now"]["state"] == "waiting");
+    let passwd = sandbox.read("/etc/passwd");
+    sandbox.write("/etc/passwd", format!("{passwd}late:x:4242:4242::/:/bin/sh\n"));
+    until(&follower, |seen| seen["app"] == "late" && seen["now"]["state"] == "pending");
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    until(&follower, |seen| seen["app"] == "late" && seen["now"]["state"] == "active");
+}
+
+#[test]
 fn a_disabled_app_and_one_that_is_forgotten_are_no_alarm() {
     let sandbox = machine();
     let follower = watch(&sandbox);

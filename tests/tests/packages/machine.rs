@@ -95,7 +95,8 @@ pub(crate) fn becomes(rig: &Rig, app: &str, wanted: &str) {
     let begun = Instant::now();
     loop {
         let told = rig.run(&["datastore", "status", app, "--json"]).stdout;
-        if told.contains(&format!("\"state\": \"{wanted}\"")) {
+        let status: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
+        if status["mappings"][0]["state"] == wanted {
             return;
         }
         let log = || {

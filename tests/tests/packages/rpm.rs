@@ -93,7 +93,7 @@ fn from_the_first_installation_to_the_last() {
         assert!(of(title).contains("active"), "{title}: {said}");
     }
     let removed = of("remove");
-    assert!(removed.contains("all data stays in the store") && removed.contains("--bring-home"), "{removed}");
+    assert!(removed.contains("all data stays in the store") && removed.contains("datastore disable APP"), "{removed}");
     assert_eq!(of("till"), "42\nexit 0\n");
     assert_eq!(of("fstab"), "1\nexit 0\n");
     assert!(of("config").contains("/etc/datastore.conf\n") && of("config").contains("shop.conf\n"), "{}", of("config"));
