@@ -30,11 +30,32 @@ pub(super) fn libraries(job: &Job, root: &Path, paths: &[PathBuf]) -> Result<Str
     let mut tool = Tool::new("dpkg-shlibdeps").arg("-O").arg("--warnings=0").current_dir(&sources);
     tool = tool.arg(format!("-l{}", below(&job.installed, ours).display()));
     let said = tool.args(programs.iter().map(|program| format!("-e{}", program.display()))).output()?;
-    Ok(said.lines().find_map(|line| line.strip_prefix("shlibs:Depends=")).unwrap_or_default().trim().to_owned())
+    let found = said.lines().find_map(|line| line.strip_prefix("shlibs:Depends=")).unwrap_or_default().trim();
+    Ok(job.older.as_ref().map_or_else(|| found.to_owned(), |older| for_older(found, older.version())))
+}
+
+/// The same for an older C library. dpkg-shlibdeps goes by the libraries of this machine, where what were libraries beside it are part of it since
+/// 2.34; what the programs really want has been looked at already.
+fn for_older(found: &str, glibc: &str) -> String {
+    let one = |package: &str| match package.split_once(' ') {
+        Some(("libc6", _)) => format!("libc6 (>= {glibc})"),
+        _ => package.to_owned(),
+    };
+    found.split(", ").map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn is_elf(path: &Path) -> bool {
     // A link is read where it leads to.
     path.symlink_metadata().is_ok_and(|meta| meta.is_file())
         && fs::read(path).is_ok_and(|content| content.starts_with(b"\x7fELF"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_c_library_is_enough_where_it_was_asked_for() {
+        assert_eq!(for_older("libc6 (>= 2.34), libgcc-s1 (>= 4.2)", "2.17"), "libc6 (>= 2.17), libgcc-s1 (>= 4.2)");
+    }
 }
