@@ -34,6 +34,8 @@ impl Init {
                 let wants = rig.path("/usr/lib/systemd/system/local-fs-pre.target.wants");
                 fs::create_dir_all(&wants).expect("make directories");
                 symlink("../rig-disks.service", wants.join("rig-disks.service")).expect("enable the unit of the disks");
+                // Where others keep data of their own nothing lies yet.
+                fs::remove_file(rig.path("/var/www/html/index.nginx-debian.html")).expect("remove the page of nginx");
                 // Whoever needs these enables them; they would take a second of each boot.
                 for unit in ["nginx", "postgresql"] {
                     let wanted = rig.path(format!("/etc/systemd/system/multi-user.target.wants/{unit}.service"));
