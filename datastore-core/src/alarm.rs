@@ -317,48 +317,41 @@ impl Book {
         failed: Option<(&str, &Failure)>,
         now: i64,
     ) -> Change {
-        let mut change = Change::default();
-        let mut new = failed.map(|(app, failure)| Alarm::of_services(app, failure, now));
-        self.alarms.retain_mut(|open| {
-            if open.kind != Kind::Service {
-                return true;
-            }
-            if let Some(found) = new.take_if(|found| found.app == open.app) {
-                (open.detail, open.hint) = (found.detail, found.hint);
-                return true;
-            }
-            let stays = !apps(&open.app);
-            if !stays {
-                change.cleared.push(open.clone());
-            }
-            stays
-        });
-        self.alarms.extend(new);
-        change.raised.extend(self.untold());
-        change
+        let found = failed.map(|(app, failure)| Alarm::of_services(app, failure, now));
+        self.take_in(found.into_iter().collect(), |open| open.kind == Kind::Service, |open| apps(&open.app))
     }
 
     /// Takes in everything that is wrong with volumes, when all of them have been looked at.
     pub fn settle_volumes(&mut self, found: &[Trouble], now: i64) -> Change {
+        let found = found.iter().map(|trouble| Alarm::of_volume(trouble, now)).collect();
+        self.take_in(found, |open| open.kind.is_of_volume(), |_| true)
+    }
+
+    /// Takes in alarms of some kinds: what is open of these already keeps its time and gets the newer words, and what was looked at and not
+    /// found again is over.
+    fn take_in(
+        &mut self,
+        mut found: Vec<Alarm>,
+        is_of: impl Fn(&Alarm) -> bool,
+        was_looked_at: impl Fn(&Alarm) -> bool,
+    ) -> Change {
         let mut change = Change::default();
-        let mut new: Vec<Alarm> = found.iter().map(|trouble| Alarm::of_volume(trouble, now)).collect();
         self.alarms.retain_mut(|open| {
-            if !open.kind.is_of_volume() {
+            if !is_of(open) {
                 return true;
             }
-            match new.iter().position(|found| found.key() == open.key()) {
-                Some(i) => {
-                    let found = new.swap_remove(i);
-                    (open.detail, open.hint) = (found.detail, found.hint);
-                    true
-                }
-                None => {
-                    change.cleared.push(open.clone());
-                    false
-                }
+            if let Some(i) = found.iter().position(|found| found.key() == open.key()) {
+                let found = found.remove(i);
+                (open.detail, open.hint) = (found.detail, found.hint);
+                return true;
             }
+            let is_over = was_looked_at(open);
+            if is_over {
+                change.cleared.push(open.clone());
+            }
+            !is_over
         });
-        self.alarms.extend(new);
+        self.alarms.extend(found);
         change.raised.extend(self.untold());
         change
     }
