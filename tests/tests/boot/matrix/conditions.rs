@@ -267,8 +267,10 @@ pub(super) const ITSELF: &[Bad] = &[
     ),
     unbound(
         "a hook fails at a bind",
-        "systemctl stop srv-shop.mount; sed -i '\\#^STORE#d' /etc/fstab; printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/hook; \
-         chmod 755 /usr/local/sbin/hook; echo 'postmount = \"/usr/local/sbin/hook\"' > /etc/datastore.d/shop.local.conf",
+        // The configlet appears whole: one that is still empty names no hook, and the path unit would bind it so.
+        "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/hook; chmod 755 /usr/local/sbin/hook; \
+         echo 'postmount = \"/usr/local/sbin/hook\"' > /etc/shop.new; mv /etc/shop.new /etc/datastore.d/shop.local.conf; \
+         systemctl stop srv-shop.mount; sed -i '\\#^STORE#d' /etc/fstab; datastore apply --yes || true",
         "hook-failed",
         "rm /etc/datastore.d/shop.local.conf",
     ),
