@@ -6,6 +6,7 @@ pub(crate) mod examples;
 mod grammar;
 mod moving;
 mod plan;
+mod setup;
 mod since;
 
 use std::ffi::OsString;
@@ -17,12 +18,13 @@ use datastore_core::AbsPath;
 use datastore_core::goal::Apps;
 use datastore_core::journal::OperationId;
 use datastore_core::plan::PlanId;
-use datastore_core::value::{AppName, HostName, VolumeName};
+use datastore_core::value::{AppName, VolumeName};
 
 use crate::manual;
 
 pub(crate) use moving::{Import, Move, Reclaim};
 pub(crate) use plan::Plan;
+pub(crate) use setup::{Adopt, Init, Source, VolumeAdd};
 pub(crate) use since::Since;
 
 /// The whole command line.
@@ -70,6 +72,14 @@ pub(crate) enum Verb {
         datastore init --device /dev/sdb --format xfs      one that is empty\n  \
         datastore init --host mail --enable home cyrus-imapd")]
     Init(Init),
+    /// Take over a volume of a reinstalled or of another machine: its data, its owners by name, its configlets
+    #[command(after_help = "Examples:\n  \
+        datastore adopt                       the disk that carries a volume\n  \
+        datastore adopt --show                what would be done; changes nothing\n  \
+        datastore adopt --device /dev/sdb1\n  \
+        datastore adopt data1 --device /dev/sdc1 --host server1 --as server2\n  \
+        datastore --root /mnt/sysroot adopt --device /dev/sdb1 --yes")]
+    Adopt(Adopt),
     /// Add, list or remove volumes
     #[command(after_help = "Examples:\n  \
         datastore volume list\n  \
@@ -292,55 +302,6 @@ pub(crate) enum ConfigVerb {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
-}
-
-/// `init`
-#[derive(Debug, Args)]
-pub(crate) struct Init {
-    /// The name that presents the data; the machine's short name unless given
-    #[arg(long, value_name = "NAME")]
-    pub(crate) host: Option<HostName>,
-    /// The name of the first volume
-    #[arg(long, value_name = "NAME", default_value = "data0")]
-    pub(crate) volume: VolumeName,
-    #[command(flatten)]
-    pub(crate) source: Source,
-    /// Apps to ask for at once
-    #[arg(long, value_name = "APP", num_args = 1.., value_delimiter = ',')]
-    pub(crate) enable: Vec<AppName>,
-}
-
-/// `volume add`
-#[derive(Debug, Args)]
-pub(crate) struct VolumeAdd {
-    /// Its name, such as data1
-    #[arg(value_name = "NAME")]
-    pub(crate) name: VolumeName,
-    #[command(flatten)]
-    pub(crate) source: Source,
-    /// Where it is, if not /store/NAME
-    #[arg(long, value_name = "PATH", value_parser = abs_path)]
-    pub(crate) at: Option<AbsPath>,
-    /// More mount options, as in fstab
-    #[arg(long, value_name = "OPTIONS")]
-    pub(crate) options: Option<String>,
-}
-
-/// What a volume is made of.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Source {
-    /// A block device or an image file
-    #[arg(long, value_name = "DEV|IMAGE", conflicts_with = "directory")]
-    pub(crate) device: Option<PathBuf>,
-    /// Make this file system on the device
-    #[arg(long, value_name = "TYPE", requires = "device", value_parser = ["ext4", "xfs", "btrfs"])]
-    pub(crate) format: Option<String>,
-    /// Overwrite a file system that is found on the device
-    #[arg(long, requires = "format")]
-    pub(crate) force: bool,
-    /// A directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
 }
 
 /// `apply`

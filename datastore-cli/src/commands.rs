@@ -1,5 +1,6 @@
 //! The verbs: each makes one goal or asks one question, and hands the answer to a view.
 
+mod adopt;
 mod alarm;
 mod apps;
 mod change;
@@ -63,6 +64,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Code> {
         Verb::Remap(args) => apps::remap(session, args)?.into(),
         Verb::Recover => apps::recover(session)?.into(),
         Verb::Init(args) => init::init(session, args)?.into(),
+        Verb::Adopt(args) => adopt::adopt(session, &args)?.into(),
         Verb::Volume(VolumeVerb::Add(args)) => volume::add(session, args)?.into(),
         Verb::Volume(VolumeVerb::Candidates) => volume::candidates(session)?.into(),
         Verb::Volume(VolumeVerb::List) => volume::list(session)?.into(),

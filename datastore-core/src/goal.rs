@@ -45,6 +45,8 @@ pub enum Goal {
         /// The first volume.
         volume: VolumeRequest,
     },
+    /// A volume from another or a reinstalled machine, with what is on it.
+    Adopt(Adopt),
     /// A configlet that a program without privilege asks for.
     Declare(Declare),
     /// Such a configlet is removed.
@@ -66,6 +68,17 @@ pub enum Goal {
         /// The operation.
         operation: OperationId,
     },
+}
+
+/// Which volume to adopt, and whose data on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopt {
+    /// The volume.
+    pub volume: VolumeRequest,
+    /// The host whose data it is: a directory below `live`.
+    pub from: HostName,
+    /// The name under which this machine presents it.
+    pub host: HostName,
 }
 
 /// What to declare.
@@ -237,6 +250,7 @@ impl Goal {
             Self::VolumeAdd(_) => "volume add",
             Self::VolumeRemove { .. } => "volume remove",
             Self::Init { .. } => "init",
+            Self::Adopt(_) => "adopt",
             Self::Declare(_) => "config add",
             Self::Withdraw(_) => "config remove",
             Self::Import(_) => "import",
@@ -275,7 +289,18 @@ impl Goal {
     /// Whether each step has an intent of its own in the journal, which then tells how far it came.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        self.moves() || matches!(self, Self::Settle { .. } | Self::Reclaim(_) | Self::Abort(_))
+        self.moves() || matches!(self, Self::Settle { .. } | Self::Reclaim(_) | Self::Abort(_) | Self::Adopt(_))
+    }
+
+    /// The volume that it adds.
+    #[must_use]
+    pub fn new_volume(&self) -> Option<&VolumeRequest> {
+        match self {
+            Self::VolumeAdd(request)
+            | Self::Init { volume: request, .. }
+            | Self::Adopt(Adopt { volume: request, .. }) => Some(request),
+            _ => None,
+        }
     }
 
     /// The apps that it names.
@@ -297,7 +322,7 @@ impl Goal {
             | Self::Reclaim(Reclaim { apps: a, .. })
             | Self::Abort(a)
             | Self::Settle { apps: a, .. } => Some(a),
-            Self::VolumeAdd(_) | Self::VolumeRemove { .. } | Self::Init { .. } => None,
+            Self::VolumeAdd(_) | Self::VolumeRemove { .. } | Self::Init { .. } | Self::Adopt(_) => None,
         }
     }
 }
@@ -321,6 +346,10 @@ impl std::fmt::Display for Goal {
         f.write_str(self.verb())?;
         match self {
             Self::VolumeAdd(request) | Self::Init { volume: request, .. } => write!(f, " {}", request.name),
+            Self::Adopt(Adopt { volume, from, host }) => {
+                write!(f, " {} --host {from}", volume.name)?;
+                if from == host { Ok(()) } else { write!(f, " --as {host}") }
+            }
             Self::VolumeRemove { name } => write!(f, " {name}"),
             Self::Settle { operation, .. } => write!(f, " {operation}"),
             _ => {

@@ -39,6 +39,7 @@ pub mod names;
 pub mod nesting;
 pub mod observed;
 mod overlap;
+pub mod owners;
 pub mod path;
 pub mod peek;
 pub mod plan;

@@ -11,6 +11,7 @@ use crate::hook::{HookBind, HookRun};
 use crate::manifest;
 use crate::mapping::BindOptions;
 use crate::moving::{Receipt, Running, TreeCopy, Verify};
+use crate::owners::{DETOUR, Renumber};
 use crate::path::AbsPath;
 use crate::value::{AppName, Attrs, Id};
 
@@ -264,6 +265,26 @@ pub enum Action {
         /// How.
         options: BindOptions,
     },
+    /// Gives the directory of a host's stores the name of another host.
+    RenameBase {
+        /// What it is called.
+        from: AbsPath,
+        /// What it will be called; nothing may be there.
+        to: AbsPath,
+    },
+    /// Changes owners and groups of everything in store directories, in ACLs too. Nothing else changes: set-id bits and capabilities, which
+    /// the kernel takes away with the owner (chown(2)), are given back. Files that have the new number already are what was done before.
+    Renumber {
+        /// The store directories.
+        stores: Vec<AbsPath>,
+        /// Users by number. No number is both old and new.
+        users: Vec<Renumber>,
+        /// Groups by number.
+        groups: Vec<Renumber>,
+        /// Whether no file has one of the new numbers before, so that the way back is known.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        exact: bool,
+    },
     /// Removes a tree that was put aside, or a copy that nothing came of.
     RemoveTree {
         /// The tree.
@@ -352,6 +373,14 @@ impl Action {
             Self::StopServices { app, running } => Self::StartServices { app, running },
             Self::MoveDir { from, to, had, gets } => Self::MoveDir { from: to, to: from, had: gets, gets: had },
             Self::Swap { mount_point, from, to, options } => Self::Swap { mount_point, from: to, to: from, options },
+            Self::RenameBase { from, to } => Self::RenameBase { from: to, to: from },
+            Self::Renumber { stores, users, groups, exact: true } => {
+                let back = |pairs: Vec<Renumber>| {
+                    pairs.into_iter().map(|Renumber { from, to }| Renumber { from: to, to: from }).collect()
+                };
+                Self::Renumber { stores, users: back(users), groups: back(groups), exact: true }
+            }
+            Self::Renumber { exact: false, .. } => return None,
             // What a service has done by the time that something else fails is not taken back by stopping it.
             Self::StartServices { .. }
             | Self::Flush { .. }
@@ -422,6 +451,8 @@ impl Action {
             Self::StartServices { .. } => "start-services",
             Self::MoveDir { .. } => "move-dir",
             Self::Swap { .. } => "swap",
+            Self::RenameBase { .. } => "rename-base",
+            Self::Renumber { .. } => "renumber",
             Self::RemoveTree { .. } => "remove-tree",
             Self::WriteReceipt(_) => "write-receipt",
         }
@@ -456,6 +487,8 @@ impl Action {
         "start-services",
         "move-dir",
         "swap",
+        "rename-base",
+        "renumber",
         "remove-tree",
         "write-receipt",
     ];
@@ -508,6 +541,21 @@ impl std::fmt::Display for Action {
             Self::MoveDir { from, to, .. } => write!(f, "rename {from} to {to}"),
             Self::Swap { mount_point, to, .. } => {
                 write!(f, "bind {} on {mount_point} in place of what is there", to.store)
+            }
+            Self::RenameBase { from, to } => write!(f, "rename {from} to {to}"),
+            Self::Renumber { stores, users, groups, .. } => {
+                let told = |kind: &'static str, pairs: &[Renumber]| -> Vec<String> {
+                    let number = |n: u32| n & !DETOUR;
+                    pairs.iter().map(|p| format!("{kind} {} to {}", number(p.from), number(p.to))).collect()
+                };
+                let (away, home) = (|p: &Renumber| p.to & DETOUR != 0, |p: &Renumber| p.from & DETOUR != 0);
+                let all = || users.iter().chain(groups);
+                if all().any(home) {
+                    return write!(f, "give the files that were set apart in {} their new owners", list(stores.iter()));
+                }
+                let verb = if all().any(away) { "set apart" } else { "give new owners to" };
+                let pairs = [told("user", users), told("group", groups)].concat().join(", ");
+                write!(f, "{verb} the files in {} whose numbers change: {pairs}", list(stores.iter()))
             }
             Self::RemoveTree { path } => write!(f, "remove {path} with all that is in it"),
             Self::WriteReceipt(_) => write!(f, "keep a receipt"),

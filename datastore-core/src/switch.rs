@@ -166,7 +166,7 @@ fn place(request: &Move, inputs: &mut Vec<Input>) -> Result<Vec<Step>> {
 }
 
 /// Says in the override of an app that its stores are at these places; the target of each is given.
-fn settle(app: &AppName, wanted: &[Placed], inputs: &mut Vec<Input>) -> Result<Option<Step>> {
+pub(crate) fn settle(app: &AppName, wanted: &[Placed], inputs: &mut Vec<Input>) -> Result<Option<Step>> {
     let mut over = Override::of(app, inputs)?;
     // The volume alone, if that is enough: `%{base}` follows it.
     let bare: Vec<Placed> = wanted.iter().map(|p| Placed { target: None, ..p.clone() }).collect();

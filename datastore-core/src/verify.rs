@@ -10,6 +10,7 @@ use crate::hook::{HookRun, MOST_SECONDS, Scope, When};
 use crate::moving::{self, TreeCopy};
 use crate::nesting::Nesting;
 use crate::observed::{Observed, Place};
+use crate::owners::Renumber;
 use crate::path::AbsPath;
 use crate::plan::Plan;
 use crate::step::{Action, Step};
@@ -57,6 +58,11 @@ pub fn check(plan: Plan, wanted: &Wanted, observed: &Observed) -> Result<Checked
     }
     let mut checker = Checker::new(wanted, observed);
     checker.settles = matches!(plan.goal, Goal::Settle { .. });
+    if let Goal::Adopt(adopt) = &plan.goal {
+        let usual = || wanted.store.child(adopt.volume.name.as_str());
+        let live = adopt.volume.at.clone().unwrap_or_else(usual).child("live");
+        checker.homes.push(live.child(adopt.host.as_str()));
+    }
     checker.coming = plan.steps.iter().filter_map(|s| bind_of(&s.action)).collect();
     for (i, step) in plan.steps.iter().enumerate() {
         let outside = step.mapping.into_iter().chain(step.action.serves()).any(|m| m as usize >= plan.mappings.len());
@@ -185,6 +191,12 @@ impl<'a> Checker<'a> {
 
     fn is_store(&self, path: &AbsPath) -> bool {
         self.homes.iter().any(|home| path.is_below(home))
+    }
+
+    /// Whether a store directory is bound, as far as this plan leaves it so.
+    fn is_used(&self, store: &AbsPath) -> bool {
+        let shows = |m: &crate::mapping::Mapping| m.store == *store && self.is_mounted(&m.mount_point);
+        self.wanted.mappings.iter().any(shows) || self.bound.values().any(|bound| bound == store)
     }
 
     /// Whether a directory in a store is a mount point that our lines in fstab name: of the one in the other's store.
@@ -316,6 +328,15 @@ impl<'a> Checker<'a> {
             | Action::Swap { .. }
             | Action::RemoveTree { .. }
             | Action::WriteReceipt(_) => self.moving(action)?,
+            Action::RenameBase { from, to } => {
+                let is_base = |path: &AbsPath| self.homes.iter().any(|home| home.parent() == path.parent());
+                rule(from != to && is_base(from) && is_base(to), "renames what holds no stores")?;
+            }
+            Action::Renumber { stores, users, groups, .. } => {
+                rule(stores.iter().all(|store| self.is_store(store)), "changes owners of what is no store directory")?;
+                rule(stores.iter().all(|store| !self.is_used(store)), "changes owners of data that is in use")?;
+                rule(is_sound(users) && is_sound(groups), "changes owners so that nobody could tell how far it came")?;
+            }
         }
         Ok(())
     }
@@ -449,6 +470,14 @@ impl<'a> FstabRef<'a> {
         let takes = if let Stand::Foreign { entry, .. } = &edit.from { Some(entry) } else { None };
         Self { mount_point: &edit.mount_point, to, takes }
     }
+}
+
+/// Whether a change of numbers can be made once more after it was cut off: no number is both old and new, and root stays root.
+fn is_sound(pairs: &[Renumber]) -> bool {
+    let new: HashSet<u32> = pairs.iter().map(|pair| pair.to).collect();
+    let old: HashSet<u32> = pairs.iter().map(|pair| pair.from).collect();
+    let is_number = |n: u32| n != 0 && n != u32::MAX;
+    old.len() == pairs.len() && old.is_disjoint(&new) && old.iter().chain(&new).all(|&n| is_number(n))
 }
 
 fn rule(holds: bool, rule: &'static str) -> Rule {

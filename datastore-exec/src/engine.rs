@@ -1,14 +1,16 @@
 //! The engine: each call is observe, then core, then act.
 
+mod planning;
+
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datastore_core::alarm::Alarm;
 use datastore_core::candidate::{Candidates, Setting};
 use datastore_core::config::{GLOBALS, Input};
 use datastore_core::doctor::{self, Diagnosis};
-use datastore_core::goal::{Apps, Goal, VolumeRequest};
+use datastore_core::goal::{Apps, Goal};
 use datastore_core::journal::OperationId;
 use datastore_core::log::{LogDetail, LogRow, Query};
 use datastore_core::names::Names;
@@ -21,13 +23,13 @@ use datastore_core::request::Asked;
 use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::status::{self, OperationRow, Status};
-use datastore_core::switch::{switch, switch_back};
 use datastore_core::usage::Usage;
 use datastore_core::value::{AppName, Id};
-use datastore_core::verify::{self, CheckedPlan};
+use datastore_core::verify::CheckedPlan;
 use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
+use crate::adoption::{self, Wish as Adoption};
 use crate::alarm::{self, Delivery};
 use crate::event::Listener;
 use crate::journal_file::Scan;
@@ -38,9 +40,7 @@ use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
-use crate::{
-    examine, guard, journal_file, log, moving, peek, receipts, recovery, run_files, saved, site, units, usage, watch,
-};
+use crate::{examine, guard, journal_file, log, moving, peek, recovery, run_files, saved, site, units, usage, watch};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but the root's descriptor, and the names of owners.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub struct Prepared {
     pub(crate) interrupted: bool,
     /// The volumes that it touches, by where they are.
     pub(crate) volumes: Vec<AbsPath>,
+    /// The directories of stores that are there, each on its own volume.
+    pub(crate) homes: Vec<AbsPath>,
 }
 
 /// The directories that the root keeps open during a call.
@@ -272,6 +274,7 @@ impl Engine {
         let _kept = self.begin();
         match goal {
             Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => self.plan_volume(goal, request, seed),
+            Goal::Adopt(request) => self.plan_adoption(goal, request, seed),
             Goal::Import(_)
             | Goal::Move(_)
             | Goal::Undo(_)
@@ -283,118 +286,16 @@ impl Engine {
         }
     }
 
-    fn plan_mappings(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
-        let begun = Instant::now();
-        let (wanted, basis, (files, config)) = self.read(|inputs| {
-            demand_globals(inputs)?;
-            Ok((switch(goal, inputs)?, globals_text(inputs)))
-        })?;
-        let loaded = Instant::now();
-        let all = Apps::default();
-        let apps = goal.apps().unwrap_or(&all);
-        apps.demand_known(&wanted, &basis.fstab)?;
-        let probe = Probe::of(nesting(&wanted, &basis), |i| goal.concerns(&wanted.mappings[i]));
-        let care = Care { beneath: goal.uncovers() };
-        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
-        let seen = Instant::now();
-        let view = View::new(&wanted, &observed);
-        let plan = match goal {
-            Goal::VolumeRemove { name } => plan::volume::remove(name, &view, config.as_deref(), seed)?,
-            _ => plan::make(goal, &view, files, seed),
-        };
-        let prepared = self.finish(plan, &wanted, &observed, [begun, loaded, seen]);
-        release((wanted, observed));
-        prepared
-    }
-
-    fn plan_moving(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
-        let begun = Instant::now();
-        let receipt = match goal {
-            Goal::Undo(request) => request.apps.names.first().map(|app| receipts::last(&self.root, app)),
-            _ => None,
-        };
-        let receipt = receipt.transpose()?.flatten();
-        let (wanted, basis, (files, inputs)) = self.read(|inputs| {
-            demand_globals(inputs)?;
-            // Where data is now is told by the configuration as it was.
-            let before = matches!(goal, Goal::Move(_) | Goal::Undo(_)).then(|| inputs.clone());
-            let files = match &receipt {
-                Some(receipt) => switch_back(receipt, inputs)?,
-                None => switch(goal, inputs)?,
-            };
-            Ok((files, before))
-        })?;
-        let before = inputs.map(|inputs| resolve(inputs, &incumbents(&basis.fstab)));
-        let before = before.as_ref().unwrap_or(&wanted);
-        let loaded = Instant::now();
-        let all = Apps::default();
-        goal.apps().unwrap_or(&all).demand_known(before, &basis.fstab)?;
-        let probe = Probe::of(nesting(before, &basis), |i| goal.concerns(&before.mappings[i]));
-        let care = Care { beneath: goal.uncovers() };
-        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
-        let view = View::new(before, &observed);
-        let receipt = receipt.as_ref();
-        let facts = moving::look(&self.root, &plan::moving::probe(goal, &view, &wanted, receipt, seed))?;
-        let seen = Instant::now();
-        let scene =
-            plan::moving::Scene { before, wanted: &wanted, observed: &observed, facts: &facts, receipt, files, seed };
-        let plan = plan::moving::make(goal, scene)?;
-        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
-    }
-
-    fn plan_declaration(&self, goal: &Goal, seed: Id) -> Result<Prepared> {
-        let begun = Instant::now();
-        let (wanted, basis, (files, inputs)) = self.read(|inputs| {
-            demand_globals(inputs)?;
-            let before = inputs.clone();
-            Ok((switch(goal, inputs)?, before))
-        })?;
-        let before = resolve(inputs, &incumbents(&basis.fstab));
-        let loaded = Instant::now();
-        let probe = Probe::of(nesting(&wanted, &basis), |i| goal.concerns(&wanted.mappings[i]));
-        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
-        let ways = plan::declaration::ways(goal, &wanted);
-        let doubts: Vec<Option<String>> = ways.iter().map(|way| load::doubt(&self.root, way)).collect();
-        let seen = Instant::now();
-        let view = View::new(&wanted, &observed);
-        let plan = plan::declaration::make(goal, &before, &view, &doubts, files, seed)?;
-        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
-    }
-
-    fn plan_volume(&self, goal: &Goal, request: &VolumeRequest, seed: Id) -> Result<Prepared> {
-        let begun = Instant::now();
+    /// What a wish to adopt a volume comes to: which disk, whose data, under which name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if no disk or several can be meant, or several hosts have data on it and nobody said which.
+    pub fn adoption(&self, wish: Adoption) -> Result<Goal> {
+        let _kept = self.begin();
+        operation::demand_privilege("adopt a volume")?;
         let (wanted, basis, ()) = self.read(|_| Ok(()))?;
-        let broken =
-            wanted.diagnostics.iter().find(|d| d.is_error() && d.place.as_ref().is_some_and(|p| p.file == GLOBALS));
-        if let Some(found) = broken {
-            return Err(Error::new(ErrorKind::Invalid, found.one_line()).hint("datastore config check"));
-        }
-        let loaded = Instant::now();
-        let probe = Probe::of(nesting(&wanted, &basis), |_| false);
-        let observed = observe::observe(&self.root, self.ids()?, &probe, basis, Care::default())?;
-        let host = plan::volume::host_of(goal, &wanted)?;
-        let site = site::observe(&self.root, &wanted, &observed.mounts, request, &host)?;
-        let seen = Instant::now();
-        let view = View::new(&wanted, &observed);
-        let plan = plan::volume::add(goal, &view, &site, seed)?;
-        self.finish(plan, &wanted, &observed, [begun, loaded, seen])
-    }
-
-    fn finish(&self, plan: plan::Plan, wanted: &Wanted, observed: &Observed, at: [Instant; 3]) -> Result<Prepared> {
-        let mut volumes: Vec<AbsPath> =
-            plan.volumes().iter().filter_map(|name| wanted.volume(name)).map(|v| v.path.clone()).collect();
-        if let Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } = &plan.goal {
-            volumes.push(plan::volume::path_of(&wanted.store, request));
-        }
-        let checked = verify::check(plan, wanted, observed)?;
-        let timing = Timing {
-            load_ms: ms(at[1] - at[0]),
-            observe_ms: ms(at[2] - at[1]),
-            plan_ms: ms(at[2].elapsed()),
-            ..Timing::default()
-        };
-        let interrupted = !observed.unfinished.is_empty();
-        Ok(Prepared { checked, timing, mark: observed.mark, interrupted, volumes })
+        demand_sound_globals(&wanted)?;
+        adoption::goal(&self.root, &wanted, &basis.mounts, wish)
     }
 
     /// Applies a plan that was shown to somebody: exactly that plan, or nothing.
@@ -572,6 +473,16 @@ pub(crate) fn demand_globals(inputs: &[Input]) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Invalid, format!("there is no {GLOBALS}, so this machine has no data store yet"))
         .hint("datastore init"))
+}
+
+/// Nothing is known of volumes where `/etc/datastore.conf` cannot be understood.
+fn demand_sound_globals(wanted: &Wanted) -> Result<()> {
+    let mut found = wanted.diagnostics.iter();
+    let broken = found.find(|d| d.is_error() && d.place.as_ref().is_some_and(|p| p.file == GLOBALS));
+    match broken {
+        Some(found) => Err(Error::new(ErrorKind::Invalid, found.one_line()).hint("datastore config check")),
+        None => Ok(()),
+    }
 }
 
 fn globals_text(inputs: &[Input]) -> Option<String> {

@@ -1,9 +1,11 @@
 //! The half of datastore that touches the machine.
 
+pub mod adoption;
 pub mod alarm;
 mod apply;
 mod beneath;
 mod closed;
+mod config_copy;
 mod crossing;
 pub mod document;
 pub mod durable;

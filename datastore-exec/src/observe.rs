@@ -226,6 +226,11 @@ fn own_file<T>(read: Result<Option<Vec<u8>>>, parse: impl Fn(&str) -> Result<T, 
     }
 }
 
+/// The same of a file that is read here.
+pub(crate) fn own<T>(root: &Root, path: &AbsPath, parse: impl Fn(&str) -> Result<T, ManifestError>) -> FileFacts<T> {
+    own_file(read(root, path), parse)
+}
+
 /// The manifests, whole.
 pub(crate) fn manifests(root: &Root, probe: &Probe) -> BTreeMap<AbsPath, FileFacts<Manifest>> {
     let path = |home: &AbsPath| home.child(DIRECTORY).child("manifest.toml");

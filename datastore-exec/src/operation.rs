@@ -23,7 +23,7 @@ use crate::root::Root;
 use crate::run_files::{self, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
-use crate::{alarm, guard, kept, units, usage};
+use crate::{alarm, config_copy, guard, kept, units, usage};
 
 /// How long a second caller waits for the first one before it is told who that is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -61,9 +61,11 @@ pub(crate) fn execute(
     listener: &mut dyn Listener,
 ) -> Result<Report> {
     let goal = prepared.plan().goal.clone();
+    let homes = prepared.homes.clone();
     let mut report = attempt(engine, prepared, terms, listener)?;
     alarm::after(engine.root(), &goal, &mut report);
     report.remarks.extend(units::refresh(engine.root()));
+    report.remarks.extend(config_copy::refresh(engine, &goal, &homes, &report));
     report.remarks.extend(waited(engine, &goal));
     Ok(report)
 }
@@ -146,13 +148,16 @@ fn wanted_locks(plan: &Plan) -> Vec<(String, Share)> {
     let mut wanted: Vec<(String, Share)> = plan.apps().iter().map(|a| (format!("app-{a}"), Share::Exclusive)).collect();
     wanted.extend(plan.volumes().iter().map(|v| (format!("volume-{v}"), Share::Shared)));
     match &plan.goal {
-        Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => {
-            wanted.push((format!("volume-{}", request.name), Share::Exclusive));
-        }
         Goal::VolumeRemove { name } => wanted.push((format!("volume-{name}"), Share::Exclusive)),
         // Two that want one place must not look at the same time.
         Goal::Declare(_) | Goal::Withdraw(_) => wanted.push(("config-add".into(), Share::Exclusive)),
         _ => {}
+    }
+    if let Some(request) = plan.goal.new_volume() {
+        let name = format!("volume-{}", request.name);
+        // Mappings on it, of which `adopt` knows some, want no more.
+        wanted.retain(|(other, _)| *other != name);
+        wanted.push((name, Share::Exclusive));
     }
     wanted.sort_by(|a, b| a.0.cmp(&b.0));
     wanted

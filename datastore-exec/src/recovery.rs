@@ -98,7 +98,7 @@ fn clean(engine: &Engine, operation: &OperationId, goal: Option<&Goal>) -> Resul
     // Of a volume to which nothing was moved in the end, too.
     places.extend(wanted.volumes.iter().filter_map(|v| wanted.base(v)).map(|base| base.child(DIRECTORY)));
     // The volume that it was to add may not be declared yet.
-    if let Some(Goal::VolumeAdd(request) | Goal::Init { volume: request, .. }) = goal {
+    if let Some(request) = goal.and_then(Goal::new_volume) {
         places.push(plan::volume::path_of(&wanted.store, request).child(DIRECTORY));
     }
     places.sort();

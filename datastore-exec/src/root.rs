@@ -178,6 +178,12 @@ impl Root {
         Ok(Self(Arc::new(Inner { fd: Arc::new(fd), path, kept: Mutex::default() })))
     }
 
+    /// The root directory of a file system that is attached nowhere, or any other that is open. `name` is for messages, and not `/`: it is not the machine.
+    #[must_use]
+    pub(crate) fn of(fd: OwnedFd, name: AbsPath) -> Self {
+        Self(Arc::new(Inner { fd: Arc::new(fd), path: name, kept: Mutex::default() }))
+    }
+
     /// The same root with kept directories of its own, for another thread: they are behind a lock.
     #[must_use]
     pub fn fork(&self) -> Self {

@@ -100,12 +100,18 @@ pub(crate) fn progress(root: &Root, operation: &OperationId) -> Result<Option<Pr
 pub(crate) fn put(dir: &OwnedFd, path: &str, name: &str, temporary: &str, text: &[u8]) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
     let file = fd::open(Entry::new(dir, temporary.as_bytes()), flags, 0o644)?;
-    fd::set_mode(&file, 0o644)?;
-    fd::write_all(&file, text)?;
-    rustix::fs::renameat(dir, temporary, dir, name).map_err(|errno| {
-        Error::new(datastore_core::ErrorKind::System, format!("{path}/{name} cannot be written"))
-            .with_errno(errno.raw_os_error())
-    })
+    let filled = fd::set_mode(&file, 0o644).and_then(|()| fd::write_all(&file, text)).map_err(Error::from);
+    let done = filled.and_then(|()| {
+        rustix::fs::renameat(dir, temporary, dir, name).map_err(|errno| {
+            Error::new(datastore_core::ErrorKind::System, format!("{path}/{name} cannot be written"))
+                .with_errno(errno.raw_os_error())
+        })
+    });
+    if done.is_err() {
+        // Whoever looks at the directory finds no half of a file.
+        let _ = fd::remove_file(Entry::new(dir, temporary.as_bytes()));
+    }
+    done
 }
 
 /// Says of an operation that stopped half-way that it was recovered, and takes away what it was writing when it stopped. Whoever

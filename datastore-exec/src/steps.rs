@@ -6,6 +6,7 @@ pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod hook;
+pub(crate) mod owners;
 pub(crate) mod service;
 pub(crate) mod system;
 pub(crate) mod tree;
@@ -203,6 +204,8 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::WriteReceipt(receipt) => Ok(receipts::write(root, hands.tag, &complete(hands, receipt))?),
         Action::StopServices { app, running } => service::stop(hands, app, running),
         Action::StartServices { app, running } => service::start(hands, app, running),
+        Action::RenameBase { from, to } => tree::move_dir(root, from, to, None),
+        Action::Renumber { stores, users, groups, .. } => owners::renumber(hands, stores, users, groups),
         Action::RemoveTree { path } => tree::remove(hands, path),
         Action::RunHook(run) => hook::act(hands, run, without),
         Action::MakeFilesystem { device, fstype, label, uuid, force } => {

@@ -18,6 +18,7 @@ pub mod measure;
 pub mod meta;
 mod names;
 pub mod owed;
+pub mod owners;
 mod places;
 pub mod remove;
 pub mod resolver;

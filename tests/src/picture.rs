@@ -17,6 +17,8 @@ use crate::mounts;
 const LEFT_OUT: &[&str] = &["run/datastore", "var/lib/datastore", "images"];
 /// In any directory: the log of a volume has a line for each operation.
 const LOG: &str = "operations.log";
+/// Beside a manifest: what another machine would want to know. It is written after an operation, which does not fail for want of it.
+const KEPT: [&str; 3] = ["etc", "owners.toml", ".owners.toml.config-copy.tmp"];
 /// Larger files are told by their size alone.
 const LARGEST: u64 = 1 << 20;
 
@@ -62,7 +64,9 @@ fn walk(dir: &Path, name: &Path, out: &mut String) {
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let (path, name) = (entry.path(), name.join(entry.file_name()));
-        if LEFT_OUT.iter().any(|left| name == Path::new(left)) || entry.file_name() == LOG {
+        let is_kept = dir.file_name().is_some_and(|dir| dir == ".datastore")
+            && KEPT.iter().any(|kept| entry.file_name() == *kept);
+        if LEFT_OUT.iter().any(|left| name == Path::new(left)) || entry.file_name() == LOG || is_kept {
             continue;
         }
         let meta = path.symlink_metadata().unwrap_or_else(|e| panic!("stat {}: {e}", path.display()));

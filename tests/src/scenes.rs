@@ -168,6 +168,34 @@ fn moved_and_changed(sandbox: &Sandbox) {
     std::fs::write(sandbox.path("/var/spool/mail/cur/2"), "written since").expect("write a file");
 }
 
+/// A fresh machine with a disk of another one, on which cyrus and alice have each other's numbers.
+fn from_elsewhere(sandbox: &Sandbox) {
+    let passwd = sandbox.read("/etc/passwd");
+    let other = passwd.replace("cyrus:x:76:", "cyrus:x:1000:").replace("alice:x:1000:", "alice:x:76:");
+    sandbox.write("/etc/passwd", other);
+    sandbox.tmpfs("/srv/disk", 32 << 20);
+    sandbox.datastore(&["init", "--host", "server9", "--directory", "/srv/disk", "--yes"]).ok();
+    sandbox.configlet("mail", MAIL);
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    for (name, owner) in [("his", 1000), ("hers", 76)] {
+        let path = sandbox.write(format!("/var/spool/mail/{name}"), name);
+        std::os::unix::fs::chown(path, Some(owner), None).expect("set an owner");
+    }
+    // The disk is all that is left of it.
+    sandbox.unmount("/var/spool/mail");
+    sandbox.unmount("/store/data0");
+    sandbox.run(sandbox.command("chattr").arg("-i").arg(sandbox.path("/var/spool/mail"))).ok();
+    for gone in ["/var/spool/mail", "/store/data0"] {
+        std::fs::remove_dir(sandbox.path(gone)).expect("remove a mount point");
+    }
+    for gone in ["/etc/datastore.conf", "/etc/datastore.d/mail.conf"] {
+        std::fs::remove_file(sandbox.path(gone)).expect("remove a file");
+    }
+    std::fs::remove_dir_all(sandbox.path("/var/lib/datastore")).expect("remove the journals");
+    sandbox.write("/etc/fstab", crate::skeleton::FSTAB);
+    sandbox.write("/etc/passwd", passwd);
+}
+
 /// Every verb that changes something.
 pub const SCENES: &[Scene] = &[
     Scene { name: "init", before: nothing, command: &["init", "--host", "server1", "--yes"] },
@@ -208,6 +236,11 @@ pub const SCENES: &[Scene] = &[
         name: "undo of a move (keep new)",
         before: moved_and_changed,
         command: &["move", "mail", "--undo", "--keep", "new", "--yes"],
+    },
+    Scene {
+        name: "adopt",
+        before: from_elsewhere,
+        command: &["adopt", "--directory", "/srv/disk", "--as", "server1", "--yes"],
     },
     Scene { name: "config add", before: allowing, command: &["config", "add"] },
     Scene { name: "config remove", before: withdrawable, command: &["config", "remove", "photos"] },

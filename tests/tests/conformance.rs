@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the counts are what a reader of the run wants to know")]
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ const LENGTH: usize = 6;
 /// What is compared, with everything in it.
 const COMPARED: &[&str] = &["/srv", "/new", "/var/lib/x", "/store", "/disks", "/etc/datastore.d"];
 /// The log of a volume tells of the way, not of what was reached.
-const LEFT_OUT: &str = "log";
+const LEFT_OUT: [&str; 2] = ["log", "owners.toml"];
 const ATTRIBUTE: &str = "trusted.datastore.id";
 
 fn at(sandbox: &Sandbox, path: &AbsPath) -> PathBuf {
@@ -160,6 +161,11 @@ fn arguments(goal: &Goal) -> Vec<String> {
 }
 
 /// What the real machine looks like.
+/// Logs, and what is written for another machine after an operation: the model knows neither.
+fn is_left_out(dir: &Path, name: &OsStr) -> bool {
+    LEFT_OUT.iter().any(|left| name == *left) || (name == "etc" && dir.ends_with(".datastore"))
+}
+
 fn real(sandbox: &Sandbox) -> String {
     fn walk(sandbox: &Sandbox, path: &Path, out: &mut BTreeSet<String>) {
         let Ok(meta) = path.symlink_metadata() else { return };
@@ -173,7 +179,9 @@ fn real(sandbox: &Sandbox) -> String {
             if let Ok(length) = rustix::fs::getxattr(path, ATTRIBUTE, &mut value) {
                 line.push_str(&format!(" {}", String::from_utf8_lossy(&value[..length])));
             }
-            for entry in fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.file_name() != LEFT_OUT) {
+            for entry in
+                fs::read_dir(path).into_iter().flatten().flatten().filter(|e| !is_left_out(path, &e.file_name()))
+            {
                 walk(sandbox, &entry.path(), out);
             }
         } else {

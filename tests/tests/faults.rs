@@ -14,6 +14,8 @@ const ERRORS: &[&str] = &["ENOSPC", "EIO", "EPERM"];
 /// synced in the journal itself; its move to `done` may be lost: then the next run makes it.)
 const HARMLESS: &[&str] =
     &["/var/lib/datastore/journal", "/run", "/run/datastore", "/var/lib/datastore/done", "operations.log"];
+/// The same, in the directory of a manifest: what another machine would want to know.
+const KEPT: [&str; 2] = ["/.datastore/etc", "/.datastore/.owners.toml"];
 
 /// Whether a call was about one of these: `mkdirat(3<ROOT/run>, "datastore", 0755)`.
 fn is_harmless(hit: &str, root: &Path) -> bool {
@@ -23,6 +25,9 @@ fn is_harmless(hit: &str, root: &Path) -> bool {
         None => Path::new(dir).to_path_buf(),
     };
     let below = path.strip_prefix(root).map(|below| format!("/{}", below.display())).unwrap_or_default();
+    if KEPT.iter().any(|kept| below.contains(kept)) {
+        return true;
+    }
     HARMLESS
         .iter()
         .any(|harmless| below == *harmless || below.starts_with(&format!("{harmless}/")) || below.ends_with(harmless))

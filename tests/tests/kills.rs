@@ -183,6 +183,11 @@ fn an_image_is_formatted() {
 }
 
 #[test]
+fn a_volume_of_another_machine_is_adopted() {
+    killed_everywhere("adopt");
+}
+
+#[test]
 fn a_volume_is_removed() {
     killed_everywhere("volume remove");
 }

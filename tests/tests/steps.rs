@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use datastore_core::journal;
 use datastore_core::step::Action;
@@ -26,6 +26,22 @@ fn carried_out(sandbox: &Sandbox) -> BTreeSet<&'static str> {
         kinds.extend(told.begin.steps.iter().map(|s| s.action.kind()));
     }
     kinds
+}
+
+/// The disk of another machine.
+fn from_elsewhere(to: &Sandbox) -> String {
+    let other = Sandbox::new();
+    let passwd = other.read("/etc/passwd").replace(":1000:1000:", ":2000:1000:");
+    other.write("/etc/passwd", passwd);
+    let image = other.loop_image("other.img", 16 << 20, Some("ext4")).display().to_string();
+    other.datastore(&["init", "--host", "server9", "--device", &image, "--yes"]).ok();
+    other.configlet("hers", "[mapping.\"/srv/hers\"]\ntarget = \"%{base}/hers\"\nowner = \"alice\"\n");
+    other.datastore(&["apply", "--yes"]).ok();
+    assert_eq!(fs::metadata(other.path("/srv/hers")).unwrap().uid(), 2000);
+    other.unmount("/srv/hers");
+    other.unmount("/store/data0");
+    fs::rename(&image, to.path("other.img")).unwrap();
+    to.path("other.img").display().to_string()
 }
 
 #[test]
@@ -77,6 +93,10 @@ fn every_kind_of_step_is_met() {
     sandbox.write("/var/far/file", "other data");
     sandbox.datastore(&["move", "far", "--undo", "--keep", "new", "--yes"]).ok();
     sandbox.datastore(&["reclaim", "--yes"]).ok();
+
+    // A disk comes from a machine of another name, on which alice has another number.
+    let image = from_elsewhere(&sandbox);
+    sandbox.datastore(&["adopt", "data3", "--device", &image, "--as", "server1", "--yes"]).ok();
 
     let met = carried_out(&sandbox);
     let not_here: BTreeSet<&str> = NOT_HERE.iter().map(|(kind, _)| *kind).collect();

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 /// Every verb. A verb always wins over an app of that name. A test holds the list against the parser.
 pub(super) const VERBS: &[&str] = &[
     "init",
+    "adopt",
     "volume",
     "plan",
     "apply",

@@ -100,6 +100,13 @@ pub(crate) fn service_guarded(service: &str, apps: &[AppName]) -> Result<()> {
 }
 
 #[derive(Serialize)]
+struct Adopted<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    enable: Option<&'a Report>,
+}
+
+#[derive(Serialize)]
 struct Initialised<'a> {
     #[serde(flatten)]
     report: &'a Report,
@@ -112,6 +119,11 @@ struct Initialised<'a> {
 /// The report of `init`, with what came after it.
 pub(crate) fn init(report: &Report, enable: Option<&Report>, offers: &[Offer]) -> Result<()> {
     print(&Initialised { report, enable, offers })
+}
+
+/// The report of `adopt`, with that of the binds that came after it.
+pub(crate) fn adopted(report: &Report, enable: Option<&Report>) -> Result<()> {
+    print(&Adopted { report, enable })
 }
 
 #[cfg(test)]

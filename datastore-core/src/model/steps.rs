@@ -13,6 +13,7 @@ use crate::error::ErrorKind;
 use crate::fstab::{self, Fstab};
 use crate::manifest::{self, DIRECTORY, Manifest};
 use crate::mapping::BindOptions;
+use crate::owners::Renumber;
 use crate::path::AbsPath;
 use crate::state::Reason;
 use crate::step::Action;
@@ -132,6 +133,7 @@ impl Hands<'_, '_, '_> {
             // Hooks are not modelled: each ends well.
             Action::RunHook(_) => Ok(()),
             Action::ReloadSystemd => self.change(|_| Ok::<_, Halt>(())),
+            Action::Renumber { stores, users, groups, .. } => self.renumber(stores, users, groups),
             Action::MakeFilesystem { .. } | Action::Mount { .. } | Action::Unmount { .. } => {
                 Err(changed(Reason::MountFailed, "volumes are mounted by mount(8), which is not modelled"))
             }
@@ -144,6 +146,7 @@ impl Hands<'_, '_, '_> {
             | Action::StartServices { .. }
             | Action::MoveDir { .. }
             | Action::Swap { .. }
+            | Action::RenameBase { .. }
             | Action::RemoveTree { .. }
             | Action::WriteReceipt(_) => Err(changed(Reason::MountFailed, "data that moves is not modelled")),
         }
@@ -214,6 +217,28 @@ impl Hands<'_, '_, '_> {
             Ok::<_, Errno>(())
         })?;
         self.give_mode(at, to.mode)
+    }
+
+    /// Owner and group of everything in store directories, one after the other.
+    fn renumber(&mut self, stores: &[AbsPath], users: &[Renumber], groups: &[Renumber]) -> Done {
+        let new = |pairs: &[Renumber], old: u32| pairs.iter().find(|p| p.from == old).map_or(old, |p| p.to);
+        for store in stores {
+            let mut left = vec![self.open(store)?.ino];
+            while let Some(ino) = left.pop() {
+                if self.machine.tree.is_dir(ino) {
+                    left.extend(self.machine.tree.names(ino).map(|(_, child)| child));
+                }
+                let now = self.machine.tree.node(ino).attrs;
+                let attrs = Attrs { uid: new(users, now.uid), gid: new(groups, now.gid), ..now };
+                if attrs != now {
+                    self.change(|m| {
+                        m.tree.node_mut(ino).attrs = attrs;
+                        Ok::<_, Errno>(())
+                    })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn give_mode(&mut self, at: At, mode: Mode) -> Done {

@@ -12,6 +12,7 @@ use crate::hook::When;
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
 use crate::observed::{DirFacts, FileFacts, Identity, Place};
+use crate::owners::Renumber;
 use crate::path::{AbsPath, printable};
 use crate::standing::{Ask, Standing, View, record};
 use crate::state::{Reason, State};
@@ -306,15 +307,39 @@ impl<'v, 'a> Builder<'v, 'a> {
                     }
                     _ => return None,
                 };
-                if dir.attrs != attrs {
+                let now = self.follow_owner(subject, mapping, dir.attrs, attrs);
+                if now != attrs {
                     let path = mapping.store.clone();
-                    self.dirs.push(step(Action::SetAttrs { path, from: dir.attrs, to: attrs }));
+                    self.dirs.push(step(Action::SetAttrs { path, from: now, to: attrs }));
                     self.flush.push((mapping.home.clone(), subject));
                 }
                 Some(id)
             }
             _ => None,
         }
+    }
+
+    /// Where the name of the owner has another number than when the manifest was written (the machine was reinstalled, or the volume is another one's, and the
+    /// package that makes the user came after `adopt`), the files follow the name. Returns what the store directory has then.
+    fn follow_owner(&mut self, subject: u32, mapping: &Mapping, now: Attrs, to: Attrs) -> Attrs {
+        let is_used = self.view.observed.mounts.at(&mapping.mount_point).is_some();
+        let Some(entry) = self.view.recorded(mapping).filter(|_| !is_used) else {
+            return now;
+        };
+        let pair = |same: bool, from: u32, to: u32| -> Vec<Renumber> {
+            (same && from != to && from != 0 && to != 0).then_some(Renumber { from, to }).into_iter().collect()
+        };
+        let users = pair(entry.owner == mapping.owner, entry.uid, to.uid);
+        let groups = pair(entry.group == mapping.group, entry.gid, to.gid);
+        if users.is_empty() && groups.is_empty() {
+            return now;
+        }
+        let new = |pairs: &[Renumber], old: u32| pairs.iter().find(|p| p.from == old).map_or(old, |p| p.to);
+        let after = Attrs { uid: new(&users, now.uid), gid: new(&groups, now.gid), ..now };
+        let action = Action::Renumber { stores: vec![mapping.store.clone()], users, groups, exact: false };
+        self.dirs.push(Step { mapping: Some(subject), action });
+        self.flush.push((mapping.home.clone(), subject));
+        after
     }
 
     /// Directories above `path` that are missing, from the top.

@@ -1,13 +1,14 @@
-//! The planner of volumes: `init`, `volume add`, `volume remove`.
+//! The planner of volumes: `init`, `volume add`, `volume remove`, `adopt`.
 
 mod add;
+mod adopt;
 mod remove;
 mod source;
 #[cfg(test)]
 mod tests;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::goal::{Goal, VolumeRequest};
+use crate::goal::{Adopt, Goal, VolumeRequest};
 use crate::manifest::{DIRECTORY, VolumeFile};
 use crate::observed::{FileFacts, Place};
 use crate::path::AbsPath;
@@ -15,6 +16,7 @@ use crate::value::{HostName, VolumeName};
 use crate::wanted::Wanted;
 
 pub use add::add;
+pub use adopt::{Brought, StoreFound, adopt, hosts};
 pub use remove::remove;
 
 /// The facts about the place and the source of a volume.
@@ -99,7 +101,7 @@ pub fn path_of(view_store: &AbsPath, request: &VolumeRequest) -> AbsPath {
 /// The host's name once the goal is reached: the one it has, else the one that is given.
 pub fn host_of(goal: &Goal, wanted: &Wanted) -> Result<HostName> {
     let given = match goal {
-        Goal::Init { host, .. } => Some(host),
+        Goal::Init { host, .. } | Goal::Adopt(Adopt { host, .. }) => Some(host),
         Goal::VolumeAdd(request) => wanted.host.as_ref().or(request.host.as_ref()),
         _ => wanted.host.as_ref(),
     };

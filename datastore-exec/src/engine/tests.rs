@@ -1,3 +1,5 @@
+use datastore_core::goal::VolumeRequest;
+
 use super::*;
 use crate::event::Silent;
 use crate::testing::Sandbox;

@@ -35,6 +35,21 @@ pub(crate) fn peek(device: impl AsFd, fstype: &str) -> FileFacts<VolumeFile> {
     }
 }
 
+/// A file system that is shown to nobody else.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// Its top directory. It is closed before the window is.
+    pub(crate) top: OwnedFd,
+    _window: Window,
+}
+
+/// Shows the file system of a device that is not mounted, read-only. `None` if that cannot be, as where its journal must be replayed first.
+pub(crate) fn show(device: impl AsFd, fstype: &str) -> Option<Shown> {
+    let window = Window::open(device.as_fd()).ok()?;
+    let top = mount(&window, fstype, &[]).ok()?;
+    Some(Shown { top, _window: window })
+}
+
 /// Options that leave a journal alone which could not be replayed on a read-only device.
 fn without_replay(fstype: &str) -> &'static [(&'static str, Option<&'static str>)] {
     match fstype {

@@ -133,6 +133,11 @@ fn number(name: &str) -> Lookup {
     }
 }
 
+/// The names in a passwd or group file of the root, with their numbers; none where there is no such file.
+pub(crate) fn names(root: &Root, path: &AbsPath) -> Result<HashMap<String, u32>, Error> {
+    Ok(read_names(root, path)?.map(|names| names.by_name).unwrap_or_default())
+}
+
 fn read_names(root: &Root, path: &AbsPath) -> Result<Option<Names>, Error> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let Some(file) = if_there(root.open_file(path, flags, 0))? else { return Ok(None) };

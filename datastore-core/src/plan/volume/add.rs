@@ -33,33 +33,25 @@ const CLOSED: &[&str] = &[
 
 /// Plans `volume add` and `init`.
 pub fn add(goal: &Goal, view: &View<'_>, site: &Site, seed: Id) -> Result<Plan> {
-    let request = match goal {
-        Goal::VolumeAdd(request) | Goal::Init { volume: request, .. } => request,
-        _ => return Err(Error::new(ErrorKind::Usage, format!("`{goal}` adds no volume"))),
-    };
-    let host = host_of(goal, view.wanted)?;
+    let mut adder = Adder::new(goal, view, site, seed)?;
     // The first volume of a machine without a name gives it one, whichever verb asked.
     let is_init = matches!(goal, Goal::Init { .. }) || view.wanted.host.is_none();
     if let Some(old) = &view.wanted.host
         && is_init
-        && *old != host
+        && *old != adder.host
     {
         return refuse(
             format!("this machine presents its data as `{old}` already; another name would look for it elsewhere"),
             "leave out --host, or keep the old name",
         );
     }
-    let declared = view.wanted.volume(&request.name).filter(|v| v.declared);
-    let mut adder = Adder { view, site, request, host, seed, declared, steps: Vec::new(), remarks: Vec::new() };
-    adder.options_are_sound()?;
-    adder.path_is_free()?;
-    let volume = adder.volume()?;
-    adder.clash(&volume)?;
+    let volume = adder.taken()?;
     adder.directories(&volume)?;
-    adder.files(&volume, is_init)?;
+    adder.identity_file(&volume);
+    adder.configuration(&volume, is_init)?;
     adder.fstab(&volume);
     adder.remark_default(&volume, is_init);
-    Ok(Plan { steps: adder.steps, remarks: adder.remarks, ..Plan::empty(goal, Some(adder.host), seed) })
+    Ok(adder.plan(goal))
 }
 
 pub(super) struct Adder<'a> {
@@ -73,7 +65,31 @@ pub(super) struct Adder<'a> {
     pub(super) remarks: Vec<Remark>,
 }
 
-impl Adder<'_> {
+impl<'a> Adder<'a> {
+    /// For a goal that adds a volume.
+    pub(super) fn new(goal: &'a Goal, view: &'a View<'a>, site: &'a Site, seed: Id) -> Result<Self> {
+        let Some(request) = goal.new_volume() else {
+            return Err(Error::new(ErrorKind::Usage, format!("`{goal}` adds no volume")));
+        };
+        let host = host_of(goal, view.wanted)?;
+        let declared = view.wanted.volume(&request.name).filter(|v| v.declared);
+        Ok(Self { view, site, request, host, seed, declared, steps: Vec::new(), remarks: Vec::new() })
+    }
+
+    /// What has come together.
+    pub(super) fn plan(self, goal: &Goal) -> Plan {
+        Plan { steps: self.steps, remarks: self.remarks, ..Plan::empty(goal, Some(self.host), self.seed) }
+    }
+
+    /// The volume that the request comes to, with the steps up to its mount; nothing is wrong with it and its place.
+    pub(super) fn taken(&mut self) -> Result<Volume> {
+        self.options_are_sound()?;
+        self.path_is_free()?;
+        let volume = self.volume()?;
+        self.clash(&volume)?;
+        Ok(volume)
+    }
+
     pub(super) fn push(&mut self, action: Action) {
         self.steps.push(Step { mapping: None, action });
     }
@@ -219,7 +235,7 @@ impl Adder<'_> {
         self.steps.iter().any(|s| matches!(s.action, Action::MakeFilesystem { .. }))
     }
 
-    fn directories(&mut self, volume: &Volume) -> Result<()> {
+    pub(super) fn directories(&mut self, volume: &Volume) -> Result<()> {
         let is_formatted = self.is_formatted();
         let is_mounted = self.steps.iter().any(|s| matches!(s.action, Action::Mount { .. }));
         for (path, place) in &self.site.layout {
@@ -244,7 +260,8 @@ impl Adder<'_> {
         Ok(())
     }
 
-    fn files(&mut self, volume: &Volume, is_init: bool) -> Result<()> {
+    /// The identity of the volume, on it and on the disk.
+    pub(super) fn identity_file(&mut self, volume: &Volume) {
         let id = volume.id.unwrap_or_else(|| self.seed.derive(b"volume"));
         let is_it = |file: &FileFacts<VolumeFile>| matches!(file, FileFacts::Is(file) if file.id == id);
         let device = self.site.device.as_ref().is_some_and(|d| is_it(&d.file));
@@ -258,6 +275,10 @@ impl Adder<'_> {
         if !self.steps.is_empty() {
             self.push(Action::Flush { path: volume.path.clone() });
         }
+    }
+
+    /// The volume in `/etc/datastore.conf`, and the name of the host.
+    pub(super) fn configuration(&mut self, volume: &Volume, is_init: bool) -> Result<()> {
         // The directory first: a configuration that names it then stands beside it.
         let configlets = AbsPath::literal("/etc/datastore.d");
         usable(&configlets, &self.site.configlets)?;
@@ -286,7 +307,7 @@ impl Adder<'_> {
         Ok(())
     }
 
-    fn fstab(&mut self, volume: &Volume) {
+    pub(super) fn fstab(&mut self, volume: &Volume) {
         let Some(entry) = lines::volume(volume) else { return };
         let fstab = &self.view.observed.fstab;
         if fstab.ours(&volume.path).is_some_and(|row| *row.entry == entry) {
@@ -306,7 +327,7 @@ impl Adder<'_> {
     }
 
     /// The first volume is not the one that mappings go to which name none.
-    fn remark_default(&mut self, volume: &Volume, is_init: bool) {
+    pub(super) fn remark_default(&mut self, volume: &Volume, is_init: bool) {
         let default = &self.view.wanted.default_volume;
         let is_declared = self.view.wanted.volume(default).is_some_and(|v| v.declared);
         if is_init && *default != volume.name && !is_declared {

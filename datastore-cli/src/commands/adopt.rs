@@ -1,0 +1,60 @@
+//! `adopt`: a volume of another machine, and the binds of what is on it.
+
+use datastore_core::Result;
+use datastore_core::goal::{Apps, Goal, VolumeSource};
+use datastore_exec::Engine;
+use datastore_exec::adoption::Wish;
+
+use super::Session;
+use super::change::{self, Change};
+use super::volume::below_root;
+use crate::args::Adopt;
+use crate::exit::Exit;
+use crate::view::{self, progress::Progress};
+
+pub(crate) fn adopt(session: &Session, args: &Adopt) -> Result<Exit> {
+    let engine = session.engine()?;
+    let json = session.global.json;
+    let can_ask = change::can_ask(session);
+    if session.global.yes || can_ask {
+        // What stopped half-way was agreed to when it began.
+        engine.recover(&mut Progress::new(json))?;
+    }
+    let goal = engine.adoption(wish(&engine, args)?)?;
+    let prepared = engine.plan(&goal)?;
+    if args.show {
+        view::plan(prepared.plan(), None, json)?;
+        return Ok(Exit::Done);
+    }
+    let apps = Apps::named(prepared.plan().mappings.iter().map(|subject| subject.app.clone()).collect());
+    let Change::Made(report) = change::confirm(session, &engine, prepared, can_ask)? else {
+        return Ok(Exit::Failed);
+    };
+    if !json {
+        view::report(&report, false)?;
+    }
+    let mut exit = Exit::of_report(&report);
+    let mut enabled = None;
+    if exit == Exit::Done && !apps.names.is_empty() {
+        // It was shown in the same plan.
+        let bound = engine.run(&Goal::Enable(apps), &mut Progress::new(json))?;
+        if !json {
+            view::report(&bound, false)?;
+        }
+        exit = Exit::of_report(&bound);
+        enabled = Some(bound);
+    }
+    if json {
+        view::json::adopted(&report, enabled.as_ref())?;
+    }
+    Ok(exit)
+}
+
+fn wish(engine: &Engine, args: &Adopt) -> Result<Wish> {
+    let source = match (&args.device, &args.directory) {
+        (Some(device), _) => Some(VolumeSource::Device(below_root(engine, device)?)),
+        (None, Some(directory)) => Some(VolumeSource::Directory(below_root(engine, directory)?)),
+        (None, None) => None,
+    };
+    Ok(Wish { name: args.name.clone(), source, from: args.host.clone(), host: args.present.clone() })
+}

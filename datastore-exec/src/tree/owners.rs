@@ -1,0 +1,261 @@
+//! Whose the files of a tree are, and how they become somebody else's: owner, group, and whoever is named in ACLs (acl(5)).
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use datastore_core::owners::{Census, Renumber};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+
+use super::copy::{Opened, READ_DIR, open};
+use super::error::{Fail, TreeError};
+use super::meta::unlock;
+use super::survey::{Several, still_there};
+use super::walk::{Dir, Entered, Met, Visit, count};
+use super::{Control, walk};
+use crate::sys::attr::{self, Attr, LOCKS};
+use crate::sys::{Entry, SysError, fd, name, xattrs};
+
+/// `posix_acl(5)` as the kernel hands it out (linux/posix_acl_xattr.h): a version, then entries of a tag, permissions and a number.
+const ACLS: [&std::ffi::CStr; 2] = [c"system.posix_acl_access", c"system.posix_acl_default"];
+const VERSION: [u8; 4] = [2, 0, 0, 0];
+const ENTRY: usize = 8;
+const NAMED_USER: u16 = 0x02;
+const NAMED_GROUP: u16 = 0x08;
+/// File capabilities (capabilities(7)).
+const CAPABILITIES: &std::ffi::CStr = c"security.capability";
+
+/// Who is named in an ACL, with the place of each number in it.
+fn named(acl: &[u8]) -> impl Iterator<Item = (u16, usize, u32)> + '_ {
+    let entries = acl.strip_prefix(&VERSION).unwrap_or_default();
+    entries.chunks_exact(ENTRY).enumerate().filter_map(|(i, entry)| {
+        let tag = u16::from_le_bytes([entry[0], entry[1]]);
+        let number = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        matches!(tag, NAMED_USER | NAMED_GROUP).then_some((tag, VERSION.len() + i * ENTRY + 4, number))
+    })
+}
+
+/// The ACLs of an entry; links have none.
+fn acls(
+    entry: Entry<'_>,
+    kind: FileType,
+) -> impl Iterator<Item = Result<(&'static std::ffi::CStr, Vec<u8>), SysError>> {
+    let all = match kind {
+        FileType::Symlink => &ACLS[..0],
+        FileType::Directory => &ACLS[..],
+        _ => &ACLS[..1],
+    };
+    all.iter().filter_map(move |&attribute| match xattrs::get(entry, attribute) {
+        Ok(found) => found.map(|value| Ok((attribute, value))),
+        Err(error) => Some(Err(error)),
+    })
+}
+
+/// Counts how many entries below `top`, which is open, each user and each group has, the top among them. Who is named in an ACL has that entry too.
+pub fn census(top: &OwnedFd, control: &Control<'_>) -> Result<(Census, Census), TreeError> {
+    let here = |fail: Fail| fail.at(control.label.to_owned());
+    let top = fd::open(Entry::itself(top), READ_DIR, 0).map_err(|e| here(Fail::source(e)))?;
+    let attr = attr::attr(Entry::itself(&top)).map_err(|e| here(Fail::source(e)))?;
+    let counter = Counter { control, top: attr, found: Mutex::default(), several: Several::default() };
+    counter.note(Entry::itself(&top), &attr).map_err(here)?;
+    walk::walk(&counter, (top, None, ()), control)?;
+    let found = counter.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((found.users, found.groups))
+}
+
+#[derive(Default)]
+struct Found {
+    users: BTreeMap<u32, u64>,
+    groups: BTreeMap<u32, u64>,
+}
+
+struct Counter<'a> {
+    control: &'a Control<'a>,
+    top: Attr,
+    found: Mutex<Found>,
+    several: Several,
+}
+
+impl Counter<'_> {
+    fn note(&self, entry: Entry<'_>, attr: &Attr) -> Result<(), Fail> {
+        if !self.several.is_first(attr) {
+            count(&self.control.tally.hard_links, 1);
+            return Ok(());
+        }
+        count(self.control.tally.of(attr.kind()), 1);
+        let acls: Vec<_> = acls(entry, attr.kind()).collect::<Result<_, _>>().map_err(Fail::source)?;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        *found.users.entry(attr.uid).or_default() += 1;
+        *found.groups.entry(attr.gid).or_default() += 1;
+        for (tag, _, number) in acls.iter().flat_map(|(_, acl)| named(acl)) {
+            let table = if tag == NAMED_USER { &mut found.users } else { &mut found.groups };
+            *table.entry(number).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Visit for Counter<'_> {
+    type State = ();
+
+    fn enter(&self, above: &Dir<()>, name: &[u8]) -> Result<Entered<()>, Fail> {
+        let Some((source, attr)) = subdirectory(above, name, &self.top, self.control)? else {
+            return Ok(Entered::Done);
+        };
+        self.note(Entry::itself(&source), &attr)?;
+        Ok(Entered::Dir { source, target: None, state: () })
+    }
+
+    fn entry(&self, dir: &Dir<()>, name: &[u8], _: FileType) -> Result<Met, Fail> {
+        let Some(fd) = still_there(dir)? else { return Ok(Met::Done) };
+        let entry = Entry::new(&*fd, name);
+        match attr::attr(entry) {
+            Ok(attr) if attr.kind().is_dir() => return Ok(Met::Is(FileType::Directory)),
+            Ok(attr) if !attr.is_on_mount_of(&self.top) => count(&self.control.tally.mounts, 1),
+            Ok(attr) => self.note(entry, &attr)?,
+            Err(error) if error.errno() == Errno::NOENT => {}
+            Err(error) => return Err(Fail::source(error)),
+        }
+        Ok(Met::Done)
+    }
+
+    fn leave(&self, _: &Dir<()>) -> Result<(), Fail> {
+        Ok(())
+    }
+}
+
+/// A subdirectory on the same mount, open for reading.
+fn subdirectory(
+    above: &Dir<()>,
+    name: &[u8],
+    top: &Attr,
+    control: &Control<'_>,
+) -> Result<Option<(OwnedFd, Attr)>, Fail> {
+    let Some(dir) = still_there(above)? else { return Ok(None) };
+    let Some(Opened::Fd(source)) = open(Entry::new(&*dir, name), OFlags::RDONLY | OFlags::DIRECTORY)? else {
+        return Ok(None);
+    };
+    let attr = attr::attr(Entry::itself(&source)).map_err(Fail::source)?;
+    if !attr.is_on_mount_of(top) {
+        count(&control.tally.mounts, 1);
+        control.watch.mount(&above.path(name));
+        return Ok(None);
+    }
+    Ok(Some((source, attr)))
+}
+
+/// Gives everything below `top`, which is open, and `top` itself other numbers. Doing it again changes nothing more. Nobody else may be able to reach into
+/// the tree: what is looked at and what is changed are one after the other.
+pub fn renumber(
+    top: &OwnedFd,
+    users: &[Renumber],
+    groups: &[Renumber],
+    control: &Control<'_>,
+) -> Result<(), TreeError> {
+    let here = |fail: Fail| fail.at(control.label.to_owned());
+    let top = fd::open(Entry::itself(top), READ_DIR, 0).map_err(|e| here(Fail::source(e)))?;
+    let attr = attr::attr(Entry::itself(&top)).map_err(|e| here(Fail::source(e)))?;
+    let map = |pairs: &[Renumber]| pairs.iter().map(|pair| (pair.from, pair.to)).collect();
+    let changer = Changer { control, top: attr, users: map(users), groups: map(groups) };
+    changer.change(Entry::itself(&top), &attr).map_err(|e| here(Fail::target(e)))?;
+    walk::walk(&changer, (top, None, ()), control)
+}
+
+struct Changer<'a> {
+    control: &'a Control<'a>,
+    top: Attr,
+    users: HashMap<u32, u32>,
+    groups: HashMap<u32, u32>,
+}
+
+impl Changer<'_> {
+    fn change(&self, entry: Entry<'_>, attr: &Attr) -> Result<(), SysError> {
+        count(self.control.tally.of(attr.kind()), 1);
+        let new = |map: &HashMap<u32, u32>, old: u32| map.get(&old).copied().unwrap_or(old);
+        let owner = (new(&self.users, attr.uid), new(&self.groups, attr.gid));
+        let mut acls: Vec<_> = acls(entry, attr.kind()).collect::<Result<_, _>>()?;
+        acls.retain_mut(|(_, acl)| self.change_acl(acl));
+        if owner == (attr.uid, attr.gid) && acls.is_empty() {
+            return Ok(());
+        }
+        match self.give(entry, attr, owner, &acls) {
+            Err(error) if error.errno() == Errno::PERM && (attr.kind().is_file() || attr.kind().is_dir()) => {
+                // Locked, perhaps (immutable, append-only).
+                let open_it = || fd::open(entry, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0);
+                let file = if entry.name().is_empty() { fd::open(entry, READ_DIR, 0)? } else { open_it()? };
+                let Some(flags) = attr::flags(&file)?.filter(|flags| flags & LOCKS != 0) else { return Err(error) };
+                unlock(Entry::itself(&file), LOCKS)?;
+                let given = self.give(entry, attr, owner, &acls);
+                attr::set_flags(&file, flags)?;
+                given
+            }
+            other => other,
+        }
+    }
+
+    /// Whether somebody is named in it who gets another number.
+    fn change_acl(&self, acl: &mut [u8]) -> bool {
+        let all: Vec<_> = named(acl).collect();
+        let mut is_changed = false;
+        for (tag, at, number) in all {
+            let map = if tag == NAMED_USER { &self.users } else { &self.groups };
+            if let Some(new) = map.get(&number) {
+                acl[at..at + 4].copy_from_slice(&new.to_le_bytes());
+                is_changed = true;
+            }
+        }
+        is_changed
+    }
+
+    fn give(
+        &self,
+        entry: Entry<'_>,
+        attr: &Attr,
+        owner: (u32, u32),
+        acls: &[(&std::ffi::CStr, Vec<u8>)],
+    ) -> Result<(), SysError> {
+        let is_file = attr.kind().is_file();
+        if owner != (attr.uid, attr.gid) {
+            let capabilities = if is_file { xattrs::get(entry, CAPABILITIES)? } else { None };
+            attr::set_owner(entry, owner.0, owner.1)?;
+            // A new owner takes these away.
+            if is_file && attr.bits() & 0o6000 != 0 {
+                name::set_mode(entry, attr.bits())?;
+            }
+            if let Some(capabilities) = capabilities {
+                xattrs::set(entry, CAPABILITIES, &capabilities)?;
+            }
+        }
+        acls.iter().try_for_each(|(attribute, acl)| xattrs::set(entry, attribute, acl))
+    }
+}
+
+impl Visit for Changer<'_> {
+    type State = ();
+
+    fn enter(&self, above: &Dir<()>, name: &[u8]) -> Result<Entered<()>, Fail> {
+        let Some((source, attr)) = subdirectory(above, name, &self.top, self.control)? else {
+            return Ok(Entered::Done);
+        };
+        self.change(Entry::itself(&source), &attr).map_err(Fail::target)?;
+        Ok(Entered::Dir { source, target: None, state: () })
+    }
+
+    fn entry(&self, dir: &Dir<()>, name: &[u8], _: FileType) -> Result<Met, Fail> {
+        let Some(fd) = still_there(dir)? else { return Ok(Met::Done) };
+        let entry = Entry::new(&*fd, name);
+        match attr::attr(entry) {
+            Ok(attr) if attr.kind().is_dir() => return Ok(Met::Is(FileType::Directory)),
+            Ok(attr) if !attr.is_on_mount_of(&self.top) => count(&self.control.tally.mounts, 1),
+            Ok(attr) => self.change(entry, &attr).map_err(Fail::target)?,
+            Err(error) if error.errno() == Errno::NOENT => {}
+            Err(error) => return Err(Fail::source(error)),
+        }
+        Ok(Met::Done)
+    }
+
+    fn leave(&self, _: &Dir<()>) -> Result<(), Fail> {
+        Ok(())
+    }
+}
