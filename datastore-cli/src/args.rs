@@ -65,12 +65,14 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Set this machine up: its name and its first volume
+    /// Set this machine up: its name, its first volume, and the data that is there
     #[command(after_help = "Examples:\n  \
-        datastore init                        on the disk that is there\n  \
+        datastore init                        asks for everything\n  \
+        datastore init --yes                  on the disk that is there\n  \
         datastore init --device /dev/sdb1     a disk that has a file system\n  \
         datastore init --device /dev/sdb --format xfs      one that is empty\n  \
-        datastore init --host mail --enable home cyrus-imapd")]
+        datastore init --host mail --enable httpd --import home cyrus-imapd\n  \
+        datastore init --answers server1.toml --yes        unattended")]
     Init(Init),
     /// Take over a volume of a reinstalled or of another machine: its data, its owners by name, its configlets
     #[command(after_help = "Examples:\n  \

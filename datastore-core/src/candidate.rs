@@ -177,6 +177,8 @@ fn candidate(seen: Seen, setting: &Setting) -> Candidate {
         FileFacts::Is(file) => {
             row.state = CandidateState::PreparedVolume;
             (row.detail, row.hint) = match setting.find(file.name.as_str()) {
+                // A reinstalled machine: with what is on the disk, not just with the disk.
+                None if !setting.is_set_up => (String::new(), format!("datastore adopt --device {lasting}")),
                 None => (String::new(), setting.command(file.name.as_str(), &lasting, "")),
                 Some((name, id)) if *id == Some(file.id) => {
                     (format!("it is volume `{name}` of this machine, and not mounted"), "datastore volume list".into())
@@ -259,6 +261,8 @@ mod tests {
         let row = of(Ok((Some(ext4()), file(ID))), &["data0"]);
         assert_eq!((row.state, &*row.volume, &*row.host), (CandidateState::PreparedVolume, "data7", "other"));
         assert_eq!(row.hint, "datastore volume add data7 --device /dev/disk/by-id/ata-X");
+        let fresh = Candidates::of(vec![seen(Ok((Some(ext4()), file(ID))))], &Setting::default()).candidates.remove(0);
+        assert_eq!(fresh.hint, "datastore adopt --device /dev/disk/by-id/ata-X");
         let known = of(Ok((Some(ext4()), file(ID))), &["data7"]);
         assert!(known.detail.contains("of this machine") && known.hint == "datastore volume list", "{known:?}");
         let other = of(Ok((Some(ext4()), file(&ID.replace('f', "e")))), &["data7"]);

@@ -2,14 +2,16 @@
 
 mod planning;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use datastore_core::alarm::Alarm;
 use datastore_core::candidate::{Candidates, Setting};
-use datastore_core::config::{GLOBALS, Input};
+use datastore_core::config::{GLOBALS, Input, Role};
 use datastore_core::doctor::{self, Diagnosis};
+use datastore_core::edit::{self, DEFAULT_CONFIG};
 use datastore_core::goal::{Apps, Goal};
 use datastore_core::journal::OperationId;
 use datastore_core::log::{LogDetail, LogRow, Query};
@@ -24,7 +26,7 @@ use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::status::{self, OperationRow, Status};
 use datastore_core::usage::Usage;
-use datastore_core::value::{AppName, Id};
+use datastore_core::value::{AppName, HostName, Id};
 use datastore_core::verify::CheckedPlan;
 use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
@@ -121,6 +123,22 @@ impl Engine {
     pub fn config(&self) -> Result<Wanted> {
         let inputs = load::load(&self.root, None)?;
         demand_globals(&inputs)?;
+        Ok(resolve(inputs, &incumbents(&observe::fstab(&self.root)?)))
+    }
+
+    /// The same, as it will be after `init`: of a host of this name, unless it has one, and with the default mappings where there is no
+    /// `/etc/datastore.conf` yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if that file cannot be edited.
+    pub fn config_of(&self, host: &HostName) -> Result<Wanted> {
+        let mut inputs = load::load(&self.root, None)?;
+        let text = globals_text(&inputs).unwrap_or_else(|| DEFAULT_CONFIG.into());
+        if resolve(inputs.clone(), &HashMap::new()).host.is_none() {
+            let text = edit::host(GLOBALS, &text, host)?;
+            inputs.retain(|input| input.path != GLOBALS);
+            inputs.push(Input::read(GLOBALS, Role::Globals, "", text));
+        }
         Ok(resolve(inputs, &incumbents(&observe::fstab(&self.root)?)))
     }
 
@@ -381,6 +399,13 @@ impl Engine {
     /// [`ErrorKind::Privilege`] for whoever is not root; [`ErrorKind::Usage`] for an app that nobody declares.
     pub fn measure(&self, apps: &[AppName], listener: &mut dyn Listener) -> Result<Usage> {
         usage::measure(self, apps, listener)
+    }
+
+    /// How much there is in a directory: names in all, and what they take on the disk. `None` if it is not there or cannot be read to its end.
+    #[must_use]
+    pub fn weigh(&self, path: &AbsPath) -> Option<(u64, u64)> {
+        let _kept = self.begin();
+        usage::weigh(&self.root, path)
     }
 
     /// What was measured last, without looking again. Everybody may ask. A mapping that is new has a row without amounts, and one that is gone has

@@ -223,3 +223,12 @@ fn write(root: &Root, usage: &Usage) -> Result<()> {
     let temporary = format!(".{FILE}.{}.tmp", std::process::id());
     run_files::put(&dir, DIR, FILE, &temporary, &serde_json::to_vec(usage).unwrap_or_default())
 }
+
+/// How many names there are in a directory, and what they take on the disk.
+pub(crate) fn weigh(root: &Root, path: &AbsPath) -> Option<(u64, u64)> {
+    let top = root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0).ok()?;
+    let label = path.to_string();
+    let (measured, _) = tree::followed(&label, &(), |_| {}, |control| measure_tree(&top, control));
+    // The top itself is no name in it.
+    measured.ok().map(|all| (all.entries.saturating_sub(1), all.allocated))
+}

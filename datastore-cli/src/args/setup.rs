@@ -12,14 +12,20 @@ pub(crate) struct Init {
     /// The name that presents the data; the machine's short name unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<HostName>,
-    /// The name of the first volume
-    #[arg(long, value_name = "NAME", default_value = "data0")]
-    pub(crate) volume: VolumeName,
+    /// The name of the first volume; data0 unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) volume: Option<VolumeName>,
     #[command(flatten)]
     pub(crate) source: Source,
     /// Apps to ask for at once
     #[arg(long, value_name = "APP", num_args = 1.., value_delimiter = ',')]
     pub(crate) enable: Vec<AppName>,
+    /// Apps whose data is brought in at once, in this order
+    #[arg(long, value_name = "APP", num_args = 1.., value_delimiter = ',')]
+    pub(crate) import: Vec<AppName>,
+    /// Answers for an unattended installation, in TOML: host, volume, device, format, directory, enable, import
+    #[arg(long, value_name = "FILE")]
+    pub(crate) answers: Option<PathBuf>,
 }
 
 /// `volume add`

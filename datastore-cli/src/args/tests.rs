@@ -150,7 +150,7 @@ fn volumes() {
     else {
         panic!("init")
     };
-    assert_eq!((init.volume.as_str(), init.host), ("data0", None));
+    assert_eq!((init.volume, init.host), (None, None));
     assert_eq!(init.source.device.as_deref(), Some(std::path::Path::new("x.img")));
     assert_eq!((init.source.format.as_deref(), init.source.force), (Some("xfs"), true));
     assert_eq!(init.enable.iter().map(AppName::as_str).collect::<Vec<_>>(), ["home", "samba", "mysqld"]);

@@ -46,10 +46,23 @@ pub(crate) fn asked(session: &Session, engine: &Engine, goal: &Goal) -> Result<C
 
 /// Shows a plan, asks, and applies exactly that plan.
 pub(crate) fn confirm(session: &Session, engine: &Engine, prepared: Prepared, can_ask: bool) -> Result<Change> {
+    confirm_with(session, engine, prepared, &[], can_ask)
+}
+
+/// The same for a plan after which other things are done, a line for each: yes is said to all of it.
+pub(crate) fn confirm_with(
+    session: &Session,
+    engine: &Engine,
+    prepared: Prepared,
+    then: &[String],
+    can_ask: bool,
+) -> Result<Change> {
     let plan = prepared.checked.plan();
-    if !plan.is_empty() && !session.global.yes {
+    let is_idle = plan.is_empty() && then.is_empty();
+    if !is_idle && !session.global.yes {
         if !session.global.json {
             view::plan_to_confirm(plan)?;
+            view::offers::then(then)?;
         }
         if !can_ask {
             let what =

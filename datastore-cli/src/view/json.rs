@@ -112,13 +112,15 @@ struct Initialised<'a> {
     report: &'a Report,
     /// What `--enable` came to; `null` without it.
     enable: Option<&'a Report>,
+    /// What `--import` came to, app by app.
+    import: &'a [Report],
     /// The apps that are declared and not asked for.
     offers: &'a [Offer],
 }
 
 /// The report of `init`, with what came after it.
-pub(crate) fn init(report: &Report, enable: Option<&Report>, offers: &[Offer]) -> Result<()> {
-    print(&Initialised { report, enable, offers })
+pub(crate) fn init(report: &Report, enable: Option<&Report>, import: &[Report], offers: &[Offer]) -> Result<()> {
+    print(&Initialised { report, enable, import, offers })
 }
 
 /// The report of `adopt`, with that of the binds that came after it.

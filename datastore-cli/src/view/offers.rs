@@ -39,6 +39,12 @@ pub(crate) struct Offer {
     pub(crate) places: Vec<Place>,
 }
 
+/// Prints what is done after the plan that was shown.
+pub(crate) fn then(lines: &[String]) -> Result<()> {
+    let text: String = lines.iter().map(|line| format!("then: {}\n", super::human::clean(line))).collect();
+    super::print(&text)
+}
+
 /// Prints them for people.
 pub(crate) fn print(offers: &[Offer]) -> Result<()> {
     super::print(&draw(offers, Look::of_stdout()))
