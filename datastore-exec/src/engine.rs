@@ -67,6 +67,8 @@ pub struct Prepared {
     pub(crate) volumes: Vec<AbsPath>,
     /// The directories of stores that are there, each on its own volume.
     pub(crate) homes: Vec<AbsPath>,
+    /// The volumes that are there, by where they are.
+    pub(crate) carriers: Vec<AbsPath>,
 }
 
 /// The directories that the root keeps open during a call.

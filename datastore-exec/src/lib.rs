@@ -39,6 +39,7 @@ mod steps;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+mod tool_copy;
 pub mod tree;
 pub mod units;
 mod usage;

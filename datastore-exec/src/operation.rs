@@ -23,7 +23,7 @@ use crate::root::Root;
 use crate::run_files::{self, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
-use crate::{alarm, config_copy, guard, kept, units, usage};
+use crate::{alarm, config_copy, guard, kept, tool_copy, units, usage};
 
 /// How long a second caller waits for the first one before it is told who that is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -62,10 +62,12 @@ pub(crate) fn execute(
 ) -> Result<Report> {
     let goal = prepared.plan().goal.clone();
     let homes = prepared.homes.clone();
+    let volumes = if goal.new_volume().is_some() { prepared.volumes.clone() } else { prepared.carriers.clone() };
     let mut report = attempt(engine, prepared, terms, listener)?;
     alarm::after(engine.root(), &goal, &mut report);
     report.remarks.extend(units::refresh(engine.root()));
     report.remarks.extend(config_copy::refresh(engine, &goal, &homes, &report));
+    report.remarks.extend(tool_copy::refresh(engine.root(), &goal, &volumes));
     report.remarks.extend(waited(engine, &goal));
     Ok(report)
 }

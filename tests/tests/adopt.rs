@@ -331,3 +331,61 @@ fn a_volume_keeps_what_another_machine_would_want_to_know() {
     let mode = |name: &str| sandbox.path(format!("{room}{name}")).metadata().unwrap().mode() & 0o777;
     assert_eq!((mode(""), mode("/etc")), (0o700, 0o700));
 }
+
+/// The program without what debuggers want, as it is installed.
+fn program(sandbox: &Sandbox) -> String {
+    fs::create_dir_all(sandbox.path("/opt")).unwrap();
+    let to = sandbox.path("/opt/datastore").display().to_string();
+    let from = datastore_tests::binary::datastore();
+    let strip = Command::new("strip").arg("-o").arg(&to).arg(from).status().expect("run strip");
+    assert!(strip.success());
+    to
+}
+
+/// A rescue system has no datastore: the one on the disk is enough, wherever that is mounted, and with no library of the system.
+#[test]
+fn a_rescue_system_adopts_with_what_is_on_the_disk() {
+    let before = machine(OLD);
+    let tool = program(&before);
+    before.loop_image("disk.img", 256 * MIB, Some("ext4"));
+    let image = before.path("disk.img").display().to_string();
+    let at = |sandbox: &Sandbox, program: &str, args: &[&str]| {
+        let mut command = sandbox.command(program);
+        command.arg("--root").arg(sandbox.root()).args(args);
+        sandbox.run(&mut command)
+    };
+    at(&before, &tool, &["init", "--host", "server1", "--device", &image, "--yes"]).ok();
+    before.configlet("shop", SHOP);
+    at(&before, &tool, &["apply", "--yes"]).ok();
+    before.write("/srv/shop/table", "rows");
+    let copy = before.path("/store/data0/sbin/lib/datastore").metadata().expect("the copy");
+    at(&before, &tool, &["apply", "--yes"]).ok();
+    assert_eq!(before.path("/store/data0/sbin/lib/datastore").metadata().unwrap().ino(), copy.ino(), "copied once");
+    // Every library is the disk's own.
+    let listed = shell(&before, "cd store/data0/sbin/lib; ./ld-* --library-path \"$PWD\" --list ./datastore");
+    let own = before.path("/store/data0/sbin/lib").display().to_string();
+    let found = |line: &&str| line.contains("=>");
+    assert!(listed.lines().filter(found).count() >= 2, "{listed}");
+    assert!(listed.lines().filter(found).all(|line| line.contains(&own) || line.contains("=> ./ld-")), "{listed}");
+
+    let now = machine(&[("mysql", 998), ("alice", 1001), ("bob", 1002)]);
+    carry(&before, &now);
+    now.mount_loop(&now.path("disk.img"), "/store/data0");
+    let tool = now.path("/store/data0/sbin/datastore").display().to_string();
+    at(&now, &tool, &["--version"]).ok().says(env!("CARGO_PKG_VERSION"));
+    at(&now, &tool, &["adopt", "data0", "--yes"]).ok();
+    assert_eq!(states(&now), ["/srv/shop active"]);
+    assert_eq!(now.path("/srv/shop").metadata().unwrap().uid(), 998);
+}
+
+/// A volume that is small, or that another program uses datastore's library on, gets no copy, and nobody minds.
+#[test]
+fn a_small_volume_gets_no_copy() {
+    let sandbox = machine(OLD);
+    let tool = program(&sandbox);
+    let image = sandbox.loop_image("disk.img", 24 * MIB, Some("ext4")).display().to_string();
+    let mut command = sandbox.command(&tool);
+    command.arg("--root").arg(sandbox.root()).args(["init", "--host", "server1", "--device", &image, "--yes"]);
+    sandbox.run(&mut command).ok().says("too little room");
+    assert!(!sandbox.exists("/store/data0/sbin/datastore"));
+}

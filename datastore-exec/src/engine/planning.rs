@@ -136,8 +136,10 @@ impl Engine {
         let is_right = |(volume, facts): &(&Volume, &VolumeFacts)| {
             volume.declared && facts.file.said().is_some_and(|file| volume.id.is_none_or(|id| id == file.id))
         };
-        let there = wanted.volumes.iter().zip(&observed.volumes).filter(is_right);
-        let homes = there.filter_map(|(volume, _)| wanted.base(volume)).collect();
+        let there: Vec<&Volume> =
+            wanted.volumes.iter().zip(&observed.volumes).filter(is_right).map(|(volume, _)| volume).collect();
+        let homes = there.iter().filter_map(|volume| wanted.base(volume)).collect();
+        let carriers = there.iter().map(|volume| volume.path.clone()).collect();
         let checked = verify::check(plan, wanted, observed)?;
         let timing = Timing {
             load_ms: ms(at[1] - at[0]),
@@ -146,6 +148,6 @@ impl Engine {
             ..Timing::default()
         };
         let interrupted = !observed.unfinished.is_empty();
-        Ok(Prepared { checked, timing, mark: observed.mark, interrupted, volumes, homes })
+        Ok(Prepared { checked, timing, mark: observed.mark, interrupted, volumes, homes, carriers })
     }
 }
