@@ -30,6 +30,7 @@ fn everything_that_is_installed_is_in_one_package() {
         ("/usr/sbin/datastore", "datastore"),
         ("/usr/lib/systemd/system-generators/datastore-generator", "datastore"),
         ("/usr/lib/systemd/system/datastore-apply.path", "datastore"),
+        ("/usr/lib/systemd/system/datastore-clearos.path", "datastore"),
         ("/etc/init.d/datastore", "datastore"),
         ("/usr/share/man/man8/datastore.8.gz", "datastore"),
         ("/usr/share/datastore/datastore.conf", "datastore"),
@@ -37,6 +38,9 @@ fn everything_that_is_installed_is_in_one_package() {
         ("/usr/include/datastore.h", "libdatastore-dev"),
         ("/usr/lib/php/20220829/datastore.so", "php-datastore"),
         ("/usr/sbin/datastore-webconfig", "datastore-webconfig"),
+        ("/usr/sbin/storage", "datastore-webconfig"),
+        ("/usr/lib/systemd/system/storage.service", "datastore-webconfig"),
+        ("/etc/init.d/storage", "datastore-webconfig"),
         ("/usr/clearos/apps/datastore/deploy/info.php", "datastore-webconfig"),
         ("/usr/share/datastore-web/standin/index.php", "datastore-webconfig"),
     ] {
@@ -53,7 +57,7 @@ fn what_an_administrator_may_change_is_kept_by_dpkg() {
     // The configuration is written by `init`, and is nobody's: it stays until somebody says otherwise.
     assert_eq!(listed("datastore"), "/etc/init.d/datastore\n");
     assert_eq!(listed("php-datastore"), "/etc/php/8.2/mods-available/datastore.ini\n");
-    assert_eq!(listed("datastore-webconfig"), "/etc/sudoers.d/datastore-webconfig\n");
+    assert_eq!(listed("datastore-webconfig"), "/etc/init.d/storage\n/etc/sudoers.d/datastore-webconfig\n");
     assert_eq!(listed("libdatastore0"), "");
     let (_dir, tree) = unpacked("datastore-webconfig");
     let sudoers = tree.join("etc/sudoers.d/datastore-webconfig");
