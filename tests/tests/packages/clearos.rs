@@ -52,6 +52,13 @@ fn systemd_knows_the_name_of_its_service() {
         assert_eq!(shell(&rig, "findmnt -n -o TARGET /srv/shop"), "/srv/shop\n", "{line}");
     }
     shell(&rig, "service storage status");
+    // Alarms go to ClearOS's events where its program is.
+    rig.write("/usr/bin/eventsctl", 0o755, "#!/bin/sh\necho \"$*\" >> /root/events\n");
+    let said = shell(&rig, "datastore alarm test; cat /root/events");
+    assert!(
+        said.contains("sent    events (/usr/bin/eventsctl)") && said.contains("-s -t DATASTORE_ALARM -l NORM"),
+        "{said}"
+    );
     // What is ordered after it is ordered after ours.
     rig.write("/etc/systemd/system/till.service", 0o644, "[Unit]\nAfter=storage.service\n[Service]\nExecStart=true\n");
     let after = shell(&rig, "systemctl daemon-reload; systemctl show -p After --value till");
