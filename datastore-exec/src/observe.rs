@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::beneath::Beneath;
 use crate::hook;
 use crate::journal_file::Scan;
+use crate::label;
 use crate::place::{Want, look};
 use crate::root::{Miss, Root};
 use crate::sys::ids::Ids;
@@ -117,6 +118,7 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
         manifests,
         users: names(&probe.users, &|n| ids.user(n)),
         groups: names(&probe.groups, &|n| ids.group(n)),
+        labels: label::observe(root, probe),
         hooks: probe.hooks.iter().map(|path| (path.clone(), hook::program::look(root, path))).collect(),
         unfinished: journals.unfinished,
         running: journals.running,
