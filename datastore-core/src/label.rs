@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::observed::{FileFacts, ManifestFacts};
 use crate::path::{AbsPath, printable};
 
 /// A label, or where it is to be found when the step is carried out: a directory that is not made yet has none.
@@ -34,7 +35,7 @@ impl std::fmt::Display for Label {
 pub struct Labels {
     /// Whether SELinux is on.
     pub on: bool,
-    /// Those that store directories have now.
+    /// Those that store directories have now which [are new](is_new).
     pub stores: BTreeMap<AbsPath, String>,
     /// What the policy was told of other places; `None` where there is no tool to tell it anything.
     pub told: Option<Substitutes>,
@@ -49,6 +50,16 @@ impl Labels {
         let known = self.told.as_ref().is_none_or(|told| told.has(store));
         self.on && !known && is_plain(mount_point) && is_plain(store)
     }
+}
+
+/// Whether a store directory may be new to the manifests: what one knows has had its label, and what cannot be read may know it.
+#[must_use]
+pub fn is_new(manifests: &BTreeMap<AbsPath, ManifestFacts>, store: &AbsPath) -> bool {
+    manifests.iter().all(|(home, facts)| match (facts, store.below(home)) {
+        (_, None) | (FileFacts::Absent, _) => true,
+        (FileFacts::Is(manifest), Some(rest)) => manifest.get(&printable(rest.relative())).is_none(),
+        (FileFacts::Hidden | FileFacts::Damaged(_), _) => false,
+    })
 }
 
 /// Directories that the policy labels as if they were others (`file_contexts.subs`).

@@ -62,6 +62,21 @@ fn a_new_store_gets_the_label_of_its_mount_point_before_it_is_bound() {
 }
 
 #[test]
+fn a_store_that_a_damaged_manifest_may_know_keeps_its_label() {
+    let sandbox = machine();
+    sandbox.directory("/srv/shop", 0o755);
+    label(&sandbox, "/srv/shop", LABEL);
+    sandbox.configlet("shop", SHOP);
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    sandbox.datastore(&["stop", "shop"]).ok();
+    sandbox.write("/store/data0/live/server1/.datastore/manifest.toml", "nonsense");
+    let other = "system_u:object_r:samba_share_t:s0";
+    label(&sandbox, STORE, other);
+    sandbox.datastore(&["start", "shop"]);
+    has(&sandbox, STORE, other);
+}
+
+#[test]
 fn where_it_is_off_no_label_is_read_or_written() {
     let sandbox = machine();
     std::fs::remove_file(sandbox.path("/sys/fs/selinux/enforce")).unwrap();

@@ -9,7 +9,7 @@ use super::{Plan, Remark, Subject};
 use crate::fstab::Entry;
 use crate::goal::{Apps, Goal};
 use crate::hook::When;
-use crate::label::Label;
+use crate::label::{self, Label};
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
 use crate::observed::{DirFacts, FileFacts, Identity, Place};
@@ -383,7 +383,9 @@ impl<'v, 'a> Builder<'v, 'a> {
         // same. Into what is known not to be empty data was brought, with its own label.
         let is_new = match self.facts(i).map(|facts| &facts.store) {
             Some(Place::Absent { .. }) => true,
-            Some(Place::Dir(dir)) => dir.empty != Some(false) && self.view.recorded(mapping).is_none(),
+            Some(Place::Dir(dir)) => {
+                dir.empty != Some(false) && label::is_new(&self.view.observed.manifests, &mapping.store)
+            }
             _ => false,
         };
         if is_new {
