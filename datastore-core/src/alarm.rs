@@ -18,7 +18,7 @@ use crate::status::Row;
 use crate::value::VolumeName;
 
 pub use sinks::Sinks;
-pub use words::{Occasion, body, line, subject};
+pub use words::{Occasion, body, line, subject, token};
 
 /// The version of the book that is written; a higher one is refused.
 const VERSION: u32 = 1;

@@ -27,6 +27,7 @@ pub mod fstab;
 pub mod goal;
 pub mod hook;
 pub mod journal;
+pub mod label;
 pub mod landscape;
 pub mod log;
 pub mod manifest;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::fstab::Fstab;
 use crate::hook::Hooks;
 use crate::journal::Unfinished;
+use crate::label::Labels;
 use crate::manifest::{Manifest, VolumeFile};
 use crate::mountinfo::MountTable;
 use crate::nesting::Nesting;
@@ -110,6 +111,8 @@ pub struct Observed {
     pub users: HashMap<OwnerName, Lookup>,
     /// Groups by name.
     pub groups: HashMap<OwnerName, Lookup>,
+    /// Labels of SELinux.
+    pub labels: Labels,
     /// Hooks, by their paths; empty where nothing was asked.
     pub hooks: HashMap<AbsPath, HookFacts>,
     /// Operations that began and did not end, and that nobody is at work on.

@@ -120,6 +120,8 @@ pub struct RawAlarm {
     pub mail: Option<Located<Vec<RawText>>>,
     /// `sendmail`: the program that takes mails.
     pub sendmail: Option<RawText>,
+    /// `events`: whether ClearOS's events are told.
+    pub events: Option<Located<bool>>,
 }
 
 /// `[watch]`.

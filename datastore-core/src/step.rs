@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::amount::count;
 use crate::fstab;
 use crate::hook::{HookBind, HookRun};
+use crate::label::Label;
 use crate::manifest;
 use crate::mapping::BindOptions;
 use crate::moving::{Receipt, Running, TreeCopy, Verify};
@@ -75,6 +76,24 @@ pub enum Action {
         from: Option<Id>,
         /// What it will carry.
         to: Option<Id>,
+    },
+    /// Gives a new store directory the SELinux label of its bare mount point, so that programs may do in it what they may do there.
+    SetLabel {
+        /// The store directory.
+        path: AbsPath,
+        /// What it has; `None` if the plan makes it, and it goes with its label.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        had: Option<String>,
+        /// What it will have.
+        gets: Label,
+    },
+    /// Tells SELinux's policy that a store directory is to be labelled like its mount point (semanage-fcontext(8), `-e`). That it could not
+    /// be told fails nothing. There is no way back: what it says of a place that is not there says nothing.
+    KeepLabels {
+        /// The mount point.
+        mount_point: AbsPath,
+        /// The store directory.
+        store: AbsPath,
     },
     /// Seals a bare mount point: it must be empty, and becomes mode 0000 and immutable.
     Seal {
@@ -381,8 +400,10 @@ impl Action {
                 Self::Renumber { stores, users: back(users), groups: back(groups), exact: true }
             }
             Self::Renumber { exact: false, .. } => return None,
+            Self::SetLabel { path, had, .. } => Self::SetLabel { path, had: None, gets: Label::Is(had?) },
             // What a service has done by the time that something else fails is not taken back by stopping it.
             Self::StartServices { .. }
+            | Self::KeepLabels { .. }
             | Self::Flush { .. }
             | Self::MakeFilesystem { .. }
             | Self::RunHook(_)
@@ -428,6 +449,8 @@ impl Action {
             Self::RemoveDir { .. } => "remove-dir",
             Self::SetAttrs { .. } => "set-attrs",
             Self::SetId { .. } => "set-id",
+            Self::SetLabel { .. } => "set-label",
+            Self::KeepLabels { .. } => "keep-labels",
             Self::Seal { .. } => "seal",
             Self::Unseal { .. } => "unseal",
             Self::Bind { .. } => "bind",
@@ -464,6 +487,8 @@ impl Action {
         "remove-dir",
         "set-attrs",
         "set-id",
+        "set-label",
+        "keep-labels",
         "seal",
         "unseal",
         "bind",
@@ -504,6 +529,10 @@ impl std::fmt::Display for Action {
             Self::SetAttrs { path, from, to } => write!(f, "set mode and owner of {path} from {from} to {to}"),
             Self::SetId { path, to: Some(id), .. } => write!(f, "give {path} the identity {id}"),
             Self::SetId { path, to: None, .. } => write!(f, "take the identity from {path}"),
+            Self::SetLabel { path, gets, .. } => write!(f, "give {path} the SELinux label {gets}"),
+            Self::KeepLabels { mount_point, store } => {
+                write!(f, "tell SELinux's policy that {store} is to be labelled like {mount_point}")
+            }
             Self::Seal { path, .. } => write!(f, "seal the bare mount point {path}"),
             Self::Unseal { path, to } => write!(f, "break the seal of {path} ({to})"),
             Self::Bind { store, mount_point, options, .. } => write!(f, "bind {store} on {mount_point} ({options})"),

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fstab::{self, Stand};
 use crate::goal::Goal;
 use crate::hook::{HookRun, MOST_SECONDS, Scope, When};
+use crate::label::Label;
 use crate::moving::{self, TreeCopy};
 use crate::nesting::Nesting;
 use crate::observed::{Observed, Place};
@@ -226,6 +227,17 @@ impl<'a> Checker<'a> {
             }
             Action::SetAttrs { path, .. } | Action::SetId { path, .. } => {
                 rule(self.is_store(path), "changes a directory that is no store directory")?;
+            }
+            Action::SetLabel { path, gets, .. } => {
+                rule(self.is_store(path), "labels a directory that is no store directory")?;
+                rule(!self.bound.values().any(|store| store == path), "labels a store after it was bound")?;
+                let Label::Of(from) = gets else { return Err("gives a label that no mount point has") };
+                rule(self.known.contains_key(from), "takes a label from what is no mount point")?;
+                rule(!self.is_mounted(from), "takes a label from what is mounted, and not from what is beneath")?;
+            }
+            Action::KeepLabels { mount_point, store } => {
+                let is_ours = self.is_store(store) && !self.wanted.at(mount_point).is_empty();
+                rule(is_ours, "tells the policy of directories that are of no mapping")?;
             }
             Action::Seal { path, .. } => {
                 let state = self.known.get(path).copied();

@@ -42,6 +42,7 @@ fn observed() -> Observed {
         manifests: BTreeMap::new(),
         users: HashMap::new(),
         groups: HashMap::new(),
+        labels: datastore_core::label::Labels::default(),
         hooks: HashMap::new(),
         unfinished: vec![],
         running: vec![],

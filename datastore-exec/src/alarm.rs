@@ -35,7 +35,7 @@ const MOST: usize = 20;
 /// What became of telling one alarm to one sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivery {
-    /// `syslog`, `command` or `mail`.
+    /// `syslog`, `command`, `mail` or `events`.
     pub sink: &'static str,
     /// Where it went: a socket, a program, an address.
     pub to: String,

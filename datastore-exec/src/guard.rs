@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use datastore_core::fstab::Fstab;
+use datastore_core::label::Labels;
 use datastore_core::manifest::{DIRECTORY, Manifest};
 use datastore_core::mapping::Mapping;
 use datastore_core::mountinfo::MountTable;
@@ -261,7 +262,8 @@ fn glance(engine: &Engine, app: &AppName, wanted: &Wanted, probe: &Probe, mounts
         manifests,
         users: probe.users.iter().map(|n| find(n, ids.user(n.as_str()))).collect(),
         groups: probe.groups.iter().map(|n| find(n, ids.group(n.as_str()))).collect(),
-        // Hooks are looked at before a bind is made, and the guard makes none.
+        // Neither labels nor hooks are looked at before a bind is made, and the guard makes none.
+        labels: Labels::default(),
         hooks: HashMap::new(),
         unfinished: Vec::new(),
         running: Vec::new(),

@@ -18,6 +18,7 @@ pub mod holders;
 mod hook;
 pub mod journal_file;
 mod kept;
+mod label;
 mod load;
 pub mod lock;
 mod log;

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::beneath::Beneath;
 use crate::hook;
 use crate::journal_file::Scan;
+use crate::label;
 use crate::place::{Want, look};
 use crate::root::{Miss, Root};
 use crate::sys::ids::Ids;
@@ -114,6 +115,7 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
         fstab,
         volumes: probe.volumes.iter().map(|path| volume(root, path)).collect(),
         mappings,
+        labels: label::observe(root, probe, &manifests),
         manifests,
         users: names(&probe.users, &|n| ids.user(n)),
         groups: names(&probe.groups, &|n| ids.group(n)),

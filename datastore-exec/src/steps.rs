@@ -6,6 +6,7 @@ pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod hook;
+pub(crate) mod label;
 pub(crate) mod owners;
 pub(crate) mod service;
 pub(crate) mod system;
@@ -178,6 +179,11 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::RemoveDir { path, .. } => dir::remove(root, path),
         Action::SetAttrs { path, from, to } => dir::set_attrs(root, path, *from, *to),
         Action::SetId { path, from, to } => dir::set_id(root, path, *from, *to),
+        Action::SetLabel { path, gets, .. } => label::set(hands, path, gets),
+        Action::KeepLabels { mount_point, store } => {
+            label::keep(hands, mount_point, store);
+            Ok(())
+        }
         Action::Seal { path, from } => dir::seal(root, path, *from),
         Action::Unseal { path, to } => dir::unseal(root, path, *to),
         Action::Bind { store, mount_point, id, options } => bind::bind(root, store, mount_point, *id, *options),

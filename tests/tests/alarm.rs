@@ -294,6 +294,56 @@ fn a_mail_goes_through_sendmail_to_each_address() {
     assert!(sandbox.read("/mail/root").contains("this is a test; nothing is wrong"));
 }
 
+/// A stand-in for ClearOS's program: it takes an event of a registered type alone, and writes down what it is told.
+fn with_events(alarm: &str) -> Sandbox {
+    let sandbox = machine(alarm);
+    let dir = sandbox.directory("/events", 0o755).display().to_string();
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = -R ] && : > {dir}/$3\n[ \"$1\" = -R ] || [ -e {dir}/$3 ] || {{ echo \"no type $3\" >&2; exit 1; }}\n\
+         IFS='|'; echo \"$*\" >> {dir}/said\n"
+    );
+    program(&sandbox, "/usr/bin/eventsctl", &text);
+    sandbox
+}
+
+#[test]
+fn events_of_clearos_are_critical_and_then_normal_again() {
+    let sandbox = with_events("events = true\n");
+    sandbox.write("/var/shop/order", "precious");
+    sandbox.datastore(&["apply", "--yes"]).code(3);
+    sandbox.datastore(&["apply", "--yes"]).code(3);
+    fs::rename(sandbox.path("/var/shop"), sandbox.path("/var/shop.old")).unwrap();
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    sandbox.datastore(&["alarm", "test"]).ok().says("sent    events (/usr/bin/eventsctl)");
+    let said = sandbox.read("/events/said");
+    let told: Vec<&str> = said.lines().collect();
+    let event = |level: &str, of: &str, text: &str| {
+        format!("-s|-t|DATASTORE_ALARM|-l|{level}|-b|datastore|-U|datastore:mapping:{of}|--|{text}")
+    };
+    let of = "shop:/var/shop:mount-point-not-empty";
+    let must_not = "`shop` must not start: /var/shop: mount-point-not-empty: /var/shop is not empty; binding would hide what is \
+                    in it (hint: datastore import shop)";
+    // The type is registered when an event of it was not taken, and not again.
+    assert_eq!(told[0], "-R|-t|DATASTORE_ALARM|-b|datastore");
+    assert_eq!(told[1], event("CRIT", of, must_not));
+    assert_eq!(told[2], event("NORM", of, "`shop`: /var/shop: mount-point-not-empty is over"));
+    assert_eq!(told[3..], [event("NORM", "test", "this is a test; nothing is wrong")]);
+}
+
+#[test]
+fn a_program_for_events_in_another_root_is_run_only_if_that_is_asked_for() {
+    for alarm in ["", "events = false\n"] {
+        let sandbox = with_events(alarm);
+        sandbox.datastore(&["alarm", "test"]).ok().says("no way is configured");
+        assert!(!sandbox.path("/events/said").exists());
+    }
+    let sandbox = with_events("events = true\n");
+    fs::set_permissions(sandbox.path("/usr/bin/eventsctl"), fs::Permissions::from_mode(0o757)).unwrap();
+    sandbox.datastore(&["alarm", "test"]).code(1).says("failed  events").says("writable by others");
+    fs::remove_file(sandbox.path("/usr/bin/eventsctl")).unwrap();
+    sandbox.datastore(&["alarm", "test"]).code(1).says("it cannot be found");
+}
+
 #[test]
 fn what_does_not_arrive_is_said_and_tried_again() {
     let sandbox = with_pager("mail = [\"root\"]\n");
@@ -362,6 +412,7 @@ fn what_is_wrong_in_the_configuration_of_alarms_is_said_with_its_place() {
         ("mail = [\"-oQ/tmp\"]", "is no address of a mail"),
         ("mail = [\"a b\"]", "is no address of a mail"),
         ("sendmail = \"sendmail\"", "must begin with `/`"),
+        ("events = \"eventsctl\"", "must be true or false"),
     ] {
         let sandbox = machine(&format!("{line}\n"));
         sandbox.datastore(&["config", "check"]).code(3).says(says).says("/etc/datastore.conf:");

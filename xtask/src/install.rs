@@ -116,6 +116,7 @@ const FILES: &[(Package, &str, &str, u32)] = &[
     (Command, "packaging/systemd/datastore-again.timer", "lib/systemd/system/datastore-again.timer", 0o644),
     (Command, "packaging/systemd/datastore-again.service", "lib/systemd/system/datastore-again.service", 0o644),
     (Command, "packaging/systemd/datastore-apply.path", "lib/systemd/system/datastore-apply.path", 0o644),
+    (Command, "packaging/systemd/datastore-clearos.path", "lib/systemd/system/datastore-clearos.path", 0o644),
     (Command, "packaging/systemd/datastore-watch.service", "lib/systemd/system/datastore-watch.service", 0o644),
     (Command, "packaging/arrived", "lib/datastore/arrived", 0o755),
     // Nobody reads it there. What `init` writes is this, and after an upgrade it can be held against what is there.
@@ -123,6 +124,7 @@ const FILES: &[(Package, &str, &str, u32)] = &[
     (Web, "packaging/sudoers/datastore-webconfig", "/etc/sudoers.d/datastore-webconfig", 0o440),
     (Web, "webconfig/apps/datastore/packaging/Storage.php", "clearos/apps/storage/libraries/Storage.php", 0o644),
     (Web, "webconfig/apps/datastore/packaging/storage", "sbin/storage", 0o755),
+    (Web, "webconfig/apps/datastore/packaging/storage.init", "/etc/init.d/storage", 0o755),
 ];
 
 /// Folders of the repository that are installed as they are, but for the files that [`FILES`] names.
@@ -159,6 +161,8 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<Vec<Placed>> {
     // Another prefix is no reason for another link.
     let pages = prefix.join("share/datastore-web/apps/datastore");
     below.link(Web, "../../../clearos/apps/datastore", &pages)?;
+    // For systemd the name that ClearOS has for it is another name of the same unit: nothing runs twice.
+    below.link(Web, "datastore.service", &prefix.join("lib/systemd/system/storage.service"))?;
 
     let lib = prefix.join(&libdir);
     let (real, soname) = (format!("libdatastore.so.{VERSION}"), "libdatastore.so.0");

@@ -1,6 +1,6 @@
 //! Where alarms go: `[alarm]` in `/etc/datastore.conf`.
 
-use crate::diag::{Code, Diagnostic, Sources};
+use crate::diag::{Code, Diagnostic, Located, Sources};
 use crate::path::AbsPath;
 use crate::raw::{RawAlarm, RawText};
 
@@ -15,18 +15,22 @@ pub struct Sinks {
     pub mail: Vec<String>,
     /// The program that takes mails, as sendmail(8) does.
     pub sendmail: AbsPath,
+    /// To ClearOS's events; `None` means: on the machine itself, where their program is there.
+    pub events: Option<bool>,
 }
 
 impl Default for Sinks {
     fn default() -> Self {
-        Self { syslog: None, command: Vec::new(), mail: Vec::new(), sendmail: AbsPath::literal("/usr/sbin/sendmail") }
+        let sendmail = AbsPath::literal("/usr/sbin/sendmail");
+        Self { syslog: None, command: Vec::new(), mail: Vec::new(), sendmail, events: None }
     }
 }
 
 impl Sinks {
     /// What the table says.
     pub(crate) fn read(raw: &RawAlarm, sources: &Sources, found: &mut Vec<Diagnostic>) -> Self {
-        let mut sinks = Self { syslog: raw.syslog.as_ref().map(|s| s.value), ..Self::default() };
+        let said = |flag: &Option<Located<bool>>| flag.as_ref().map(|flag| flag.value);
+        let mut sinks = Self { syslog: said(&raw.syslog), events: said(&raw.events), ..Self::default() };
         let path = |text: &RawText| {
             AbsPath::parse(&text.value).map_err(|why| sources.diagnose(text.span, Code::ForbiddenPath, why.to_string()))
         };

@@ -61,6 +61,15 @@ pub fn line(alarm: &Alarm, occasion: Occasion) -> String {
     clean(&text)
 }
 
+/// What tells one alarm from another for programs that keep a list of them: the same when it is over as when it was raised.
+#[must_use]
+pub fn token(alarm: &Alarm) -> String {
+    let (kind, whose, mount_point, reason) = alarm.key();
+    let parts = [kind.as_str(), whose, mount_point, reason.map_or("", |reason| reason.as_str())];
+    let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    clean(&format!("datastore:{}", said.join(":")))
+}
+
 /// The text of a mail.
 #[must_use]
 pub fn body(alarm: &Alarm, occasion: Occasion, host: &str) -> String {

@@ -18,6 +18,8 @@ pub struct Machine {
     pub busy: BTreeSet<AbsPath>,
     /// Whether systemd runs.
     pub systemd: bool,
+    /// Whether SELinux is on.
+    pub labels: bool,
     /// Operations that began and did not end.
     pub unfinished: Vec<Unfinished>,
     /// How many operations have begun.
@@ -55,7 +57,15 @@ impl Machine {
         let mut tree = Tree::default();
         let fs = tree.add_system();
         let mounts = Mounts::new(tree.system(fs).top);
-        Self { tree, mounts, busy: BTreeSet::new(), systemd: false, unfinished: Vec::new(), operations: 0 }
+        Self {
+            tree,
+            mounts,
+            busy: BTreeSet::new(),
+            systemd: false,
+            labels: false,
+            unfinished: Vec::new(),
+            operations: 0,
+        }
     }
 
     /// Walks to what is seen at a path: every mount on the way counts, also one on the last component.

@@ -7,6 +7,7 @@ use super::mounts::At;
 use super::tree::Kind;
 use crate::config::{CONFIGLETS, Content, GLOBALS, Input, Role, role_of};
 use crate::fstab::Fstab;
+use crate::label::Labels;
 use crate::manifest::{DIRECTORY, Manifest, ManifestError, VolumeFile};
 use crate::mountinfo::MountTable;
 use crate::observed::{
@@ -89,6 +90,8 @@ impl Machine {
         };
         let mappings = probe.mappings.iter().map(|asked| asked.as_ref().map(mapping)).collect();
         let manifest = |home: &AbsPath| self.own_file(&home.child(DIRECTORY).child("manifest.toml"), Manifest::parse);
+        let label = |path: &AbsPath| Some((path.clone(), self.tree.node(self.reach(path).ok()?.ino).label.to_string()));
+        let stores = probe.mappings.iter().flatten().filter_map(|asked| label(&asked.store)).collect();
         Observed {
             privileged: true,
             systemd: self.systemd,
@@ -100,6 +103,7 @@ impl Machine {
             manifests: probe.homes.iter().map(|home| (home.clone(), manifest(home))).collect(),
             users: probe.users.iter().map(|n| (n.clone(), self.number("/etc/passwd", n.as_str()))).collect(),
             groups: probe.groups.iter().map(|n| (n.clone(), self.number("/etc/group", n.as_str()))).collect(),
+            labels: Labels { on: self.labels, stores, told: None },
             // Hooks are not modelled.
             hooks: HashMap::new(),
             unfinished: self.unfinished.clone(),

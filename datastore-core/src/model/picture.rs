@@ -46,6 +46,9 @@ impl Machine {
         if node.immutable {
             out.push_str(" immutable");
         }
+        if self.labels && node.label != 0 {
+            let _ = write!(out, " label {}", node.label);
+        }
         if let Some(id) = node.id {
             let _ = write!(out, " {id}");
         }

@@ -186,6 +186,7 @@ impl Scenario {
     #[must_use]
     pub fn machine(&self) -> Machine {
         let mut machine = Machine::new();
+        machine.labels = self.acts.len().is_multiple_of(2);
         base().iter().chain(&self.before).for_each(|event| machine.disturb(event));
         machine
     }

@@ -11,6 +11,7 @@ use super::observe::FSTAB;
 use super::tree::Errno;
 use crate::error::ErrorKind;
 use crate::fstab::{self, Fstab};
+use crate::label::Label;
 use crate::manifest::{self, DIRECTORY, Manifest};
 use crate::mapping::BindOptions;
 use crate::owners::Renumber;
@@ -112,6 +113,9 @@ impl Hands<'_, '_, '_> {
             Action::RemoveDir { path, .. } => self.remove(path),
             Action::SetAttrs { path, from, to } => self.set_attrs(path, *from, *to),
             Action::SetId { path, from, to } => self.set_id(path, *from, *to),
+            Action::SetLabel { path, gets, .. } => self.set_label(path, gets),
+            // The policy is not modelled.
+            Action::KeepLabels { .. } => Ok(()),
             Action::Seal { path, from } => self.seal(path, *from),
             Action::Unseal { path, to } => self.unseal(path, *to),
             Action::Bind { store, mount_point, id, options } => self.bind(store, mount_point, *id, *options),
@@ -265,6 +269,23 @@ impl Hands<'_, '_, '_> {
             return Err(changed(Reason::WrongStore, format!("{path} carries another identity now")));
         }
         self.give_id(at, to)
+    }
+
+    fn set_label(&mut self, path: &AbsPath, gets: &Label) -> Done {
+        let label = match gets {
+            Label::Of(from) => {
+                let bare = self.open(from)?;
+                self.refuse_mount(bare, from)?;
+                self.machine.tree.node(bare.ino).label
+            }
+            Label::Is(label) => label.parse().unwrap_or_default(),
+        };
+        let at = self.open(path)?;
+        self.change(|m| {
+            m.changeable(at)?;
+            m.tree.node_mut(at.ino).label = label;
+            Ok::<_, Errno>(())
+        })
     }
 
     fn refuse_mount(&self, at: At, path: &AbsPath) -> Done {

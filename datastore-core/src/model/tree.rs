@@ -54,6 +54,8 @@ pub struct Node {
     pub immutable: bool,
     /// The identity in its extended attribute.
     pub id: Option<Id>,
+    /// Its SELinux label; what is made gets that of the directory above.
+    pub label: u8,
     /// Whether it has been removed: a mount may still show it.
     pub removed: bool,
 }
@@ -86,6 +88,7 @@ impl Tree {
             attrs: Attrs::root(0o755),
             immutable: false,
             id: None,
+            label: 0,
             removed: false,
         });
         self.systems.push(FileSystem { top, full: false });
@@ -181,6 +184,9 @@ impl Tree {
                 attrs.mode = attrs.mode.with_setgid();
             }
         }
+        // As a policy has it: what is made in the root directory by its name, and anything else as what is above it.
+        let by_name = || name.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)) | 1;
+        let label = if self.nodes[dir].up == dir { by_name() } else { self.nodes[dir].label };
         self.nodes.push(Node {
             fs,
             up: dir,
@@ -189,6 +195,7 @@ impl Tree {
             attrs,
             immutable: false,
             id: None,
+            label,
             removed: false,
         });
         if let Kind::Dir(names) = &mut self.nodes[dir].kind {

@@ -9,6 +9,7 @@ use super::{Plan, Remark, Subject};
 use crate::fstab::Entry;
 use crate::goal::{Apps, Goal};
 use crate::hook::When;
+use crate::label::{self, Label};
 use crate::manifest;
 use crate::mapping::{BindOptions, Mapping};
 use crate::observed::{DirFacts, FileFacts, Identity, Place};
@@ -73,6 +74,8 @@ struct Builder<'v, 'a> {
     accept: bool,
     subjects: Vec<Subject>,
     unbinds: Vec<(AbsPath, Step)>,
+    /// What SELinux's policy is to be told. It takes its time, so that comes first, while everything still runs.
+    labels: Vec<Step>,
     dirs: Vec<Step>,
     manifests: BTreeMap<AbsPath, Vec<ManifestEdit>>,
     fstab: Vec<FstabEdit>,
@@ -97,6 +100,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             accept,
             subjects: Vec::new(),
             unbinds: Vec::new(),
+            labels: Vec::new(),
             dirs: Vec::new(),
             manifests: BTreeMap::new(),
             fstab: Vec::new(),
@@ -234,6 +238,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             }
             _ => {
                 self.bare_mount_point(i, subject, mapping);
+                self.label(i, subject, mapping);
                 if self.view.hooks_of(mapping).any(|(_, when, _)| when == When::Premount) {
                     // What a hook has put into the store is on the disk before fstab names it.
                     self.flush.push((mapping.home.clone(), subject));
@@ -392,6 +397,34 @@ impl<'v, 'a> Builder<'v, 'a> {
         }
     }
 
+    /// The label of a new store directory, once there is a mount point to take it from, and what the policy is told of both.
+    fn label(&mut self, i: usize, subject: u32, mapping: &Mapping) {
+        let labels = &self.view.observed.labels;
+        if !labels.on {
+            return;
+        }
+        let step = |action| Step { mapping: Some(subject), action };
+        // What no manifest knows may have been made by a run that stopped; and if somebody put it there, it is new as a store all the
+        // same. Into what is known not to be empty data was brought, with its own label.
+        let is_new = match self.facts(i).map(|facts| &facts.store) {
+            Some(Place::Absent { .. }) => true,
+            Some(Place::Dir(dir)) => {
+                dir.empty != Some(false) && label::is_new(&self.view.observed.manifests, &mapping.store)
+            }
+            _ => false,
+        };
+        if is_new {
+            let from = self.view.nesting().beneath(&mapping.mount_point);
+            let path = mapping.store.clone();
+            let had = labels.stores.get(&path).cloned();
+            self.dirs.push(step(Action::SetLabel { path, had, gets: Label::Of(from) }));
+        }
+        if labels.can_tell(&mapping.mount_point, &mapping.store) {
+            let (mount_point, store) = (mapping.mount_point.clone(), mapping.store.clone());
+            self.labels.push(step(Action::KeepLabels { mount_point, store }));
+        }
+    }
+
     /// The entry in the manifest.
     fn record(&mut self, subject: u32, mapping: &Mapping, attrs: Attrs, id: Option<Id>) {
         let Some(id) = id else { return };
@@ -516,6 +549,7 @@ impl<'v, 'a> Builder<'v, 'a> {
         // in the new one.
         if self.view.nesting().beneath(&mapping.mount_point) == mapping.mount_point {
             self.bare_mount_point(i, subject, mapping);
+            self.label(i, subject, mapping);
         }
     }
 }

@@ -4,7 +4,7 @@
 pub const GLOBAL: &[&str] =
     &["host", "store", "default_volume", "hook_timeout", "volume", "app", "alarm", "watch", "config_add"];
 /// In `[alarm]`.
-pub const ALARM: &[&str] = &["syslog", "command", "mail", "sendmail"];
+pub const ALARM: &[&str] = &["syslog", "command", "mail", "sendmail", "events"];
 /// In `[watch]`.
 pub const WATCH: &[&str] = &["space", "inodes", "on_loss", "on_return"];
 /// In `[config_add]`.

@@ -251,6 +251,7 @@ impl Reader<'_> {
                 Some("command") => alarm.command = self.list("command", value),
                 Some("mail") => alarm.mail = self.list("mail", value),
                 Some("sendmail") => alarm.sendmail = self.text("sendmail", value),
+                Some("events") => alarm.events = self.flag("events", value),
                 _ => self.unknown(key, keys::ALARM),
             }
         }

@@ -1,4 +1,4 @@
-//! The ways in which an alarm leaves the machine: syslog, a command, a mail.
+//! The ways in which an alarm leaves the machine: syslog, a command, a mail, ClearOS's events.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,12 +6,12 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use datastore_core::alarm::{Alarm, Occasion, Sinks, body, line, subject};
+use datastore_core::alarm::{Alarm, Occasion, Sinks, body, line, subject, token};
 use datastore_core::path::printable;
 use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
 use super::Delivery;
-use crate::root::Root;
+use crate::root::{Root, if_there};
 use crate::site::program::{self, Limits};
 
 /// The socket of the local syslog daemon (syslog(3)).
@@ -22,6 +22,10 @@ const DAEMON: u8 = 3 << 3;
 const ALERT: u8 = 1;
 /// `LOG_NOTICE`.
 const NOTICE: u8 = 5;
+/// The program that takes events for ClearOS's list of them (of the package csplugin-events).
+const EVENTS: &str = "/usr/bin/eventsctl";
+/// What our events are called there: letters and `_` alone.
+const EVENT: &str = "DATASTORE_ALARM";
 /// A pager command or a mail program that takes longer is killed.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -39,6 +43,11 @@ pub(super) fn tell(root: &Root, sinks: &Sinks, alarm: &Alarm, occasion: Occasion
     }
     for address in &sinks.mail {
         note("mail", address.clone(), mail(root, &sinks.sendmail, address, alarm, occasion, host));
+    }
+    // Below another root lies somebody else's system: what it has for a program is not run unasked.
+    let is_there = || root.is_machine() && !matches!(if_there(root.stat(&AbsPath::literal(EVENTS))), Ok(None));
+    if sinks.events.unwrap_or_else(is_there) {
+        note("events", EVENTS.into(), event(root, alarm, occasion));
     }
     all
 }
@@ -101,6 +110,19 @@ fn mail(root: &Root, sendmail: &AbsPath, address: &str, alarm: &Alarm, occasion:
     );
     // `-i`: a line with a single dot is no end.
     run(&program, &["-i", "--", address], &[], text.as_bytes())
+}
+
+/// Tells ClearOS's list of events. What is over takes the place of what it ends: both have the same token.
+fn event(root: &Root, alarm: &Alarm, occasion: Occasion) -> Result<()> {
+    let program = trusted(root, EVENTS)?;
+    let level = if occasion == Occasion::Raised { "CRIT" } else { "NORM" };
+    let (token, text) = (token(alarm), line(alarm, occasion));
+    let send = ["-s", "-t", EVENT, "-l", level, "-b", "datastore", "-U", &token, "--", &text];
+    run(&program, &send, &[], b"").or_else(|_| {
+        // It takes no event of a kind that it was not told of. Should that not be why, the second attempt says what is.
+        let _ = run(&program, &["-R", "-t", EVENT, "-b", "datastore"], &[], b"");
+        run(&program, &send, &[], b"")
+    })
 }
 
 /// A header holds ASCII alone; names of apps and hosts are that already.

@@ -3,6 +3,8 @@
 //! It is `trusted.datastore.id`, which only root of the machine can see and change. Where that cannot be (in a user
 //! namespace, or on a file system that knows no `trusted.*`) it is `user.datastore.id`, which the directory's owner can
 //! change too. When both are there, `trusted` counts. The value is the UUID as text, 36 bytes.
+//!
+//! And its label: what SELinux knows it by.
 
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
@@ -18,6 +20,10 @@ use super::fd::Entry;
 
 const TRUSTED: &str = "trusted.datastore.id";
 const USER: &str = "user.datastore.id";
+/// The label of SELinux. The kernel keeps it with the NUL that ends it; whatever it is, it is copied as it is.
+const LABEL: &str = "security.selinux";
+/// No label is longer: a policy is made of shorter words.
+const LONGEST: usize = 4096;
 
 /// Under which name an identity was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +142,30 @@ fn set(entry: Entry<'_>, path: &[u8], attribute: &str, id: Id) -> Result<(), Sys
     rustix::fs::lsetxattr(path, attribute, id.to_string().as_bytes(), XattrFlags::empty()).map_err(|errno| {
         let (dir, name) = entry.shown();
         SysError::new(Call::Lsetxattr { dir, name, attribute: attribute.into() }, errno)
+    })
+}
+
+/// Reads the label of a directory; `None` if it has none, or if its file system holds none.
+pub fn label(entry: Entry<'_>) -> Result<Option<Vec<u8>>, SysError> {
+    let mut buffer = vec![0; LONGEST];
+    match rustix::fs::lgetxattr(entry.proc_path(), LABEL, &mut buffer[..]) {
+        Ok(length) => {
+            buffer.truncate(length);
+            Ok(Some(buffer))
+        }
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(errno) => {
+            let (dir, name) = entry.shown();
+            Err(SysError::new(Call::Lgetxattr { dir, name, attribute: LABEL.into() }, errno))
+        }
+    }
+}
+
+/// Gives a directory a label, in place of the one that it has.
+pub fn set_label(entry: Entry<'_>, label: &[u8]) -> Result<(), SysError> {
+    rustix::fs::lsetxattr(entry.proc_path(), LABEL, label, XattrFlags::empty()).map_err(|errno| {
+        let (dir, name) = entry.shown();
+        SysError::new(Call::Lsetxattr { dir, name, attribute: LABEL.into() }, errno)
     })
 }
 

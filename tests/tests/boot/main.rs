@@ -5,6 +5,7 @@ mod arrivals;
 mod interrupted;
 mod matrix;
 mod programs;
+mod sandboxed;
 mod sysv;
 mod sysvinit;
 mod watched;

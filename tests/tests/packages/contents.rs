@@ -30,6 +30,7 @@ fn everything_that_is_installed_is_in_one_package() {
         ("/usr/sbin/datastore", "datastore"),
         ("/usr/lib/systemd/system-generators/datastore-generator", "datastore"),
         ("/usr/lib/systemd/system/datastore-apply.path", "datastore"),
+        ("/usr/lib/systemd/system/datastore-clearos.path", "datastore"),
         ("/etc/init.d/datastore", "datastore"),
         ("/usr/share/man/man8/datastore.8.gz", "datastore"),
         ("/usr/share/datastore/datastore.conf", "datastore"),
@@ -37,6 +38,9 @@ fn everything_that_is_installed_is_in_one_package() {
         ("/usr/include/datastore.h", "libdatastore-dev"),
         ("/usr/lib/php/20220829/datastore.so", "php-datastore"),
         ("/usr/sbin/datastore-webconfig", "datastore-webconfig"),
+        ("/usr/sbin/storage", "datastore-webconfig"),
+        ("/usr/lib/systemd/system/storage.service", "datastore-webconfig"),
+        ("/etc/init.d/storage", "datastore-webconfig"),
         ("/usr/clearos/apps/datastore/deploy/info.php", "datastore-webconfig"),
         ("/usr/share/datastore-web/standin/index.php", "datastore-webconfig"),
     ] {
@@ -53,12 +57,49 @@ fn what_an_administrator_may_change_is_kept_by_dpkg() {
     // The configuration is written by `init`, and is nobody's: it stays until somebody says otherwise.
     assert_eq!(listed("datastore"), "/etc/init.d/datastore\n");
     assert_eq!(listed("php-datastore"), "/etc/php/8.2/mods-available/datastore.ini\n");
-    assert_eq!(listed("datastore-webconfig"), "/etc/sudoers.d/datastore-webconfig\n");
+    assert_eq!(listed("datastore-webconfig"), "/etc/init.d/storage\n/etc/sudoers.d/datastore-webconfig\n");
     assert_eq!(listed("libdatastore0"), "");
     let (_dir, tree) = unpacked("datastore-webconfig");
     let sudoers = tree.join("etc/sudoers.d/datastore-webconfig");
     assert_eq!(fs::metadata(&sudoers).expect("sudoers").permissions().mode() & 0o7777, 0o440);
     run(Command::new("visudo").args(["-c", "-f"]).arg(&sudoers));
+}
+
+/// What an init script says of itself to insserv, and to chkconfig where that reads it too.
+fn header(text: &str) -> BTreeMap<&str, &str> {
+    let (_, rest) = text.split_once("### BEGIN INIT INFO\n").expect("a header");
+    let (block, _) = rest.split_once("### END INIT INFO\n").expect("the end of the header");
+    let lines = block.lines().map(|line| line.strip_prefix("# ").expect("a comment"));
+    lines.filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim())).collect()
+}
+
+#[test]
+fn init_scripts_say_when_they_run_in_the_words_of_both_systems() {
+    let read =
+        |name: &str| fs::read_to_string(binary::installed().join("etc/init.d").join(name)).expect("an init script");
+    let words =
+        ["Required-Start", "Required-Stop", "Default-Start", "Default-Stop", "Short-Description", "Description"];
+    for name in ["datastore", "storage"] {
+        let text = read(name);
+        let said = header(&text);
+        assert_eq!(said.get("Provides"), Some(&name));
+        assert!(words.iter().all(|word| said.contains_key(word)), "{name}: {said:?}");
+        assert!(said["Required-Start"].split(' ').any(|word| word == "$local_fs"), "{name}: {said:?}");
+        assert!(!said["Short-Description"].is_empty() && !said["Description"].is_empty(), "{name}: {said:?}");
+    }
+    let text = read("datastore");
+    let tagged = |tag: &str| text.lines().find_map(|line| line.strip_prefix(tag)).expect("a line for chkconfig").trim();
+    let chkconfig: Vec<&str> = tagged("# chkconfig:").split(' ').collect();
+    assert!(!tagged("# description:").is_empty());
+    // chkconfig takes levels from the header only if they are numbers, and then adds them to those of its own line.
+    assert_eq!((chkconfig[0], header(&text)["Default-Start"]), ("2345", "S"));
+    let (start, stop): (u32, u32) = (chkconfig[1].parse().expect("a number"), chkconfig[2].parse().expect("a number"));
+    // Before the services, which ClearOS's own was at 26; the last to go that was the first to come.
+    assert!(chkconfig.len() == 3 && start < 26 && start + stop == 100, "{chkconfig:?}");
+    // The other name is in no runlevel, so nothing runs twice.
+    let other = read("storage");
+    assert!(!other.contains("chkconfig:") && header(&other)["Default-Start"].is_empty(), "{other}");
+    assert!(header(&other)["Required-Start"].ends_with(" datastore"), "{other}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use datastore_tests::Rig;
 use super::machine::{INSTALL, furnish, newer};
 
 /// Runs a story in one go, since what is mounted ends with it; gives what each part says.
-fn tell(rig: &Rig, story: &str) -> impl Fn(&str) -> String {
+pub(super) fn tell(rig: &Rig, story: &str) -> impl Fn(&str) -> String {
     let begin = "part() { echo \"== $1\"; shift; \"$@\"; echo \"exit $?\"; }
         DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND
         mkdir /srv/disk; mount -t tmpfs disk /srv/disk
@@ -19,7 +19,7 @@ fn tell(rig: &Rig, story: &str) -> impl Fn(&str) -> String {
     }
 }
 
-const INIT: &str = "datastore init --host server1 --directory /srv/disk --yes";
+pub(super) const INIT: &str = "datastore init --host server1 --directory /srv/disk --yes";
 const STATE: &str = "datastore status shop";
 
 fn rig() -> Rig {

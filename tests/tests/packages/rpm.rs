@@ -87,7 +87,11 @@ fn from_the_first_installation_to_the_last() {
         assert!(of(title).ends_with("exit 0\n"), "{title}: {}\n{said}", of(title));
     }
     assert_eq!(of("verify"), "exit 0\n");
-    assert!(of("enabled").contains("datastore-apply.path\ndatastore-watch.service\ndatastore.service\n"), "{said}");
+    assert!(
+        of("enabled")
+            .contains("datastore-apply.path\ndatastore-clearos.path\ndatastore-watch.service\ndatastore.service\n"),
+        "{said}"
+    );
     // The file trigger, after the user was made.
     for title in ["state", "back, state"] {
         assert!(of(title).contains("active"), "{title}: {said}");
@@ -121,6 +125,7 @@ fn what_is_in_it_lies_where_such_systems_look() {
         ),
         ("php-datastore", &["/usr/lib64/php/modules/datastore.so", "/etc/php.d/20-datastore.ini"]),
         ("datastore-webconfig", &["/usr/clearos/apps/datastore/deploy/info.php", "/etc/sudoers.d/datastore-webconfig"]),
+        ("datastore-webconfig", &["/usr/sbin/storage", "/etc/rc.d/init.d/storage"]),
     ] {
         let found = list(name);
         for path in paths {
@@ -130,9 +135,14 @@ fn what_is_in_it_lies_where_such_systems_look() {
     // The configuration is nobody's, so that it stays.
     assert!(!list("datastore").contains("/etc/datastore.conf"));
     let triggers = run(Command::new("rpm").args(["-qp", "--filetriggers"]).arg(binary::package("datastore", "rpm")));
-    assert!(triggers.contains("transfiletriggerin scriptlet (using /bin/sh) -- /etc/datastore.d"), "{triggers}");
+    assert!(
+        triggers.contains("transfiletriggerin scriptlet (using /bin/sh) -- /etc/clearos/storage.d, /etc/datastore.d"),
+        "{triggers}"
+    );
     let changes = run(Command::new("rpm")
         .args(["-qp", "--provides", "--conflicts"])
         .arg(binary::package("datastore-webconfig", "rpm")));
-    assert!(changes.contains("app-storage-core"), "{changes}");
+    // Whatever version of it a machine has, both have the same files.
+    assert_eq!(changes.matches("app-storage-core").count(), 2, "{changes}");
+    assert!(changes.contains("app-storage-core = 1:") && changes.contains("app-storage-core\n"), "{changes}");
 }

@@ -5,7 +5,7 @@ use datastore_tests::Rig;
 use super::machine::{INSTALL, becomes, configlet, furnish, newer};
 
 /// A machine on which the package has been installed, with a volume.
-fn machine() -> Rig {
+pub(super) fn machine() -> Rig {
     let rig = Rig::booted(|rig| {
         furnish(rig);
         rig.write("/etc/systemd/system/mariadb.service.d/never.conf", 0o644, "[Unit]\nConditionPathExists=/never\n");
@@ -26,12 +26,12 @@ fn disk(rig: &Rig) -> String {
 
 /// Runs a line that must end well; gives what it says.
 #[track_caller]
-fn shell(rig: &Rig, line: &str) -> String {
+pub(super) fn shell(rig: &Rig, line: &str) -> String {
     rig.run(&["sh", "-ec", &format!("exec 2>&1; {line}")]).ok().stdout
 }
 
 #[track_caller]
-fn is(rig: &Rig, asked: &str, unit: &str, wanted: &str) {
+pub(super) fn is(rig: &Rig, asked: &str, unit: &str, wanted: &str) {
     let said = rig.run(&["systemctl", asked, unit]).stdout;
     assert_eq!(said.trim(), wanted, "systemctl {asked} {unit}");
 }
@@ -39,7 +39,8 @@ fn is(rig: &Rig, asked: &str, unit: &str, wanted: &str) {
 #[test]
 fn a_file_that_is_copied_and_a_package_are_enough() {
     let mut rig = machine();
-    for unit in ["datastore-recover.service", "datastore.service", "datastore-apply.path", "datastore-watch.service"] {
+    let units = ["datastore-recover", "datastore", "datastore-watch"].map(|name| format!("{name}.service"));
+    for unit in units.iter().map(String::as_str).chain(["datastore-apply.path", "datastore-clearos.path"]) {
         is(&rig, "is-enabled", unit, "enabled");
     }
     for unit in ["datastore-apply.path", "datastore-watch.service"] {

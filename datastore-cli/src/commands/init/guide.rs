@@ -43,7 +43,7 @@ impl Person for Terminal {
 pub(super) fn ask(engine: &Engine, mut answers: Answers, person: &mut impl Person) -> Result<Option<Answers>> {
     person.tell("Nothing is changed before you have seen the whole plan. An empty answer takes what is in brackets.\n");
     let known = host(engine, None).ok();
-    let Some(name) = ask_for_host(known, person)? else { return Ok(None) };
+    let Some(name) = ask_for_host(known.as_ref(), person)? else { return Ok(None) };
     let wanted = engine.config_of(&name)?;
     answers.host = Some(name);
     let disks = engine.candidates()?.candidates;
@@ -84,12 +84,12 @@ pub(super) fn ask(engine: &Engine, mut answers: Answers, person: &mut impl Perso
 }
 
 /// The name; `None` if somebody gave up.
-fn ask_for_host(known: Option<HostName>, person: &mut impl Person) -> Result<Option<HostName>> {
-    let bracket = known.as_ref().map(|name| format!(" [{name}]")).unwrap_or_default();
+fn ask_for_host(known: Option<&HostName>, person: &mut impl Person) -> Result<Option<HostName>> {
+    let bracket = known.map(|name| format!(" [{name}]")).unwrap_or_default();
     loop {
         let question = format!("The name under which this machine presents its data{bracket}: ");
         let Some(line) = person.ask(&question)? else { return Ok(None) };
-        match (line.as_str(), &known) {
+        match (line.as_str(), known) {
             ("", Some(name)) => return Ok(Some(name.clone())),
             (text, _) => match HostName::parse(text) {
                 Ok(name) => return Ok(Some(name)),
@@ -241,8 +241,8 @@ mod tests {
         let mut person = Ready::with(&["localhost", "a b", "web"]);
         assert_eq!(ask_for_host(None, &mut person).unwrap().unwrap().as_str(), "web");
         let known = HostName::parse("server1").ok();
-        assert_eq!(ask_for_host(known.clone(), &mut Ready::with(&[""])).unwrap().unwrap().as_str(), "server1");
-        assert_eq!(ask_for_host(known, &mut Ready::with(&[])).unwrap(), None);
+        assert_eq!(ask_for_host(known.as_ref(), &mut Ready::with(&[""])).unwrap().unwrap().as_str(), "server1");
+        assert_eq!(ask_for_host(known.as_ref(), &mut Ready::with(&[])).unwrap(), None);
     }
 
     #[test]

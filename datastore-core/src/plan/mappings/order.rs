@@ -35,6 +35,7 @@ impl Builder<'_, '_> {
         let keep = |step: &Step| step.mapping.is_none_or(|m| !blocked.contains(&m));
         self.unbinds.sort_by(|a, b| b.0.cmp(&a.0));
         let mut steps = files;
+        steps.extend(self.labels.into_iter().filter(|s| keep(s)));
         steps.extend(self.unbinds.into_iter().map(|(_, step)| step).filter(|s| keep(s)));
         // Before fstab forgets an outer mapping: its line is what tells a second run, after a crash, where the inner ones lie. And before
         // directories are made, of which one may lie in what was a mount point.

@@ -145,6 +145,9 @@ impl Importer<'_> {
         let facts = self.steps.facts;
         plan.remarks.extend(facts.remarks.iter().cloned());
         self.steps.steps.extend_from_slice(files);
+        // What takes its time is done while the services run.
+        let is_early = |step: &mut Step| matches!(step.action, Action::KeepLabels { .. });
+        self.steps.steps.extend(plan.steps.extract_if(.., is_early));
         let all = || trees.iter().zip(&facts.trees);
         let copies = all().filter_map(|(tree, known)| self.steps.prepare(&tree.from, tree.mapping, known)).collect();
         let renames = all().filter(|(_, known)| known.renames).map(|(tree, _)| tree.from.clone()).collect();
@@ -224,7 +227,11 @@ impl Importer<'_> {
 fn flushes(step: &Step) -> Option<Option<&AbsPath>> {
     match &step.action {
         Action::Flush { path } => Some(Some(path)),
-        Action::MakeDir { .. } | Action::SetAttrs { .. } | Action::SetId { .. } | Action::Seal { .. } => Some(None),
+        Action::MakeDir { .. }
+        | Action::SetAttrs { .. }
+        | Action::SetId { .. }
+        | Action::SetLabel { .. }
+        | Action::Seal { .. } => Some(None),
         _ => None,
     }
 }

@@ -51,4 +51,8 @@ $app['core_file_manifest'] = array(
         'target' => '/usr/sbin/storage',
         'mode' => '0755',
     ),
+    'storage.init' => array(
+        'target' => '/etc/rc.d/init.d/storage',
+        'mode' => '0755',
+    ),
 );

@@ -164,6 +164,7 @@ impl Machine {
             manifests: BTreeMap::new(),
             users: HashMap::new(),
             groups: HashMap::new(),
+            labels: crate::label::Labels::default(),
             hooks: HashMap::new(),
             unfinished: vec![],
             running: vec![],
