@@ -224,7 +224,10 @@ pub(crate) fn observe(
         Some(file) => twin(root, file.id, &request.volume.source)?,
         None => None,
     };
-    Ok(Brought { file, hosts, manifest, owners, configlets, stores, users, groups, twin })
+    let is_in_the_way = |at: &AbsPath| mounts.at(at).is_none() && matches!(root.is_empty_dir(at), Ok(false));
+    let points = manifest.said().into_iter().flat_map(Manifest::iter).map(|(_, entry)| entry.mount_point.clone());
+    let in_the_way = points.filter(is_in_the_way).collect();
+    Ok(Brought { file, hosts, manifest, owners, configlets, stores, users, groups, in_the_way, twin })
 }
 
 fn nothing() -> Brought {
@@ -237,6 +240,7 @@ fn nothing() -> Brought {
         stores: Vec::new(),
         users: Here::default(),
         groups: Here::default(),
+        in_the_way: Vec::new(),
         twin: None,
     }
 }

@@ -1,6 +1,7 @@
 //! Boots: whatever is wrong with the data of an app, the machine comes up, the app does not start, somebody is told, and one command brings it up
 //! once the cause is mended.
 
+mod adopted;
 mod arrivals;
 mod interrupted;
 mod matrix;

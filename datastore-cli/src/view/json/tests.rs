@@ -119,7 +119,7 @@ fn reports() {
     let states: Vec<_> = probe["services"].as_array().unwrap().iter().map(|row| row["state"].clone()).collect();
     assert_eq!(states, ["running", "ended", "failed"]);
     let init = Initialised { report: &report, enable: None, import: &[], offers: &[] };
-    assert_eq!(names(&init), sorted(&format!("{common} enable offers")));
+    assert_eq!(names(&init), sorted(&format!("{common} enable import offers")));
     assert_eq!(names(&document::Recovered { recovered: &[report] }), ["recovered"]);
 }
 

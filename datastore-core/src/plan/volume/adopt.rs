@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::add::Adder;
 use super::{CONFIG, Site, refuse};
 use crate::amount::count;
-use crate::config::{CONFIGLETS, Content, Input, Role};
+use crate::config::{CONFIGLETS, Input, Role};
 use crate::edit::Placed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::goal::{Adopt, Goal};
@@ -46,6 +46,8 @@ pub struct Brought {
     pub users: Here,
     /// What it knows of those groups.
     pub groups: Here,
+    /// Mount points of its stores at which something stands here.
+    pub in_the_way: Vec<AbsPath>,
     /// Another disk that is attached and carries the same identity.
     pub twin: Option<String>,
 }
@@ -360,9 +362,8 @@ impl Adoption<'_> {
         }
         let before = resolve(inputs.clone(), &known);
         for (app, stores) in &apps {
-            if before.app(app).is_none() {
-                self.bring_back(app, stores, volume, &mut inputs)?;
-            }
+            let is_known = before.app(app).is_some();
+            self.bring_back(app, is_known, stores, volume, &mut inputs)?;
         }
         let mut now = resolve(inputs.clone(), &known);
         for (app, stores) in &apps {
@@ -427,31 +428,31 @@ impl Adoption<'_> {
         inputs
     }
 
-    /// The configlet that the old machine had, else one of what the manifest says.
+    /// The files that the old machine had and this one has not; of an app that nothing here declares, a configlet of what the manifest says.
     fn bring_back(
         &mut self,
         app: &AppName,
+        is_known: bool,
         stores: &[(AbsPath, Entry)],
         volume: &Volume,
         inputs: &mut Vec<Input>,
     ) -> Result<()> {
-        let kept = |name: String| self.brought.configlets.get(&name).cloned();
-        let text = kept(format!("{app}.conf"));
-        // A default mapping of the old machine that this one's /etc/datastore.conf does not have, or a configlet that was not kept.
-        let is_made = text.is_none();
-        let text = text.unwrap_or_else(|| rendered(stores, volume, self.adder.host.as_str()));
-        let local = kept(format!("{app}.local.conf")).filter(|_| !is_made);
-        for (name, role, text) in
-            [(format!("{app}.conf"), Role::Configlet, Some(text)), (format!("{app}.local.conf"), Role::Local, local)]
-        {
-            let path = format!("{CONFIGLETS}/{name}");
+        let kept = |name: &str| self.brought.configlets.get(name).cloned();
+        let [own, local] = [format!("{app}.conf"), format!("{app}.local.conf")];
+        let text = kept(&own);
+        let is_made = text.is_none() && !is_known;
+        let text = text.or_else(|| is_made.then(|| rendered(stores, volume, self.adder.host.as_str())));
+        for (name, role, text) in [(&own, Role::Configlet, text), (&local, Role::Local, kept(&local))] {
             let Some(text) = text else { continue };
-            if let Some(there) = inputs.iter().find(|input| input.path == path) {
-                // Somebody began to write about the app here; that counts.
-                if matches!(there.content, Content::Bytes(_)) {
-                    continue;
-                }
+            // What somebody, or a package, says of the app here counts.
+            let says = |input: &Input| match input.role {
+                Role::Configlet | Role::ClearOsDefault => role == Role::Configlet,
+                other => other == role,
+            };
+            if inputs.iter().any(|input| input.app == app.as_str() && says(input)) {
+                continue;
             }
+            let path = format!("{CONFIGLETS}/{name}");
             let at = AbsPath::parse(&path).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
             inputs.push(Input::read(path, role, app.as_str(), text.as_str()));
             self.adder.push(Action::WriteFile { path: at, from: None, to: Some(text), mode: Mode::from_bits(0o644) });
@@ -479,6 +480,15 @@ impl Adoption<'_> {
             self.adder.remarks.push(Remark {
                 detail: format!("the volume has data of other hosts too, which stays as it is: {}", others.join(", ")),
                 hint: String::new(),
+            });
+        }
+        for subject in self.subjects.iter().filter(|subject| self.brought.in_the_way.contains(&subject.mount_point)) {
+            let (app, at) = (&subject.app, &subject.mount_point);
+            self.adder.remarks.push(Remark {
+                detail: format!(
+                    "{at} is not empty here; it is not covered, so `{app}` is not bound until that is put aside"
+                ),
+                hint: format!("stop what uses it; mv {at} {at}.old && datastore start {app}"),
             });
         }
         let mut names: Vec<&str> = self.subjects.iter().map(|subject| subject.app.as_str()).collect();
