@@ -1,9 +1,10 @@
 //! How fast `datastore` is: binding beside mount(8) and a raw loop of system calls, copying beside cp(1) and rsync(1), a last pass
 //! beside rsync(1) and beside a program that is told what to do, a writer with and without the watch, PHP with the extension beside PHP that
-//! starts the command, a watcher where nothing happens; all in one run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it,
+//! starts the command, a watcher where nothing happens, a machine that comes up; all in one run on one machine, with the bounds that the project promises. `cargo xtask bench` builds and starts it,
 //! as root, in a mount namespace of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "prints a report")]
 
+mod boot;
 mod copies;
 mod delta;
 mod disk;
@@ -30,7 +31,7 @@ use series::{Plan, Series};
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Args {
-    /// What to measure; else everything
+    /// What to measure; else everything but `boot`, which needs what the tests have built
     what: Vec<What>,
     /// The command to measure (`cargo xtask bench` gives the release build)
     #[arg(long, required_unless_present_any = ["copy_tree", "write_files"])]
@@ -75,6 +76,8 @@ enum What {
     Watch,
     /// PHP, by the extension
     Php,
+    /// A machine that comes up, its disk away, and the generator
+    Boot,
 }
 
 fn main() -> ExitCode {
@@ -121,6 +124,10 @@ fn measure_all(args: &Args) -> Result<Report, String> {
     }
     if wanted(What::Watch) {
         report.watch(&watch::measure(args.datastore.as_deref().ok_or("no command to measure")?)?);
+    }
+    if args.what.contains(&What::Boot) {
+        let datastore = args.datastore.as_deref().ok_or("no command to measure")?;
+        report.boot(&boot::measure(datastore, args.runs.max(1))?);
     }
     if wanted(What::Php) {
         let installed = args.installed.clone().ok_or("nothing is installed that PHP could load")?;

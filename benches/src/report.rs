@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::copies::{Copies, Figures};
 use crate::series::Series;
-use crate::{delta, php, watch, writer};
+use crate::{boot, delta, php, watch, writer};
 
 /// Whether a bound is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,27 @@ impl Report {
         self.figure(&what, resident, "MiB", Bound::AtMost(10.0), true);
         self.figure(&format!("how often it is woken in {} s", f.seconds), wakeups, "", Bound::AtMost(0.0), true);
         self.notes.push(format!("watcher: {own:.1} MiB are its own, the rest is the program file, which all share"));
+    }
+
+    /// Judges boots.
+    pub(crate) fn boot(&mut self, f: &boot::Figures) {
+        let what = format!("boot with {} mappings and no disk / without datastore", f.mappings);
+        let (slowed, bound) = (f.ours / f.plain, Bound::AtMost(1.1));
+        self.rows.push(Row {
+            what,
+            ours: seconds(f.ours),
+            peer: seconds(f.plain),
+            figure: format!("{slowed:.2}x"),
+            bound: bound.text("x"),
+            verdict: bound.verdict(slowed),
+        });
+        let what = format!("the generator with {} mappings", f.mappings);
+        self.figure(&what, f.generator, "s", Bound::AtMost(0.02), true);
+        self.notes.push(format!(
+            "boot: medians of {} boots each in turn, from the start of systemd in a container to multi-user.target; the disk is an image that is \
+             missing",
+            f.boots
+        ));
     }
 
     /// Judges what PHP is told.

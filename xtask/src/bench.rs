@@ -33,7 +33,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
 
 /// Whether the series `php` is among those that are asked for: by its name, or because none is named.
 fn wants_php(words: &[String]) -> bool {
-    let others = ["binds", "copies", "delta", "writer", "watch"];
+    let others = ["binds", "copies", "delta", "writer", "watch", "boot"];
     let is_help = words.iter().any(|word| matches!(word.as_str(), "-h" | "--help"));
     words.iter().any(|word| word == "php") || !is_help && !words.iter().any(|word| others.contains(&word.as_str()))
 }

@@ -153,7 +153,11 @@ pub fn set_times(entry: Entry<'_>, read: Time, changed: Time) -> Result<(), SysE
 pub fn set_owner(entry: Entry<'_>, uid: u32, gid: u32) -> Result<(), SysError> {
     let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     let done = if entry.name().is_empty() {
-        rustix::fs::fchown(entry.dir(), owner, group)
+        match rustix::fs::fchown(entry.dir(), owner, group) {
+            // One of `O_PATH`.
+            Err(Errno::BADF) => rustix::fs::chownat(entry.dir(), "", owner, group, AtFlags::EMPTY_PATH),
+            other => other,
+        }
     } else {
         rustix::fs::chownat(entry.dir(), entry.name(), owner, group, AtFlags::SYMLINK_NOFOLLOW)
     };

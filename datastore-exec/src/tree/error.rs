@@ -21,6 +21,8 @@ pub enum Fault {
     Target,
     /// It cannot be removed.
     Remains,
+    /// It cannot be given to somebody else.
+    Owner,
     /// Somebody asked to stop.
     Stopped,
 }
@@ -108,6 +110,7 @@ impl fmt::Display for TreeError {
             Fault::Unfit => write!(f, "the target cannot hold `{path}` as it is"),
             Fault::Target => write!(f, "the copy of `{path}` cannot be written"),
             Fault::Remains => write!(f, "`{path}` cannot be removed"),
+            Fault::Owner => write!(f, "`{path}` cannot be given its new owner"),
             Fault::Stopped => write!(f, "stopped at `{path}`"),
         }
     }
@@ -131,10 +134,11 @@ impl From<TreeError> for Error {
             Fault::Unfit => (ErrorKind::Refused, "choose a volume whose file system holds it, or take it away"),
             Fault::Target => (ErrorKind::System, "look after the disk of the target, then run the command again"),
             Fault::Remains => (ErrorKind::System, "what was not removed yet is as it was; run the command again"),
+            Fault::Owner => (ErrorKind::System, "look after the disk, then run the command again"),
             Fault::Stopped => (ErrorKind::Interrupted, "run the command again"),
         };
         let message = match error.fault {
-            Fault::Remains => error.to_string(),
+            Fault::Remains | Fault::Owner => error.to_string(),
             _ => format!("{error}; the source is as it was"),
         };
         let mut public = Self::new(kind, message).hint(hint);

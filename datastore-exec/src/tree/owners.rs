@@ -1,11 +1,12 @@
 //! Whose the files of a tree are, and how they become somebody else's: owner, group, and whoever is named in ACLs (acl(5)).
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::OwnedFd;
+use std::ffi::CStr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use datastore_core::owners::{Census, Renumber};
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::copy::{Opened, READ_DIR, open};
@@ -13,18 +14,19 @@ use super::error::{Fail, TreeError};
 use super::meta::unlock;
 use super::survey::{Several, still_there};
 use super::walk::{Dir, Entered, Met, Visit, count};
-use super::{Control, walk};
+use super::{Control, Fault, walk};
 use crate::sys::attr::{self, Attr, LOCKS};
-use crate::sys::{Entry, SysError, fd, name, xattrs};
+use crate::sys::error::Call;
+use crate::sys::{Entry, SysError, fd, xattrs};
 
 /// `posix_acl(5)` as the kernel hands it out (linux/posix_acl_xattr.h): a version, then entries of a tag, permissions and a number.
-const ACLS: [&std::ffi::CStr; 2] = [c"system.posix_acl_access", c"system.posix_acl_default"];
+const ACLS: [&CStr; 2] = [c"system.posix_acl_access", c"system.posix_acl_default"];
 const VERSION: [u8; 4] = [2, 0, 0, 0];
 const ENTRY: usize = 8;
 const NAMED_USER: u16 = 0x02;
 const NAMED_GROUP: u16 = 0x08;
 /// File capabilities (capabilities(7)).
-const CAPABILITIES: &std::ffi::CStr = c"security.capability";
+const CAPABILITIES: &CStr = c"security.capability";
 
 /// Who is named in an ACL, with the place of each number in it.
 fn named(acl: &[u8]) -> impl Iterator<Item = (u16, usize, u32)> + '_ {
@@ -36,11 +38,8 @@ fn named(acl: &[u8]) -> impl Iterator<Item = (u16, usize, u32)> + '_ {
     })
 }
 
-/// The ACLs of an entry; links have none.
-fn acls(
-    entry: Entry<'_>,
-    kind: FileType,
-) -> impl Iterator<Item = Result<(&'static std::ffi::CStr, Vec<u8>), SysError>> {
+/// The ACLs of an entry, by a descriptor or a name; links have none.
+fn acls(entry: Entry<'_>, kind: FileType) -> impl Iterator<Item = Result<(&'static CStr, Vec<u8>), SysError>> {
     let all = match kind {
         FileType::Symlink => &ACLS[..0],
         FileType::Directory => &ACLS[..],
@@ -145,8 +144,8 @@ fn subdirectory(
     Ok(Some((source, attr)))
 }
 
-/// Gives everything below `top`, which is open, and `top` itself other numbers. Doing it again changes nothing more. Nobody else may be able to reach into
-/// the tree: what is looked at and what is changed are one after the other.
+/// Gives everything below `top`, which is open, and `top` itself other numbers. Doing it again changes nothing more. What is looked at is what is changed:
+/// each entry is held by a descriptor meanwhile.
 pub fn renumber(
     top: &OwnedFd,
     users: &[Renumber],
@@ -158,7 +157,7 @@ pub fn renumber(
     let attr = attr::attr(Entry::itself(&top)).map_err(|e| here(Fail::source(e)))?;
     let map = |pairs: &[Renumber]| pairs.iter().map(|pair| (pair.from, pair.to)).collect();
     let changer = Changer { control, top: attr, users: map(users), groups: map(groups) };
-    changer.change(Entry::itself(&top), &attr).map_err(|e| here(Fail::target(e)))?;
+    changer.change(&top, &attr).map_err(|e| here(failed(e)))?;
     walk::walk(&changer, (top, None, ()), control)
 }
 
@@ -169,24 +168,31 @@ struct Changer<'a> {
     groups: HashMap<u32, u32>,
 }
 
+/// What an entry is to have.
+struct Gift<'a> {
+    owner: (u32, u32),
+    acls: &'a [(&'static CStr, Vec<u8>)],
+}
+
 impl Changer<'_> {
-    fn change(&self, entry: Entry<'_>, attr: &Attr) -> Result<(), SysError> {
+    /// Changes what a descriptor, which may be one of `O_PATH`, leads to.
+    fn change(&self, entry: &OwnedFd, attr: &Attr) -> Result<(), SysError> {
         count(self.control.tally.of(attr.kind()), 1);
         let new = |map: &HashMap<u32, u32>, old: u32| map.get(&old).copied().unwrap_or(old);
         let owner = (new(&self.users, attr.uid), new(&self.groups, attr.gid));
-        let mut acls: Vec<_> = acls(entry, attr.kind()).collect::<Result<_, _>>()?;
+        let mut acls: Vec<_> = acls(Entry::itself(entry), attr.kind()).collect::<Result<_, _>>()?;
         acls.retain_mut(|(_, acl)| self.change_acl(acl));
         if owner == (attr.uid, attr.gid) && acls.is_empty() {
             return Ok(());
         }
-        match self.give(entry, attr, owner, &acls) {
+        let gift = Gift { owner, acls: &acls };
+        match give(entry, attr, &gift) {
             Err(error) if error.errno() == Errno::PERM && (attr.kind().is_file() || attr.kind().is_dir()) => {
                 // Locked, perhaps (immutable, append-only).
-                let open_it = || fd::open(entry, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, 0);
-                let file = if entry.name().is_empty() { fd::open(entry, READ_DIR, 0)? } else { open_it()? };
+                let file = reopened(entry)?;
                 let Some(flags) = attr::flags(&file)?.filter(|flags| flags & LOCKS != 0) else { return Err(error) };
                 unlock(Entry::itself(&file), LOCKS)?;
-                let given = self.give(entry, attr, owner, &acls);
+                let given = give(entry, attr, &gift);
                 attr::set_flags(&file, flags)?;
                 given
             }
@@ -207,28 +213,47 @@ impl Changer<'_> {
         }
         is_changed
     }
+}
 
-    fn give(
-        &self,
-        entry: Entry<'_>,
-        attr: &Attr,
-        owner: (u32, u32),
-        acls: &[(&std::ffi::CStr, Vec<u8>)],
-    ) -> Result<(), SysError> {
-        let is_file = attr.kind().is_file();
-        if owner != (attr.uid, attr.gid) {
-            let capabilities = if is_file { xattrs::get(entry, CAPABILITIES)? } else { None };
-            attr::set_owner(entry, owner.0, owner.1)?;
-            // A new owner takes these away.
-            if is_file && attr.bits() & 0o6000 != 0 {
-                name::set_mode(entry, attr.bits())?;
-            }
-            if let Some(capabilities) = capabilities {
-                xattrs::set(entry, CAPABILITIES, &capabilities)?;
-            }
+fn give(entry: &OwnedFd, attr: &Attr, gift: &Gift<'_>) -> Result<(), SysError> {
+    let is_file = attr.kind().is_file();
+    // Calls that refuse a descriptor of O_PATH take the way through /proc, which leads to the very inode.
+    let path = fd::proc_path(entry.as_fd());
+    let set = |attribute: &CStr, value: &[u8]| {
+        rustix::fs::setxattr(&*path, attribute, value, XattrFlags::empty()).map_err(|errno| {
+            let (dir, name) = Entry::itself(entry).shown();
+            let attribute = attribute.to_string_lossy().into_owned();
+            SysError::new(Call::Lsetxattr { dir, name, attribute }, errno)
+        })
+    };
+    if gift.owner != (attr.uid, attr.gid) {
+        let itself = Entry::itself(entry);
+        let capabilities = if is_file { xattrs::get(itself, CAPABILITIES)? } else { None };
+        attr::set_owner(itself, gift.owner.0, gift.owner.1)?;
+        // A new owner takes these away.
+        if is_file && attr.bits() & 0o6000 != 0 {
+            let mode = Mode::from_raw_mode(attr.bits());
+            rustix::fs::chmod(&*path, mode).map_err(|errno| {
+                let (dir, name) = itself.shown();
+                SysError::new(Call::Fchmodat { dir, name, mode: attr.bits() }, errno)
+            })?;
         }
-        acls.iter().try_for_each(|(attribute, acl)| xattrs::set(entry, attribute, acl))
+        if let Some(capabilities) = capabilities {
+            set(CAPABILITIES, &capabilities)?;
+        }
     }
+    gift.acls.iter().try_for_each(|(attribute, acl)| set(attribute, acl))
+}
+
+fn failed(error: SysError) -> Fail {
+    Fail { fault: Fault::Owner, error }
+}
+
+/// The same file or directory, open for reading.
+fn reopened(entry: &OwnedFd) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let path = fd::proc_path(entry.as_fd());
+    rustix::fs::open(&*path, flags, Mode::empty()).map_err(|errno| SysError::new(Call::Open { path, flags }, errno))
 }
 
 impl Visit for Changer<'_> {
@@ -238,19 +263,25 @@ impl Visit for Changer<'_> {
         let Some((source, attr)) = subdirectory(above, name, &self.top, self.control)? else {
             return Ok(Entered::Done);
         };
-        self.change(Entry::itself(&source), &attr).map_err(Fail::target)?;
+        self.change(&source, &attr).map_err(failed)?;
         Ok(Entered::Dir { source, target: None, state: () })
     }
 
     fn entry(&self, dir: &Dir<()>, name: &[u8], _: FileType) -> Result<Met, Fail> {
         let Some(fd) = still_there(dir)? else { return Ok(Met::Done) };
-        let entry = Entry::new(&*fd, name);
-        match attr::attr(entry) {
-            Ok(attr) if attr.kind().is_dir() => return Ok(Met::Is(FileType::Directory)),
-            Ok(attr) if !attr.is_on_mount_of(&self.top) => count(&self.control.tally.mounts, 1),
-            Ok(attr) => self.change(entry, &attr).map_err(Fail::target)?,
-            Err(error) if error.errno() == Errno::NOENT => {}
+        let held = match fd::open(Entry::new(&*fd, name), OFlags::PATH, 0) {
+            Ok(held) => held,
+            Err(error) if error.errno() == Errno::NOENT => return Ok(Met::Done),
             Err(error) => return Err(Fail::source(error)),
+        };
+        let attr = attr::attr(Entry::itself(&held)).map_err(Fail::source)?;
+        if attr.kind().is_dir() {
+            return Ok(Met::Is(FileType::Directory));
+        }
+        if attr.is_on_mount_of(&self.top) {
+            self.change(&held, &attr).map_err(failed)?;
+        } else {
+            count(&self.control.tally.mounts, 1);
         }
         Ok(Met::Done)
     }

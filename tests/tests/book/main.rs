@@ -164,6 +164,7 @@ pages! {
     recipe_hidden_data: "docs/recipes/hidden-data.md",
     recipe_new_disk: "docs/recipes/new-disk.md",
     recipe_own_program: "docs/recipes/own-program.md",
+    recipe_reinstall: "docs/recipes/reinstall.md",
     recipe_rename: "docs/recipes/rename.md",
     recipe_undo: "docs/recipes/undo.md",
     rust: "docs/rust.md",

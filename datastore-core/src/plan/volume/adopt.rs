@@ -150,9 +150,9 @@ impl Adoption<'_> {
                 );
             }
             FileFacts::Hidden => {
-                // Of a machine that crashed, as a rule.
+                // Of a machine that crashed, as a rule; or nothing can be shown that is not mounted (before Linux 5.2).
                 return refuse(
-                    "the file system was not unmounted cleanly, so whose files are on it cannot be seen before it has been mounted once",
+                    "whose files are on it cannot be seen before it has been mounted once: it was not unmounted cleanly, or this kernel is too old",
                     format!("mount it on {}, then: datastore adopt {name}", self.adder.site.path),
                 );
             }
