@@ -1,7 +1,5 @@
 //! How long a machine takes to come up with datastore, its disk away, beside one without datastore; and the generator by itself.
 
-use std::path::Path;
-
 use datastore_tests::Rig;
 
 use crate::measure::median;
@@ -26,13 +24,12 @@ pub(crate) struct Figures {
     pub(crate) boots: usize,
 }
 
-/// Boots two small systems in turn.
-pub(crate) fn measure(datastore: &Path, boots: usize) -> Result<Figures, String> {
+/// Boots two small systems in turn. What is installed is what was built beside this program.
+pub(crate) fn measure(boots: usize) -> Result<Figures, String> {
     eprintln!("booting two systems {boots} times each ...");
     let mut plain = Rig::booted(|_| {});
     let mut ours = Rig::booted(|rig| {
         rig.install();
-        std::fs::copy(datastore, rig.path("/usr/sbin/datastore")).expect("copy the command that is measured");
         rig.disk(IMAGE, 256 << 20, "ext4");
     });
     let device = format!("/{IMAGE}.img");

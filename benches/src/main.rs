@@ -126,8 +126,7 @@ fn measure_all(args: &Args) -> Result<Report, String> {
         report.watch(&watch::measure(args.datastore.as_deref().ok_or("no command to measure")?)?);
     }
     if args.what.contains(&What::Boot) {
-        let datastore = args.datastore.as_deref().ok_or("no command to measure")?;
-        report.boot(&boot::measure(datastore, args.runs.max(1))?);
+        report.boot(&boot::measure(args.runs.max(1))?);
     }
     if wanted(What::Php) {
         let installed = args.installed.clone().ok_or("nothing is installed that PHP could load")?;

@@ -19,6 +19,8 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
         return Err(Failure::new("the benchmark mounts thousands of directories and needs root").hint("run it as root"));
     }
     let cli = repo.build_cli(&Build::Release)?;
+    // The series `boot` installs it; an old one would have systemd read its units anew at each boot.
+    repo.build_generator(&Build::Release)?;
     // The measuring program has the tree engine in it.
     repo.cargo(&["build", "--quiet", "--release", "--package", "datastore-bench"]).run()?;
     let bench = repo.target().join("release").join("datastore-bench");
