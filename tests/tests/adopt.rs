@@ -285,6 +285,21 @@ fn what_is_no_volume_and_what_is_one_twice_is_refused() {
     picture::same(&picture::exact(now.root()), &whole, "a refused copy");
 }
 
+/// The plan says what the disk would have done as root, and where it would be seen.
+#[test]
+fn what_the_disk_asks_for_is_shown() {
+    let before = machine(OLD);
+    before.loop_image("disk.img", 64 * MIB, Some("ext4"));
+    let image = before.path("disk.img").display().to_string();
+    before.datastore(&["init", "--host", "server1", "--device", &image, "--yes"]).ok();
+    before.configlet("shop", &format!("postmount = \"-/usr/share/hook\"\n{SHOP}"));
+    before.datastore(&["apply", "--yes"]).ok();
+    let now = machine(OLD);
+    let image = carry(&before, &now);
+    let plan = now.datastore(&["adopt", "--device", &image, "--show"]).ok();
+    plan.says("has programs run as root: /usr/share/hook (postmount)").says("bound at /srv/shop (shop)");
+}
+
 /// Nothing is written before yes, and whoever cannot be asked is told.
 #[test]
 fn nobody_is_surprised() {

@@ -361,9 +361,12 @@ impl Adoption<'_> {
             }
         }
         let before = resolve(inputs.clone(), &known);
+        let mut brought = Vec::new();
         for (app, stores) in &apps {
             let is_known = before.app(app).is_some();
-            self.bring_back(app, is_known, stores, volume, &mut inputs)?;
+            if self.bring_back(app, is_known, stores, volume, &mut inputs)? {
+                brought.push(app);
+            }
         }
         let mut now = resolve(inputs.clone(), &known);
         for (app, stores) in &apps {
@@ -404,6 +407,9 @@ impl Adoption<'_> {
                 });
                 continue;
             }
+            if brought.contains(&app) {
+                self.tell_of_hooks(app, &now);
+            }
             self.subjects.extend(asked.iter().map(|(store, entry)| Subject {
                 app: app.clone(),
                 mount_point: entry.mount_point.clone(),
@@ -428,7 +434,8 @@ impl Adoption<'_> {
         inputs
     }
 
-    /// The files that the old machine had and this one has not; of an app that nothing here declares, a configlet of what the manifest says.
+    /// The files that the old machine had and this one has not; of an app that nothing here declares, a configlet of what the manifest says. Says whether
+    /// something of the old machine's is among them.
     fn bring_back(
         &mut self,
         app: &AppName,
@@ -436,7 +443,8 @@ impl Adoption<'_> {
         stores: &[(AbsPath, Entry)],
         volume: &Volume,
         inputs: &mut Vec<Input>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let mut is_brought = false;
         let kept = |name: &str| self.brought.configlets.get(name).cloned();
         let [own, local] = [format!("{app}.conf"), format!("{app}.local.conf")];
         let text = kept(&own);
@@ -452,6 +460,7 @@ impl Adoption<'_> {
             if inputs.iter().any(|input| input.app == app.as_str() && says(input)) {
                 continue;
             }
+            is_brought |= !is_made;
             let path = format!("{CONFIGLETS}/{name}");
             let at = AbsPath::parse(&path).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
             inputs.push(Input::read(path, role, app.as_str(), text.as_str()));
@@ -465,7 +474,7 @@ impl Adoption<'_> {
                 ),
             });
         }
-        Ok(())
+        Ok(is_brought)
     }
 
     fn tell(&mut self) {
@@ -491,21 +500,36 @@ impl Adoption<'_> {
                 hint: format!("stop what uses it; mv {at} {at}.old && datastore start {app}"),
             });
         }
-        let mut names: Vec<&str> = self.subjects.iter().map(|subject| subject.app.as_str()).collect();
-        names.dedup();
-        let pending: Vec<&str> = names
-            .into_iter()
-            .filter(|name| {
-                self.subjects
-                    .iter()
-                    .filter(|s| s.app.as_str() == *name)
-                    .any(|s| self.view.observed.mounts.at(&s.mount_point).is_none())
-            })
-            .collect();
+        let is_bound = |subject: &&Subject| self.view.observed.mounts.at(&subject.mount_point).is_some();
+        let pending: Vec<&Subject> = self.subjects.iter().filter(|subject| !is_bound(subject)).collect();
         if !pending.is_empty() {
+            let places = pending.iter().map(|subject| format!("{} ({})", subject.mount_point, subject.app));
+            let mut apps: Vec<&str> = pending.iter().map(|subject| subject.app.as_str()).collect();
+            apps.dedup();
             self.adder.remarks.push(Remark {
-                detail: format!("then the data of {} is bound", pending.join(", ")),
-                hint: format!("datastore enable {}", pending.join(" ")),
+                detail: format!("then what is on it is bound at {}", places.collect::<Vec<_>>().join(", ")),
+                hint: format!(
+                    "where it is to be seen is what the disk says; by hand: datastore enable {}",
+                    apps.join(" ")
+                ),
+            });
+        }
+    }
+
+    /// A configlet that comes from the disk may name programs of this machine, which are run as root.
+    fn tell_of_hooks(&mut self, app: &AppName, now: &Wanted) {
+        let own = now.app(app).into_iter().flat_map(|app| app.hooks.iter());
+        let hooks = own.chain(now.of_app(app).flat_map(|(_, mapping)| mapping.hooks.iter()));
+        let mut programs: Vec<String> = hooks.map(|(when, hook)| format!("{} ({when})", hook.program)).collect();
+        programs.sort();
+        programs.dedup();
+        if !programs.is_empty() {
+            self.adder.remarks.push(Remark {
+                detail: format!(
+                    "the configlet of `{app}` from the volume has programs run as root: {}",
+                    programs.join(", ")
+                ),
+                hint: format!("datastore config show {app}"),
             });
         }
     }
