@@ -49,8 +49,10 @@ pub(crate) fn refresh(root: &Root, goal: &Goal, volumes: &[AbsPath]) -> Vec<Rema
     let Some(parts) = parts() else { return Vec::new() };
     let told = |volume: &AbsPath| {
         let error = place(root, volume, &parts).err()?;
-        // A volume that is read-only keeps what it has.
-        (error.errno() != Some(Errno::ROFS.raw_os_error())).then(|| Remark {
+        // A volume that is read-only keeps what it has, and of one that is small that is told once.
+        let is_read_only = error.errno() == Some(Errno::ROFS.raw_os_error());
+        let is_known = error.kind() == ErrorKind::Refused && goal.new_volume().is_none();
+        (!is_read_only && !is_known).then(|| Remark {
             detail: format!("{volume} has no copy of this program: {}", error.chain()),
             hint: "a rescue system needs one of its own; everything else works".into(),
         })
