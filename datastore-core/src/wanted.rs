@@ -147,8 +147,9 @@ impl Wanted {
         self.app(name).ok_or_else(|| self.no_such_app(name))
     }
 
-    /// That nobody declares an app.
-    pub(crate) fn no_such_app(&self, name: &AppName) -> Error {
+    /// The error for an app that nobody declares, with the nearest name that there is.
+    #[must_use]
+    pub fn no_such_app(&self, name: &AppName) -> Error {
         let hint = match self.nearest_app(name.as_str()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "datastore status lists the apps".into(),

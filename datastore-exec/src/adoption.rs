@@ -19,6 +19,7 @@ use crate::config_copy;
 use crate::load::changeable;
 use crate::observe;
 use crate::root::{Root, if_there};
+use crate::site::loops::Window;
 use crate::site::{candidates, device, peek};
 use crate::sys::ids::Ids;
 use crate::sys::stat::Kind;
@@ -40,9 +41,9 @@ pub struct Wish {
 
 /// A volume that is open to be looked at.
 struct Chest {
-    /// Its top.
+    /// Its top. It is closed before the window is.
     root: Root,
-    _shown: Option<peek::Shown>,
+    _window: Option<Window>,
 }
 
 impl Chest {
@@ -50,7 +51,7 @@ impl Chest {
     fn open(root: &Root, mounts: &MountTable, source: &VolumeSource, path: &AbsPath) -> Result<Option<Self>> {
         let at = |path: &AbsPath| -> Result<Option<Self>> {
             let top = if_there(root.open_dir(path))?;
-            Ok(top.map(|top| Self { root: Root::of(top, path.clone()), _shown: None }))
+            Ok(top.map(|top| Self { root: Root::of(top, path.clone()), _window: None }))
         };
         let device = match source {
             VolumeSource::Here => return at(path),
@@ -65,8 +66,7 @@ impl Chest {
         let signature = crate::site::blkid::probe(&node)?.filter(|found| found.is_filesystem);
         let free = usage.mounted_at.is_empty() && usage.otherwise.is_none();
         let shown = signature.filter(|_| free).and_then(|found| peek::show(&node, &found.kind));
-        let top = shown.as_ref().and_then(|shown| rustix::io::dup(&shown.top).ok());
-        Ok(top.map(|top| Self { root: Root::of(top, device.clone()), _shown: shown }))
+        Ok(shown.map(|peek::Shown { top, window }| Self { root: Root::of(top, device.clone()), _window: Some(window) }))
     }
 
     fn file(&self) -> FileFacts<VolumeFile> {

@@ -114,11 +114,7 @@ fn keep_owners(root: &Root, path: &AbsPath, now: &Owners) -> Result<()> {
 /// Copies these files, and removes those of apps that have no data here any more.
 fn keep_texts(root: &Root, copies: &AbsPath, texts: &BTreeMap<&str, &[u8]>, apps: &BTreeSet<&str>) -> Result<()> {
     let place = root.place(copies)?;
-    match fd::make_dir(place.entry(), 0o700) {
-        Ok(_) => {}
-        Err(error) if error.errno() == Errno::EXIST => {}
-        Err(error) => return Err(error.because(format!("{copies} cannot be made"))),
-    }
+    fd::make_dir_if_missing(place.entry(), 0o700).map_err(|e| e.because(format!("{copies} cannot be made")))?;
     for (name, bytes) in texts {
         if observe::read(root, &copies.child(name))?.as_deref() != Some(*bytes) {
             let dir = root.open_dir(copies)?;

@@ -162,11 +162,7 @@ pub(crate) fn make_dirs(root: &Root, path: &str, mode: u32) -> Result<OwnedFd> {
     above.reverse();
     for (dir, mode) in above.iter().map(|d| (d, 0o755)).chain([(&path, mode)]) {
         let place = root.place(dir)?;
-        match fd::make_dir(place.entry(), mode) {
-            Ok(_) => {}
-            Err(error) if error.errno() == rustix::io::Errno::EXIST => {}
-            Err(error) => return Err(error.because(format!("{dir} cannot be made"))),
-        }
+        fd::make_dir_if_missing(place.entry(), mode).map_err(|e| e.because(format!("{dir} cannot be made")))?;
     }
     Ok(root.open_dir(&path)?)
 }

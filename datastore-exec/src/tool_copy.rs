@@ -110,11 +110,7 @@ fn place(root: &Root, volume: &AbsPath, parts: &[Part]) -> Result<()> {
     root.forget_within(volume);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let Some(sbin) = if_there(root.open_file(&volume.child("sbin"), flags, 0))? else { return Ok(()) };
-    match fd::make_dir(Entry::new(&sbin, LIBRARIES.as_bytes()), 0o755) {
-        Ok(_) => {}
-        Err(error) if error.errno() == Errno::EXIST => {}
-        Err(error) => return Err(error.into()),
-    }
+    fd::make_dir_if_missing(Entry::new(&sbin, LIBRARIES.as_bytes()), 0o755)?;
     let lib = fd::open(Entry::new(&sbin, LIBRARIES.as_bytes()), flags, 0)?;
     let stale: Vec<&Part> = parts.iter().filter(|part| !is_there(&lib, part)).collect();
     if !stale.is_empty() {

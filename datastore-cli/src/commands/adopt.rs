@@ -16,10 +16,7 @@ pub(crate) fn adopt(session: &Session, args: &Adopt) -> Result<Exit> {
     let engine = session.engine()?;
     let json = session.global.json;
     let can_ask = change::can_ask(session);
-    if session.global.yes || can_ask {
-        // What stopped half-way was agreed to when it began.
-        engine.recover(&mut Progress::new(json))?;
-    }
+    change::recover_first(session, &engine, can_ask)?;
     let goal = engine.adoption(wish(&engine, args)?)?;
     let prepared = engine.plan(&goal)?;
     if args.show {

@@ -17,9 +17,7 @@ pub(crate) fn apply(session: &Session, args: Apply) -> Result<Exit> {
         return with_question(session, &engine, &Goal::Apply(args::apps(args.apps, args.accept_store)));
     };
     let can_ask = change::can_ask(session);
-    if can_ask || session.global.yes {
-        engine.recover(&mut Progress::new(session.global.json))?;
-    }
+    change::recover_first(session, &engine, can_ask)?;
     let prepared = engine.load(&id)?;
     finish(session, change::confirm(session, &engine, prepared, can_ask)?)
 }

@@ -37,11 +37,16 @@ pub(crate) fn asked(session: &Session, engine: &Engine, goal: &Goal) -> Result<C
         return at_once(session, engine, goal).map(Change::made);
     }
     let can_ask = can_ask(session);
-    if can_ask {
-        // What stopped half-way was agreed to when it began.
+    recover_first(session, engine, can_ask)?;
+    confirm(session, engine, engine.plan(goal)?, can_ask)
+}
+
+/// Finishes what stopped half-way, where something is to be done at all: that was agreed to when it began.
+pub(crate) fn recover_first(session: &Session, engine: &Engine, can_ask: bool) -> Result<()> {
+    if session.global.yes || can_ask {
         engine.recover(&mut Progress::new(session.global.json))?;
     }
-    confirm(session, engine, engine.plan(goal)?, can_ask)
+    Ok(())
 }
 
 /// Shows a plan, asks, and applies exactly that plan.

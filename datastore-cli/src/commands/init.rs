@@ -6,7 +6,7 @@ mod guide;
 use datastore_core::goal::{self, Apps, Goal};
 use datastore_core::value::{AppName, HostName};
 use datastore_core::wanted::Wanted;
-use datastore_core::{AbsPath, Error, ErrorKind, Result};
+use datastore_core::{AbsPath, Result};
 use datastore_exec::Engine;
 use datastore_exec::report::Report;
 
@@ -37,10 +37,7 @@ pub(crate) fn init(session: &Session, args: Init) -> Result<Exit> {
     let host = host(&engine, answers.host.clone())?;
     let request = volume::request(&engine, answers.volume.clone(), answers.source.clone())?;
     let goal = Goal::Init { host: host.clone(), volume: request };
-    if session.global.yes || can_ask {
-        // What stopped half-way was agreed to when it began.
-        engine.recover(&mut Progress::new(session.global.json))?;
-    }
+    change::recover_first(session, &engine, can_ask)?;
     let prepared = engine.plan(&goal)?;
     let wanted = engine.config_of(&host)?;
     demand_apps(&wanted, &answers)?;
@@ -106,14 +103,8 @@ fn host(engine: &Engine, given: Option<HostName>) -> Result<HostName> {
 
 /// Refuses, before anything is done, apps that nobody declares.
 fn demand_apps(wanted: &Wanted, answers: &Answers) -> Result<()> {
-    for name in answers.import.iter().chain(&answers.enable) {
-        if wanted.app(name).is_none() {
-            let near = wanted.nearest_app(name.as_str()).map(|near| format!("did you mean `{near}`?"));
-            return Err(Error::new(ErrorKind::Usage, format!("no app is called `{name}`; nothing has been changed"))
-                .hint(near.unwrap_or_else(|| "datastore config show lists them".into())));
-        }
-    }
-    Ok(())
+    let mut named = answers.import.iter().chain(&answers.enable);
+    named.find(|name| wanted.app(name).is_none()).map_or(Ok(()), |name| Err(wanted.no_such_app(name)))
 }
 
 /// The lines for what comes after the volume.

@@ -40,14 +40,15 @@ pub(crate) fn peek(device: impl AsFd, fstype: &str) -> FileFacts<VolumeFile> {
 pub(crate) struct Shown {
     /// Its top directory. It is closed before the window is.
     pub(crate) top: OwnedFd,
-    _window: Window,
+    /// The loop device that shows it.
+    pub(crate) window: Window,
 }
 
 /// Shows the file system of a device that is not mounted, read-only. `None` if that cannot be, as where its journal must be replayed first.
 pub(crate) fn show(device: impl AsFd, fstype: &str) -> Option<Shown> {
     let window = Window::open(device.as_fd()).ok()?;
     let top = mount(&window, fstype, &[]).ok()?;
-    Some(Shown { top, _window: window })
+    Some(Shown { top, window })
 }
 
 /// Options that leave a journal alone which could not be replayed on a read-only device.

@@ -73,6 +73,14 @@ pub fn open(entry: Entry<'_>, flags: OFlags, mode: u32) -> Result<OwnedFd, SysEr
         .map_err(|errno| entry.failed(|dir, name| Call::Openat { dir, name, flags, mode })(errno))
 }
 
+/// Makes a directory, unless something of that name is there already.
+pub(crate) fn make_dir_if_missing(entry: Entry<'_>, mode: u32) -> Result<(), SysError> {
+    match make_dir(entry, mode) {
+        Err(error) if error.errno() != Errno::EXIST => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory with exactly this mode, whatever the umask, and opens it for reading.
 ///
 /// It is made with no more than that mode and given what the umask took away afterwards, so that it is never more open than

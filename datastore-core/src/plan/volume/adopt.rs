@@ -156,12 +156,7 @@ impl Adoption<'_> {
                     format!("mount it on {}, then: datastore adopt {name}", self.adder.site.path),
                 );
             }
-            FileFacts::Damaged(why) => {
-                return refuse(
-                    format!("the identity file of the volume is damaged: {why}"),
-                    "bring .datastore/volume.toml back from a backup",
-                );
-            }
+            damaged @ FileFacts::Damaged(_) => return self.adder.identity(damaged).map(drop),
         }
         if let Some(twin) = &self.brought.twin {
             return refuse(
