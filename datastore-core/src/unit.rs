@@ -8,12 +8,12 @@
 mod name;
 mod remembered;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::fstab::{Entry, Fstab};
 use crate::path::AbsPath;
 use crate::value::AppName;
-use crate::wanted::{Volume, Wanted};
+use crate::wanted::{App, Volume, Wanted};
 
 pub use name::{mount, service};
 pub use remembered::Remembered;
@@ -94,6 +94,16 @@ pub fn services_of(wanted: Option<&Wanted>, remembered: &Remembered, app: &AppNa
     apps(wanted, remembered)
         .get(app)
         .map_or_else(Vec::new, |names| names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// The apps that are asked for and have services, while nothing says what their data is.
+#[must_use]
+pub fn bare_apps(wanted: &Wanted, remembered: &Remembered) -> Vec<AppName> {
+    let with_data: HashSet<&AppName> = wanted.mappings.iter().map(|mapping| &mapping.app).collect();
+    let serving: BTreeMap<&AppName, Vec<&str>> = remembered.with(wanted).collect();
+    let has_services = |app: &App| serving.get(&app.name).is_some_and(|services| !services.is_empty());
+    let is_told = |app: &App| app.problem.is_some() || !app.unresolved.is_empty() || with_data.contains(&app.name);
+    wanted.apps.iter().filter(|app| has_services(app) && !is_told(app)).map(|app| app.name.clone()).collect()
 }
 
 /// The apps that had services when their configuration could last be understood.

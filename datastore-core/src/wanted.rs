@@ -1,7 +1,6 @@
 //! What the configuration asks for: the result of reading all of it, or all that is wrong with it at once.
 
 use rustc_hash::FxHashMap as HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::alarm::Sinks;
@@ -181,14 +180,6 @@ impl Wanted {
     /// The mappings with their index.
     pub fn of_app<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = (usize, &'a Mapping)> {
         self.mappings.iter().enumerate().filter(move |(_, m)| m.app == *app)
-    }
-
-    /// The apps that are asked for and have services, while nothing says what their data is.
-    #[must_use]
-    pub fn bare_apps(&self) -> Vec<&App> {
-        let with_data: HashSet<&AppName> = self.mappings.iter().map(|mapping| &mapping.app).collect();
-        let is_bare = |app: &&App| app.problem.is_none() && app.unresolved.is_empty() && !with_data.contains(&app.name);
-        self.apps.iter().filter(|app| app.enabled && !app.services.is_empty()).filter(is_bare).collect()
     }
 
     /// The mappings at exactly this mount point: more than one only where configlets contradict each other.

@@ -97,6 +97,11 @@ pub(crate) fn services_of(root: &Root, app: &AppName) -> Vec<String> {
     unit::services_of(wanted.as_ref(), &remembered(root), app)
 }
 
+/// The apps whose services must not start because nothing says what their data is.
+pub(crate) fn bare_apps(root: &Root, wanted: &Wanted) -> Vec<AppName> {
+    unit::bare_apps(wanted, &remembered(root))
+}
+
 /// The apps of which something is known to run on their data, whatever the configuration says now.
 pub(crate) fn known_apps(root: &Root) -> Vec<AppName> {
     unit::known_apps(&remembered(root))

@@ -281,8 +281,8 @@ impl Watcher {
             let in_hand = view.observed.running.iter().flat_map(of).collect();
             let book = alarm::open(root).unwrap_or_default();
             let was = |kind: Kind, volume: &VolumeName| book.has_of_volume(kind, volume);
-            let bare = view.wanted.bare_apps().into_iter();
-            let bare = bare.map(|app| guard::undeclared(&app.name, &guard::bare(&app.name))).collect();
+            let bare = units::bare_apps(root, view.wanted).into_iter();
+            let bare = bare.map(|app| guard::undeclared(&app, &guard::bare(&app))).collect();
             Beside { in_hand, bare, troubles: watch::troubles(view, &status.volumes, was) }
         });
         self.took = begun.elapsed();

@@ -177,6 +177,17 @@ fn a_configlet_that_is_wrong_in_its_services_alone_frees_none_of_them() {
 }
 
 #[test]
+fn a_configlet_that_is_half_written_frees_no_service() {
+    let known = Remembered::default().renewed(&wanted(&[("shop", SHOP)]));
+    for end in (0..=SHOP.len()).filter(|end| SHOP.is_char_boundary(*end)) {
+        let half = wanted(&[("shop", &SHOP[..end])]);
+        assert_eq!(known.renewed(&half), known, "{:?}", &SHOP[..end]);
+        let files = drop_ins(Some(&half), &fstab(FSTAB), &known);
+        assert!(text(&files, "shop.service").contains("datastore guard --at-start shop"), "{:?}", &SHOP[..end]);
+    }
+}
+
+#[test]
 fn a_volume_that_is_a_directory_is_no_mount_point() {
     let plain = fstab(&FSTAB.replace("LABEL=data0 /store/data0 ext4 defaults,nofail 0 2\n", ""));
     let mut wanted = wanted(&[("shop", SHOP)]);

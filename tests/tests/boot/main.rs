@@ -67,12 +67,19 @@ fn is_up(rig: &Rig, when: &str) {
         std::thread::sleep(Duration::from_millis(50));
     }
     let till = rig.run(&["cat", "/srv/shop/till"]).stdout;
-    let trouble = || {
-        let look = "systemctl status --no-pager shop datastore datastore-guard@shop srv-shop.mount store-data0.mount; \
-                    datastore status shop; findmnt /srv/shop; cat /etc/fstab; journalctl -b --no-pager -t datastore | tail -n 30";
-        rig.run(&["sh", "-c", look]).stdout
-    };
-    assert!(state(rig, "shop") == "active" && till == "42\n", "{when}: the app is not up on its data\n{}", trouble());
+    assert!(
+        state(rig, "shop") == "active" && till == "42\n",
+        "{when}: the app is not up on its data\n{}",
+        trouble(rig)
+    );
+}
+
+/// What an administrator would look at.
+fn trouble(rig: &Rig) -> String {
+    let look = "systemctl status --no-pager shop datastore datastore-guard@shop srv-shop.mount store-data0.mount; systemctl cat shop; \
+                datastore status shop; findmnt /srv/shop; cat /etc/fstab /var/lib/datastore/services.json; \
+                journalctl -b -o short-precise --no-pager | tail -n 60";
+    rig.run(&["sh", "-c", look]).stdout
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use datastore_tests::{Rig, Run};
 
-use super::{disk, is_up, machine, row, state};
+use super::{disk, is_up, machine, row, state, trouble};
 use conditions::{Bad, Then};
 
 /// Takes everything of the app and its volume out of the kernel's table.
@@ -98,7 +98,7 @@ fn alarmed(rig: &Rig, case: &str, words: &str) {
 /// The app does not run, nothing of its service has run anywhere, and somebody has been told why.
 #[track_caller]
 fn refused(rig: &Rig, case: &str, words: &str) {
-    assert_ne!(state(rig, "shop"), "active", "{case}: it runs");
+    assert_ne!(state(rig, "shop"), "active", "{case}: it runs\n{}", trouble(rig));
     let traces = output(rig, "find /srv /store /other -name trace 2>/dev/null");
     assert_eq!(traces, "", "{case}: its service has run");
     // Without the command nobody can be asked; systemd has told of its failure.

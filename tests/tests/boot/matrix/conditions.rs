@@ -191,6 +191,12 @@ pub(super) const CONFIGURATIONS: &[Bad] = &[
         "mv /away /etc/datastore.d/shop.conf",
     ),
     refused(
+        "the configlet is empty, as it is at first when it is written anew, and somebody has applied that",
+        "cp -a /etc/datastore.d/shop.conf /away; : > /etc/datastore.d/shop.conf; datastore apply --yes || true",
+        "declares no mapping",
+        "mv /away /etc/datastore.d/shop.conf",
+    ),
+    refused(
         "everybody may write the configlet",
         "chmod 666 /etc/datastore.d/shop.conf",
         "config-unsafe",
