@@ -17,6 +17,9 @@ use crate::path::{AbsPath, printable};
 pub enum Label {
     /// That of a bare mount point.
     Of(AbsPath),
+    /// What the policy has for a mount point that the plan makes; that one has only what the directory above it gave. It counts where the
+    /// policy does not tell.
+    Policy(AbsPath),
     /// This one, as the kernel keeps it: some end with a NUL.
     Is(String),
 }
@@ -25,6 +28,7 @@ impl std::fmt::Display for Label {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Of(dir) => write!(f, "of {dir}"),
+            Self::Policy(dir) => write!(f, "that the policy has for {dir}"),
             Self::Is(label) => write!(f, "{}", printable(label.trim_end_matches('\0').as_bytes())),
         }
     }

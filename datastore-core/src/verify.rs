@@ -231,7 +231,9 @@ impl<'a> Checker<'a> {
             Action::SetLabel { path, gets, .. } => {
                 rule(self.is_store(path), "labels a directory that is no store directory")?;
                 rule(!self.bound.values().any(|store| store == path), "labels a store after it was bound")?;
-                let Label::Of(from) = gets else { return Err("gives a label that no mount point has") };
+                let (Label::Of(from) | Label::Policy(from)) = gets else {
+                    return Err("gives a label that no mount point has");
+                };
                 rule(self.known.contains_key(from), "takes a label from what is no mount point")?;
                 rule(!self.is_mounted(from), "takes a label from what is mounted, and not from what is beneath")?;
             }

@@ -90,11 +90,14 @@ fn check(actions: Vec<Action>) -> Result<(), String> {
 #[test]
 fn a_good_plan_passes_and_each_wrong_one_breaks_its_rule() {
     let of = |at: &str| Label::Of(path(at));
-    check(vec![keep(POINT, STORE), make(STORE), make(POINT), set(STORE, of(POINT)), bind()]).unwrap();
+    for gets in [of(POINT), Label::Policy(path(POINT))] {
+        check(vec![keep(POINT, STORE), make(STORE), make(POINT), set(STORE, gets), bind()]).unwrap();
+    }
     for (actions, rule) in [
         (vec![make(POINT), set("/etc", of(POINT))], "labels a directory that is no store directory"),
         (vec![make(STORE), make(POINT), bind(), set(STORE, of(POINT))], "labels a store after it was bound"),
         (vec![make(STORE), set(STORE, of("/usr"))], "takes a label from what is no mount point"),
+        (vec![make(STORE), set(STORE, Label::Policy(path("/usr")))], "takes a label from what is no mount point"),
         (vec![make(STORE), set(STORE, Label::Is("t".into()))], "gives a label that no mount point has"),
         (vec![keep("/srv/b", STORE)], "tells the policy of directories that are of no mapping"),
         (vec![keep(POINT, "/etc")], "tells the policy of directories that are of no mapping"),

@@ -36,11 +36,11 @@ pub(crate) enum Which<'a> {
     One(&'a str),
 }
 
-/// Notes that the guard has refused a service. Whoever starts it is told of the refusal itself, so nothing fails here.
+/// Notes that a service waits, because the guard has refused it or it went down with its data. Whoever starts it is told of the refusal itself, so nothing fails here.
 pub(crate) fn refused(root: &Root, app: &AppName, which: Which<'_>) {
     let _ = note(root, app, |note| match which {
         Which::Any => note.wanted = true,
-        Which::One(name) if note.services.services.iter().any(|known| known == name) => {}
+        Which::One(name) if note.services.up().any(|known| unit::service(known) == unit::service(name)) => {}
         Which::One(name) => note.services.services.push(name.to_owned()),
     });
 }
@@ -121,7 +121,8 @@ fn ask(root: &Root, app: &AppName, note: &Note, starting: Option<&str>) -> Resul
     let mut names: Vec<String> = note.services.up().map(str::to_owned).collect();
     if note.wanted {
         for name in units::services_of(root, app) {
-            if !names.contains(&name) && manager.is_wanted(&name)? {
+            let is_known = names.iter().any(|known| unit::service(known) == unit::service(&name));
+            if !is_known && manager.is_wanted(&name)? {
                 names.push(name);
             }
         }

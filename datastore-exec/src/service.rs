@@ -179,6 +179,17 @@ impl Manager {
         }
     }
 
+    /// Whether a service is on its way down, or has been down for no longer than this. Init scripts do not tell that.
+    ///
+    /// # Errors
+    /// If the service manager does not answer.
+    pub fn has_just_fallen(&self, name: &str, within: Duration) -> Result<bool> {
+        match self {
+            Self::Systemd(bus) => bus.has_just_fallen(name, within),
+            Self::Sysv(_) | Self::None => Ok(false),
+        }
+    }
+
     /// Starts a service and returns when its start has ended, with the number of times that it was started again by itself until then.
     fn begin(&self, name: &str, limit: Duration) -> Result<u32> {
         match self {

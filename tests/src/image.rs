@@ -28,6 +28,18 @@ pub fn make(path: &Path, bytes: u64, format: Option<(&str, &str)>) {
     Run::new(command.arg(path), path.parent().expect("an image lies in a directory")).ok();
 }
 
+/// Makes a sparse file of this many bytes with an ext4 file system that holds a copy of a directory, with owners and extended attributes. Its
+/// label is `root`.
+///
+/// # Panics
+/// As [`make`].
+pub fn of_directory(path: &Path, bytes: u64, directory: &Path) {
+    make(path, bytes, None);
+    let mut command = Command::new("mkfs.ext4");
+    command.args(["-q", "-F", "-L", "root", "-d"]).arg(directory).arg(path);
+    Run::new(&mut command, path.parent().expect("an image lies in a directory")).ok();
+}
+
 /// A block device that shows an image, freed at the end of the test.
 #[derive(Debug)]
 pub struct Loop {

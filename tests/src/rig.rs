@@ -136,6 +136,9 @@ impl Rig {
             self.run(&["update-rc.d", "datastore", "defaults"]).ok();
             return;
         }
+        if self.init == Init::Machine {
+            copy(&repository("packaging/selinux/datastore.cil"), "/usr/share/selinux/packages/datastore.cil");
+        }
         copy(&binary::generator(), "/usr/lib/systemd/system-generators/datastore-generator");
         let units = repository("packaging/systemd");
         for unit in fs::read_dir(&units).expect("the units").map(|entry| entry.expect("a unit").file_name()) {
@@ -182,6 +185,23 @@ impl Rig {
         if let Some(booted) = self.booted.take() {
             booted.groups.iter().for_each(|group| remove_group(group));
         }
+    }
+
+    /// The directory that is its own, in which tests may keep files beside the system.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Makes a symbolic link in the system.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn link(&self, path: &str, to: &str) {
+        let full = self.path(path);
+        fs::create_dir_all(full.parent().expect("a file has a directory")).expect("make directories");
+        symlink(to, &full).unwrap_or_else(|e| panic!("link {}: {e}", full.display()));
     }
 
     /// A path of the system, as the machine sees it.

@@ -167,6 +167,58 @@ fn the_policy_is_told_once_of_each_store() {
     assert_eq!(told, [of("shop"), of("till")], "{said}");
 }
 
+/// It forgets what it is told by others while it works, as the real one does.
+const SLOW_SEMANAGE: &str = "#!/bin/sh\nsubs=/etc/selinux/strict/contexts/files/file_contexts.subs\nknown=$(cat $subs)\nsleep 0.5\n\
+                             printf '%s\\n%s %s\\n' \"$known\" \"$5\" \"$4\" > $subs\n";
+
+#[test]
+fn two_that_tell_the_policy_at_once_are_both_heard() {
+    let rig = with_semanage();
+    rig.write("/usr/sbin/semanage", 0o755, SLOW_SEMANAGE);
+    let line = "datastore apply shop --yes & datastore apply till --yes & wait
+        cat /etc/selinux/strict/contexts/files/file_contexts.subs";
+    let said = story(&rig, line).ok().stdout;
+    for app in ["shop", "till"] {
+        assert!(said.contains(&format!("/store/data0/live/server1/{app} /srv/{app}\n")), "{said}");
+    }
+}
+
+#[test]
+fn a_store_that_moves_is_told_of_before_it_is_used() {
+    let rig = with_semanage();
+    let line = "datastore apply --yes; mkdir /srv/other; mount -t tmpfs other /srv/other
+        datastore volume add data1 --directory /srv/other --yes; datastore move shop --to data1 --yes; cat /root/told";
+    let said = story(&rig, line).ok().stdout;
+    assert!(said.trim_end().ends_with("fcontext -a -e /srv/shop /store/data1/live/server1/shop"), "{said}");
+}
+
+/// It knows one path, and says of others what the tool says of them.
+const MATCHPATHCON: &str = "#!/bin/sh\n[ \"$1 $2 $3\" = '-n -m dir' ] || exit 2\n\
+                            [ \"$4\" = /srv/shop ] && echo system_u:object_r:shop_t:s0 || echo '<<none>>'\n";
+
+#[test]
+fn a_mount_point_that_is_made_has_the_label_that_the_policy_has_for_it() {
+    let rig = with_semanage();
+    rig.write("/usr/sbin/matchpathcon", 0o755, MATCHPATHCON);
+    let line = "datastore plan; datastore apply --yes; stat -c '%n %C' /store/data0/live/server1/* || true";
+    let said = story(&rig, line).ok().stdout;
+    let told = "give /store/data0/live/server1/shop the SELinux label that the policy has for /srv/shop";
+    assert!(said.contains(told) && said.contains("live/server1/shop system_u:object_r:shop_t:s0\n"), "{said}");
+    assert!(said.contains("context of '/store/data0/live/server1/till'"), "{said}");
+    // One that is there may have been labelled by somebody who knows better.
+    let rig = with_semanage();
+    rig.write("/usr/sbin/matchpathcon", 0o755, MATCHPATHCON);
+    let said = story(
+        &rig,
+        "mkdir /srv/shop; datastore plan; datastore apply --yes; stat -c '%n %C' /store/data0/live/server1/* || true",
+    );
+    let said = said.ok().stdout;
+    assert!(
+        said.contains("the SELinux label of /srv/shop") && said.contains("context of '/store/data0/live/server1/shop'"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_policy_that_cannot_be_told_keeps_nobody_from_its_data() {
     let rig = with_semanage();

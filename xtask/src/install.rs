@@ -118,6 +118,7 @@ const FILES: &[(Package, &str, &str, u32)] = &[
     (Command, "packaging/systemd/datastore-apply.path", "lib/systemd/system/datastore-apply.path", 0o644),
     (Command, "packaging/systemd/datastore-clearos.path", "lib/systemd/system/datastore-clearos.path", 0o644),
     (Command, "packaging/systemd/datastore-watch.service", "lib/systemd/system/datastore-watch.service", 0o644),
+    (Command, "packaging/selinux/datastore.cil", "share/selinux/packages/datastore.cil", 0o644),
     (Command, "packaging/arrived", "lib/datastore/arrived", 0o755),
     // Nobody reads it there. What `init` writes is this, and after an upgrade it can be held against what is there.
     (Command, "packaging/defaults/datastore.conf", "share/datastore/datastore.conf", 0o644),

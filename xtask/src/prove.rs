@@ -10,5 +10,6 @@ pub(crate) fn run(repo: &Repo) -> Result {
         return Err(Failure::new("the long tests mount file systems and need root").hint("run it as root"));
     }
     setup::run(repo)?;
+    setup::emulator()?;
     repo.cargo(&["nextest", "run", "--workspace", "--profile", "prove", "--run-ignored", "only"]).run()
 }

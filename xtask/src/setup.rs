@@ -72,11 +72,21 @@ pub(crate) fn run(repo: &Repo) -> Result {
     browser(repo)
 }
 
+/// The emulator of whole machines, which the long tests alone need.
+pub(crate) fn emulator() -> Result {
+    missing(&[("qemu-system-x86", "qemu-system-x86_64")])
+}
+
 /// The Debian packages that are not installed yet.
 fn packages() -> Result {
+    missing(PACKAGES)
+}
+
+/// Installs those of these packages that are not installed yet.
+fn missing(wanted: &[(&str, &str)]) -> Result {
     if !has_program("dpkg-query") {
         let missing: Vec<_> =
-            PACKAGES.iter().filter(|(_, program)| !has_program(program)).map(|(name, _)| *name).collect();
+            wanted.iter().filter(|(_, program)| !has_program(program)).map(|(name, _)| *name).collect();
         return if missing.is_empty() {
             Ok(())
         } else {
@@ -84,7 +94,7 @@ fn packages() -> Result {
                 .hint("install them (the names are Debian's) and run this again"))
         };
     }
-    let missing: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
+    let missing: Vec<&str> = wanted.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }

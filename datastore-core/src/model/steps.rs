@@ -273,7 +273,8 @@ impl Hands<'_, '_, '_> {
 
     fn set_label(&mut self, path: &AbsPath, gets: &Label) -> Done {
         let label = match gets {
-            Label::Of(from) => {
+            // There is no policy in it.
+            Label::Of(from) | Label::Policy(from) => {
                 let bare = self.open(from)?;
                 self.refuse_mount(bare, from)?;
                 self.machine.tree.node(bare.ino).label

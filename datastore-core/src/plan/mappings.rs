@@ -417,7 +417,10 @@ impl<'v, 'a> Builder<'v, 'a> {
             let from = self.view.nesting().beneath(&mapping.mount_point);
             let path = mapping.store.clone();
             let had = labels.stores.get(&path).cloned();
-            self.dirs.push(step(Action::SetLabel { path, had, gets: Label::Of(from) }));
+            // Inside another mapping the mount point is made under a path of which the policy knows nothing.
+            let is_made = self.made.contains(&from) && from == mapping.mount_point;
+            let gets = if is_made { Label::Policy(from) } else { Label::Of(from) };
+            self.dirs.push(step(Action::SetLabel { path, had, gets }));
         }
         if labels.can_tell(&mapping.mount_point, &mapping.store) {
             let (mount_point, store) = (mapping.mount_point.clone(), mapping.store.clone());

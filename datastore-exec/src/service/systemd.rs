@@ -185,6 +185,21 @@ impl Bus {
             && WANTERS.iter().try_fold(false, |found, kind| Ok::<_, Error>(found || !unit.list(kind)?.is_empty()))?)
     }
 
+    pub(super) fn has_just_fallen(&self, name: &str, within: Duration) -> Result<bool> {
+        let unit = self.unit(name)?;
+        Ok(match unit.text("ActiveState")?.as_str() {
+            "deactivating" => true,
+            "inactive" | "failed" => {
+                let since = Duration::from_micros(unit.get("InactiveEnterTimestampMonotonic")?);
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+                let now = Duration::try_from(now).unwrap_or_default();
+                // One that has never run has no such time.
+                !since.is_zero() && now.saturating_sub(since) <= within
+            }
+            _ => false,
+        })
+    }
+
     pub(super) fn probe(&self, name: &str, restarts: u32) -> Result<Up> {
         let unit = self.unit(name)?;
         let id = &unit.id;

@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use datastore_core::AbsPath;
 use datastore_core::label::Label;
 use datastore_core::state::Reason;
+use datastore_core::{AbsPath, Error};
 use rustix::fs::OFlags;
 
 use super::{Failure, Hands};
 use crate::label::TOOL;
+use crate::lock::{self, Attempt, Share};
 use crate::site::program::{self, Limits};
 use crate::sys::stat;
 use crate::sys::{Entry, fd, xattr};
@@ -28,18 +29,19 @@ pub(super) fn set(hands: &Hands<'_>, path: &AbsPath, gets: &Label) -> Result<(),
     let store = open(path)?;
     let label = match gets {
         Label::Is(label) => Ok(Some(label.clone().into_bytes())),
-        Label::Of(from) => {
+        Label::Of(from) | Label::Policy(from) => {
             let bare = open(from)?;
             if stat::facts(Entry::itself(&bare))?.mount_root {
                 return Err(Failure::changed(Reason::ForeignMount, format!("something is mounted at {from} now")));
             }
-            xattr::label(Entry::itself(&bare))
+            let has = matches!(gets, Label::Policy(_)).then(|| of_policy(hands, from)).flatten();
+            has.map_or_else(|| xattr::label(Entry::itself(&bare)), |label| Ok(Some(label)))
         }
     };
     let given = label.and_then(|label| label.map_or(Ok(()), |label| xattr::set_label(Entry::itself(&store), &label)));
     if let Err(error) = given {
         let hint = match gets {
-            Label::Of(from) => format!("chcon --reference={from} {path}"),
+            Label::Of(from) | Label::Policy(from) => format!("chcon --reference={from} {path}"),
             Label::Is(label) => format!("chcon {} {path}", label.trim_end_matches('\0')),
         };
         hands.remark(format!("{path} did not get the SELinux label {gets}: {error}"), hint);
@@ -47,16 +49,36 @@ pub(super) fn set(hands: &Hands<'_>, path: &AbsPath, gets: &Label) -> Result<(),
     Ok(())
 }
 
+/// What the policy has for a directory; `None` if it has nothing, or cannot be asked.
+fn of_policy(hands: &Hands<'_>, path: &AbsPath) -> Option<Vec<u8>> {
+    // The policy of the machine is that of its kernel; below another root lies one that nobody follows now.
+    let at = path.to_str().filter(|_| hands.root.is_machine())?;
+    let asked = program::run("matchpathcon", "selinux-utils", &["-n", "-m", "dir", at]).ok()?;
+    let label = asked.stdout.trim_ascii_end();
+    let is_label = asked.status.success() && !label.is_empty() && !label.starts_with(b"<<");
+    is_label.then(|| [label, b"\0"].concat())
+}
+
 /// Tells the policy that a store directory is to be labelled like its mount point.
 pub(super) fn keep(hands: &Hands<'_>, mount_point: &AbsPath, store: &AbsPath) {
     let (at, store) = (mount_point.to_string(), store.to_string());
-    let arguments = ["fcontext", "-a", "-e", &at, &store];
-    let failed = match program::run_within(Path::new(TOOL), &arguments, &[], &Limits { input: b"", time: LIMIT }) {
-        Ok(ended) if ended.status.success() => return,
-        Ok(ended) if ended.timed_out => format!("it was killed after {} s", LIMIT.as_secs()),
-        Ok(ended) => ended.complaint(),
-        Err(error) => error.chain(),
-    };
+    let Err(failed) = told(hands, &["fcontext", "-a", "-e", &at, &store]) else { return };
     let detail = format!("SELinux's policy could not be told that {store} is labelled like {at}: {failed}");
     hands.remark(detail, format!("semanage fcontext -a -e {at} {store}"));
+}
+
+/// Runs the tool, one at a time: it reads what it was told before it waits for others, so of two that run at once one forgets what the other
+/// was told.
+fn told(hands: &Hands<'_>, arguments: &[&str]) -> Result<(), String> {
+    let _lock = match lock::take(hands.root, "policy", Share::Exclusive, hands.tag, LIMIT).map_err(|e| e.chain())? {
+        Attempt::Taken(lock) => lock,
+        Attempt::Held(held) => return Err(Error::from(held).chain()),
+    };
+    let limits = Limits { input: b"", time: LIMIT };
+    let ended = program::run_within(Path::new(TOOL), arguments, &[], &limits).map_err(|e| e.chain())?;
+    match ended.status.success() {
+        true => Ok(()),
+        false if ended.timed_out => Err(format!("it was killed after {} s", LIMIT.as_secs())),
+        false => Err(ended.complaint()),
+    }
 }

@@ -16,12 +16,15 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::engine::Engine;
 use crate::event::Silent;
+use crate::kept::Which;
 use crate::service::Manager;
 use crate::steps::volume;
 use crate::{kept, observe, units};
 
 /// How long a service whose data has gone may take to go down.
 const STOP: Duration = Duration::from_secs(300);
+/// What has been down for longer when its data goes was not stopped for that.
+const FALLEN: Duration = Duration::from_secs(30);
 /// A volume that could not be mounted is not tried again sooner.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -50,8 +53,18 @@ impl Duties {
         self.due = None;
         let lost: Vec<AppName> = lost.iter().filter_map(|app| AppName::parse(app).ok()).collect();
         let mut remarks = Vec::new();
+        // Before we stop anything ourselves.
+        let fallen: Vec<_> = lost.iter().map(|app| (app, fallen(engine, app))).collect();
         if wanted.watch.on_loss == OnLoss::Stop {
             remarks.extend(lost.iter().flat_map(|app| undisturbed(|| stop(engine, app))));
+        }
+        for (app, fallen) in fallen {
+            match fallen {
+                Ok(names) => names.iter().for_each(|name| kept::refused(engine.root(), app, Which::One(name))),
+                Err(error) => {
+                    remarks.push(remark(&format!("what went down with the data of `{app}` is not known"), &error));
+                }
+            }
         }
         self.lost.extend(lost);
         if wanted.watch.on_return == OnReturn::Start {
@@ -157,6 +170,19 @@ fn stop(engine: &Engine, app: &AppName) -> Vec<Remark> {
         Ok(remarks)
     };
     down().unwrap_or_else(|error| vec![remark(&format!("`{app}` has lost its data, and could not be stopped"), &error)])
+}
+
+/// The services that systemd has stopped itself: with a disk that is pulled out it takes off what is mounted of it, and stops what needs that.
+/// They wait for their data as those do that we stop.
+fn fallen(engine: &Engine, app: &AppName) -> Result<Vec<String>> {
+    let manager = Manager::of(engine.root())?;
+    let mut fallen = Vec::new();
+    for name in units::services_of(engine.root(), app) {
+        if manager.has_just_fallen(&name, FALLEN)? {
+            fallen.push(name);
+        }
+    }
+    Ok(fallen)
 }
 
 /// Mounts a volume by its line in fstab; `false` if there is none, or nothing to be mounted yet.

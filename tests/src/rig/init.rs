@@ -12,6 +12,8 @@ pub enum Init {
     Systemd,
     /// SysV init, with init scripts.
     Sysv,
+    /// systemd, on a kernel of its own: what [`Machine`](crate::Machine) boots.
+    Machine,
 }
 
 /// Written by the last script of a boot.
@@ -42,6 +44,7 @@ impl Init {
                     fs::remove_file(wanted).unwrap_or_else(|e| panic!("disable {unit}: {e}"));
                 }
             }
+            Self::Machine => crate::machine::prepare(rig),
             Self::Sysv => {
                 let script = |name: &str, head: &str, does: &str| {
                     let text = format!(
@@ -62,7 +65,7 @@ impl Init {
     /// Whether a system has come to the end of its boot.
     pub(super) fn is_up(self, rig: &Rig) -> bool {
         match self {
-            Self::Systemd => {
+            Self::Systemd | Self::Machine => {
                 let state = rig.command(&["systemctl", "is-system-running", "--wait"]).output().expect("run nsenter");
                 matches!(state.stdout.as_slice(), b"running\n" | b"degraded\n")
             }
@@ -73,7 +76,7 @@ impl Init {
     /// What has it boot once more.
     pub(super) fn reboot(self) -> &'static [&'static str] {
         match self {
-            Self::Systemd => &["systemctl", "reboot"],
+            Self::Systemd | Self::Machine => &["systemctl", "reboot"],
             Self::Sysv => &["reboot"],
         }
     }
@@ -84,6 +87,10 @@ impl Init {
             Self::Systemd => {
                 "systemd,systemd-sysv,dbus,udev,procps,sysvinit-utils,mariadb-server,nginx-light,postgresql"
             }
+            Self::Machine => {
+                "systemd,systemd-sysv,dbus,udev,procps,linux-image-cloud-amd64,nginx-light,curl,attr,apparmor,\
+                 selinux-policy-default,policycoreutils,policycoreutils-python-utils,selinux-utils"
+            }
             Self::Sysv => "sysvinit-core,initscripts,sysv-rc,insserv,startpar,procps,mount,psmisc",
         }
     }
@@ -93,6 +100,7 @@ impl Init {
         match self {
             Self::Systemd => "bookworm-2",
             Self::Sysv => "bookworm-sysv-1",
+            Self::Machine => "bookworm-machine-1",
         }
     }
 }

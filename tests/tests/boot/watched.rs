@@ -28,6 +28,16 @@ fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
+/// Waits until the watcher knows that the app has its data: what it has not seen to be there it does not miss.
+fn seen_well(rig: &Rig) {
+    until("the watcher does not see that all is well", || {
+        let seen = rig.run(&["cat", "/run/datastore/status.json"]).json();
+        seen["mappings"]
+            .as_array()
+            .is_some_and(|rows| rows.iter().any(|row| row["app"] == "shop" && row["state"] == "active"))
+    });
+}
+
 fn journal(rig: &Rig) -> String {
     rig.run(&["journalctl", "-b", "-o", "cat", "--no-pager", "-u", "datastore-watch"]).stdout
 }
@@ -61,12 +71,13 @@ fn services_whose_data_goes_are_stopped_and_start_when_it_is_back() {
     let said = rig.run(&["datastore", "apply", "--yes"]).ok().stdout;
     assert!(said.contains("`shop` has its data: shop.service waited for it and can start now"), "{said}");
     is_up(&rig, "after its data came back");
+    seen_well(&rig);
     // One that is stopped on purpose does not wait.
     shell(&rig, "umount -l /srv/shop");
     until("it was not stopped", || state(&rig, "shop") == "inactive");
     shell(&rig, "datastore stop shop; datastore start shop");
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(state(&rig, "shop"), "inactive");
+    assert_eq!(state(&rig, "shop"), "inactive", "{}", super::trouble(&rig));
 }
 
 #[test]
@@ -79,6 +90,7 @@ fn an_app_comes_back_by_itself_when_its_disk_does() {
     shell(&rig, &format!("mv /away.img {image}"));
     is_up(&rig, "its disk was lost, and came back");
     until("it does not say so", || journal(&rig).contains("volume `data0` is there again, and has been mounted"));
+    seen_well(&rig);
     // At a boot.
     shell(&rig, &format!("mv {image} /away.img"));
     rig.reboot();
@@ -86,6 +98,7 @@ fn an_app_comes_back_by_itself_when_its_disk_does() {
     assert_eq!(state(&rig, "multi-user.target"), "active");
     shell(&rig, &format!("mv /away.img {image}"));
     is_up(&rig, "its disk was missing at a boot, and came back");
+    seen_well(&rig);
     until("an alarm is left", || !rig.run(&["datastore", "alarm", "list"]).stdout.contains("shop"));
     // Another disk does nothing.
     shell(&rig, &format!("mv {image} /away.img; umount -l /srv/shop; umount -l /store/data0"));
@@ -96,6 +109,18 @@ fn an_app_comes_back_by_itself_when_its_disk_does() {
     assert_eq!(state(&rig, "shop"), "inactive");
     shell(&rig, &format!("umount /store/data0; mv /away.img {image}"));
     is_up(&rig, "its own disk came back");
+}
+
+#[test]
+fn what_systemd_stops_with_a_disk_starts_again_with_its_data() {
+    // Nothing is said of what is to be stopped.
+    let rig = watched("on_return = \"start\"");
+    let image = format!("/{}.img", disk(&rig));
+    shell(&rig, &format!("mv {image} /away.img; systemctl stop srv-shop.mount store-data0.mount"));
+    until("systemd did not stop it", || state(&rig, "shop") == "inactive");
+    until("nobody was told", || rig.run(&["datastore", "alarm", "list"]).stdout.contains("volume-missing"));
+    shell(&rig, &format!("mv /away.img {image}"));
+    is_up(&rig, "its disk was pulled out, and put in again");
 }
 
 #[test]

@@ -209,6 +209,7 @@ impl Mover<'_> {
                 }
             }
         }
+        self.tell_policy(trees);
         self.steps.close(&app, copies, quiet, asked.verify, asked.max_downtime);
         if !alike.is_empty() && back.is_some_and(|back| back.keep.is_none()) {
             self.steps.push(Action::DemandAlike { app: app.clone(), trees: alike });
@@ -228,6 +229,17 @@ impl Mover<'_> {
             detail: format!("{} has drifted: {}", tree.old.mount_point, tree.standing.detail),
             hint: format!("datastore apply {}", tree.old.app),
         }));
+    }
+
+    /// Tells SELinux's policy of the new places. That takes its time, so it is done while the services run.
+    fn tell_policy(&mut self, trees: &[Tree<'_>]) {
+        let labels = &self.scene.observed.labels;
+        for mapping in trees.iter().map(|tree| tree.new) {
+            let (mount_point, store) = (mapping.mount_point.clone(), mapping.store.clone());
+            if labels.can_tell(&mount_point, &store) {
+                self.steps.push(Action::KeepLabels { mount_point, store });
+            }
+        }
     }
 
     /// The directory that was put aside.
