@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use datastore_tests::{Rig, Run};
 
-use super::{disk, is_up, machine, row, state, trouble};
+use super::{by_hand, disk, is_up, machine, row, state, trouble};
 use conditions::{Bad, Then};
 
 /// Takes everything of the app and its volume out of the kernel's table.
@@ -38,6 +38,7 @@ fn try_all(all: &[Bad]) {
     for bad in all {
         for (when, then) in [("at a boot", &bad.at_boot), ("at a start", &bad.at_start), (RUNNING, &bad.at_start)] {
             let case = format!("{}, {when}", bad.name);
+            by_hand(&rig);
             if when == RUNNING {
                 run(&rig, "rm -f /srv/shop/trace; cp /etc/fstab /etc/fstab.good");
                 run(&rig, &torn(bad.spoil));

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use datastore_tests::Rig;
 
-use super::{PATIENCE, disk, is_up, machine, row, state};
+use super::{PATIENCE, by_hand, disk, is_up, machine, row, state};
 
 /// A machine whose watcher does this.
 fn watched(how: &str) -> Rig {
     let rig = machine();
+    by_hand(&rig);
     let more = format!("printf '\\n[watch]\\n{how}\\n' >> /etc/datastore.conf");
     rig.run(&["sh", "-ec", &more]).ok();
     rig
@@ -126,6 +127,7 @@ fn what_systemd_stops_with_a_disk_starts_again_with_its_data() {
 #[test]
 fn a_service_that_was_refused_starts_with_the_operation_that_brings_its_data() {
     let rig = machine();
+    by_hand(&rig);
     // What nobody wants to run is not started, and what somebody else needs is.
     let service = "[Service]\nExecStart=sleep infinity\n";
     rig.write("/etc/systemd/system/idle.service", 0o644, service);
