@@ -408,8 +408,7 @@ fn on_a_machine_on_which_nothing_happens_it_does_nothing() {
     // It looks once more some seconds after the last thing that happened. Other tests may make the kernel warn of something, which wakes it
     // as well; so not every such time need be quiet.
     let mut seen = Vec::new();
-    for _ in 0..6 {
-        std::thread::sleep(Duration::from_secs(15));
+    for _ in 0..16 {
         let before = sleeps(follower.pid());
         std::thread::sleep(Duration::from_secs(10));
         seen.push(sleeps(follower.pid()) - before);
