@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::goal::Goal;
+use crate::label::Labels;
 use crate::mapping::Mapping;
 use crate::path::AbsPath;
 use crate::standing::View;
 use crate::state::{Reason, State, words};
 use crate::status::Row;
-use crate::step::Step;
+use crate::step::{Action, Step};
 use crate::value::{AppName, HostName, Id, ValueError, VolumeName};
 
 /// A digest of a plan's content: sixteen hexadecimal digits.
@@ -233,6 +234,12 @@ impl std::io::Write for Digester {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// What SELinux's policy is to be told of a mapping, if it can be told and has not been. It takes its time, so it is done while services run.
+fn keep_labels(labels: &Labels, mapping: &Mapping) -> Option<Action> {
+    let (mount_point, store) = (mapping.mount_point.clone(), mapping.store.clone());
+    labels.can_tell(&mount_point, &store).then_some(Action::KeepLabels { mount_point, store })
 }
 
 /// The directories above a path that are missing, from the top.

@@ -8,7 +8,7 @@
 mod name;
 mod remembered;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fstab::{Entry, Fstab};
 use crate::path::AbsPath;
@@ -80,6 +80,12 @@ fn apps<'a>(wanted: Option<&'a Wanted>, remembered: &'a Remembered) -> BTreeMap<
     }
 }
 
+/// Whether two names are those of one service: `.service` may be left out.
+#[must_use]
+pub fn is_same_service(one: &str, other: &str) -> bool {
+    service(one) == service(other)
+}
+
 /// The apps of which this is a service: those that must have their data before it starts. `.service` may be left out.
 #[must_use]
 pub fn apps_of(wanted: Option<&Wanted>, remembered: &Remembered, name: &str) -> Vec<AppName> {
@@ -99,11 +105,14 @@ pub fn services_of(wanted: Option<&Wanted>, remembered: &Remembered, app: &AppNa
 /// The apps that are asked for and have services, while nothing says what their data is.
 #[must_use]
 pub fn bare_apps(wanted: &Wanted, remembered: &Remembered) -> Vec<AppName> {
-    let with_data: HashSet<&AppName> = wanted.mappings.iter().map(|mapping| &mapping.app).collect();
-    let serving: BTreeMap<&AppName, Vec<&str>> = remembered.with(wanted).collect();
-    let has_services = |app: &App| serving.get(&app.name).is_some_and(|services| !services.is_empty());
-    let is_told = |app: &App| app.problem.is_some() || !app.unresolved.is_empty() || with_data.contains(&app.name);
-    wanted.apps.iter().filter(|app| has_services(app) && !is_told(app)).map(|app| app.name.clone()).collect()
+    let with_data = wanted.apps_with_data();
+    // What is wrong with an app, or what it waits for, is told of it already.
+    let is_told = |name: &AppName| {
+        let is_trouble = |app: &App| app.problem.is_some() || !app.unresolved.is_empty();
+        with_data.contains(name) || wanted.app(name).is_some_and(is_trouble)
+    };
+    let serving = remembered.with(wanted).filter(|(_, services)| !services.is_empty());
+    serving.map(|(name, _)| name).filter(|name| !is_told(name)).cloned().collect()
 }
 
 /// The apps that had services when their configuration could last be understood.

@@ -1,6 +1,7 @@
 //! What the configuration asks for: the result of reading all of it, or all that is wrong with it at once.
 
 use rustc_hash::FxHashMap as HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::alarm::Sinks;
@@ -180,6 +181,11 @@ impl Wanted {
     /// The mappings with their index.
     pub fn of_app<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = (usize, &'a Mapping)> {
         self.mappings.iter().enumerate().filter(move |(_, m)| m.app == *app)
+    }
+
+    /// The apps of which something says what their data is.
+    pub(crate) fn apps_with_data(&self) -> HashSet<&AppName> {
+        self.mappings.iter().map(|mapping| &mapping.app).collect()
     }
 
     /// The mappings at exactly this mount point: more than one only where configlets contradict each other.

@@ -68,7 +68,7 @@ pub(crate) fn guard_at_start(engine: &Engine, app: &AppName, service: Option<&st
             let _ = kept::release_one(engine, app, service);
         }
         Err(error) if error.kind() == ErrorKind::Usage => {}
-        Err(_) => kept::refused(engine.root(), app, service.map_or(Which::Any, Which::One)),
+        Err(_) => kept::waits(engine.root(), app, service.map_or(Which::Any, Which::One)),
     }
     answer
 }

@@ -27,7 +27,7 @@ struct Note {
     wanted: bool,
 }
 
-/// Which service was refused.
+/// Which service waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Which<'a> {
     /// One of the app's; nobody said which.
@@ -36,11 +36,12 @@ pub(crate) enum Which<'a> {
     One(&'a str),
 }
 
-/// Notes that a service waits, because the guard has refused it or it went down with its data. Whoever starts it is told of the refusal itself, so nothing fails here.
-pub(crate) fn refused(root: &Root, app: &AppName, which: Which<'_>) {
+/// Notes that a service waits: the guard has refused it, or it went down with its data. Whoever starts it is told of the refusal itself, so
+/// nothing fails here.
+pub(crate) fn waits(root: &Root, app: &AppName, which: Which<'_>) {
     let _ = note(root, app, |note| match which {
         Which::Any => note.wanted = true,
-        Which::One(name) if note.services.up().any(|known| unit::service(known) == unit::service(name)) => {}
+        Which::One(name) if note.services.up().any(|known| unit::is_same_service(known, name)) => {}
         Which::One(name) => note.services.services.push(name.to_owned()),
     });
 }
@@ -121,13 +122,13 @@ fn ask(root: &Root, app: &AppName, note: &Note, starting: Option<&str>) -> Resul
     let mut names: Vec<String> = note.services.up().map(str::to_owned).collect();
     if note.wanted {
         for name in units::services_of(root, app) {
-            let is_known = names.iter().any(|known| unit::service(known) == unit::service(&name));
+            let is_known = names.iter().any(|known| unit::is_same_service(known, &name));
             if !is_known && manager.is_wanted(&name)? {
                 names.push(name);
             }
         }
     }
-    names.retain(|name| starting.is_none_or(|starting| unit::service(name) != unit::service(starting)));
+    names.retain(|name| starting.is_none_or(|starting| !unit::is_same_service(name, starting)));
     names.iter().try_for_each(|name| manager.ask_to_start(name))?;
     Ok(names)
 }

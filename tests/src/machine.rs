@@ -171,17 +171,13 @@ impl Machine {
     }
 
     /// What it has written on its console since it was made.
-    #[must_use]
-    pub fn console(&self) -> String {
+    fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.rig.home().join("console")).unwrap_or_default()).into_owned()
     }
 
     /// How long its boot took until all services were up, in seconds since its kernel began.
-    ///
-    /// # Panics
-    /// If it is not up.
     #[track_caller]
-    pub fn up_after(&mut self) -> f64 {
+    fn up_after(&mut self) -> f64 {
         let asked = self.run("systemctl show -p ActiveEnterTimestampMonotonic --value multi-user.target").ok();
         asked.text.parse::<f64>().expect("microseconds") / 1e6
     }

@@ -422,10 +422,7 @@ impl<'v, 'a> Builder<'v, 'a> {
             let gets = if is_made { Label::Policy(from) } else { Label::Of(from) };
             self.dirs.push(step(Action::SetLabel { path, had, gets }));
         }
-        if labels.can_tell(&mapping.mount_point, &mapping.store) {
-            let (mount_point, store) = (mapping.mount_point.clone(), mapping.store.clone());
-            self.labels.push(step(Action::KeepLabels { mount_point, store }));
-        }
+        self.labels.extend(super::keep_labels(labels, mapping).map(step));
     }
 
     /// The entry in the manifest.

@@ -1,10 +1,10 @@
 //! Which services each app had when its configuration could last be understood: what a broken configlet does not say any more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::service;
+use super::is_same_service;
 use crate::value::AppName;
 use crate::wanted::Wanted;
 
@@ -56,13 +56,13 @@ impl Remembered {
     /// Every app that is asked for, with its services. Where something is wrong with an app, or it declares no mapping, what it names may be less
     /// than what is meant, so what it had counts too: a configlet that is being written is empty at first, and ends anywhere after that.
     pub(super) fn with<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a AppName, Vec<&'a str>)> {
-        let with_data: HashSet<&AppName> = wanted.mappings.iter().map(|mapping| &mapping.app).collect();
+        let with_data = wanted.apps_with_data();
         wanted.apps.iter().filter(|app| app.enabled).map(move |app| {
             let is_whole = app.problem.is_none() && with_data.contains(&app.name);
             let before = if is_whole { &[] } else { self.of(&app.name) };
             let mut services: Vec<&str> = Vec::new();
             for name in app.services.iter().chain(before) {
-                if !services.iter().any(|known| service(known) == service(name)) {
+                if !services.iter().any(|known| is_same_service(known, name)) {
                     services.push(name);
                 }
             }

@@ -76,9 +76,11 @@ fn told(hands: &Hands<'_>, arguments: &[&str]) -> Result<(), String> {
     };
     let limits = Limits { input: b"", time: LIMIT };
     let ended = program::run_within(Path::new(TOOL), arguments, &[], &limits).map_err(|e| e.chain())?;
-    match ended.status.success() {
-        true => Ok(()),
-        false if ended.timed_out => Err(format!("it was killed after {} s", LIMIT.as_secs())),
-        false => Err(ended.complaint()),
+    if ended.status.success() {
+        Ok(())
+    } else if ended.timed_out {
+        Err(format!("it was killed after {} s", LIMIT.as_secs()))
+    } else {
+        Err(ended.complaint())
     }
 }

@@ -51,22 +51,28 @@ impl Duties {
         lost: &BTreeSet<&str>,
     ) -> Vec<Remark> {
         self.due = None;
-        let lost: Vec<AppName> = lost.iter().filter_map(|app| AppName::parse(app).ok()).collect();
+        let names = lost.iter().filter_map(|app| AppName::parse(app).ok());
+        let lost: BTreeMap<AppName, Vec<String>> = names
+            .map(|app| {
+                let services = units::services_of(engine.root(), &app);
+                (app, services)
+            })
+            .collect();
         let mut remarks = Vec::new();
         // Before we stop anything ourselves.
-        let fallen: Vec<_> = lost.iter().map(|app| (app, fallen(engine, app))).collect();
+        let fallen: Vec<_> = lost.iter().map(|(app, services)| (app, fallen(engine, services))).collect();
         if wanted.watch.on_loss == OnLoss::Stop {
-            remarks.extend(lost.iter().flat_map(|app| undisturbed(|| stop(engine, app))));
+            remarks.extend(lost.iter().flat_map(|(app, services)| undisturbed(|| stop(engine, app, services))));
         }
         for (app, fallen) in fallen {
             match fallen {
-                Ok(names) => names.iter().for_each(|name| kept::refused(engine.root(), app, Which::One(name))),
+                Ok(names) => names.iter().for_each(|name| kept::waits(engine.root(), app, Which::One(name))),
                 Err(error) => {
                     remarks.push(remark(&format!("what went down with the data of `{app}` is not known"), &error));
                 }
             }
         }
-        self.lost.extend(lost);
+        self.lost.extend(lost.into_keys());
         if wanted.watch.on_return == OnReturn::Start {
             for row in &status.mappings {
                 if row.state == State::Refused {
@@ -152,10 +158,10 @@ fn apply(engine: &Engine, app: &AppName) -> Vec<Remark> {
 }
 
 /// Stops what runs of an app; it is started again when its data is there.
-fn stop(engine: &Engine, app: &AppName) -> Vec<Remark> {
+fn stop(engine: &Engine, app: &AppName, services: &[String]) -> Vec<Remark> {
     let down = || -> Result<Vec<Remark>> {
         let manager = Manager::of(engine.root())?;
-        let (running, mut remarks) = manager.running(&units::services_of(engine.root(), app))?;
+        let (running, mut remarks) = manager.running(services)?;
         if running.is_empty() {
             return Ok(remarks);
         }
@@ -172,14 +178,14 @@ fn stop(engine: &Engine, app: &AppName) -> Vec<Remark> {
     down().unwrap_or_else(|error| vec![remark(&format!("`{app}` has lost its data, and could not be stopped"), &error)])
 }
 
-/// The services that systemd has stopped itself: with a disk that is pulled out it takes off what is mounted of it, and stops what needs that.
+/// Those of these services that systemd has stopped itself: with a disk that is pulled out it takes off what is mounted of it, and stops what needs that.
 /// They wait for their data as those do that we stop.
-fn fallen(engine: &Engine, app: &AppName) -> Result<Vec<String>> {
+fn fallen<'s>(engine: &Engine, services: &'s [String]) -> Result<Vec<&'s str>> {
     let manager = Manager::of(engine.root())?;
     let mut fallen = Vec::new();
-    for name in units::services_of(engine.root(), app) {
-        if manager.has_just_fallen(&name, FALLEN)? {
-            fallen.push(name);
+    for name in services {
+        if manager.has_just_fallen(name, FALLEN)? {
+            fallen.push(name.as_str());
         }
     }
     Ok(fallen)

@@ -1,7 +1,6 @@
 //! The first process of a system.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
 use super::Rig;
 
@@ -33,9 +32,7 @@ impl Init {
                     nodes("$$")
                 );
                 rig.write("/usr/lib/systemd/system/rig-disks.service", 0o644, &unit);
-                let wants = rig.path("/usr/lib/systemd/system/local-fs-pre.target.wants");
-                fs::create_dir_all(&wants).expect("make directories");
-                symlink("../rig-disks.service", wants.join("rig-disks.service")).expect("enable the unit of the disks");
+                rig.link("/usr/lib/systemd/system/local-fs-pre.target.wants/rig-disks.service", "../rig-disks.service");
                 // Where others keep data of their own nothing lies yet.
                 fs::remove_file(rig.path("/var/www/html/index.nginx-debian.html")).expect("remove the page of nginx");
                 // Whoever needs these enables them; they would take a second of each boot.

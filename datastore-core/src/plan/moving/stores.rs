@@ -7,7 +7,7 @@ use crate::mapping::{BindOptions, Mapping};
 use crate::moving::{self, Keep, Moved, Probe, Receipt, TreeCopy, TreeFacts, TreeProbe, Verify};
 use crate::observed::{DirFacts, Place};
 use crate::path::AbsPath;
-use crate::plan::{Plan, Remark, Subject};
+use crate::plan::{Plan, Remark, Subject, keep_labels};
 use crate::standing::{Ask, Standing, View, record};
 use crate::state::{Reason, Refusal, State};
 use crate::status::Row;
@@ -233,12 +233,8 @@ impl Mover<'_> {
 
     /// Tells SELinux's policy of the new places. That takes its time, so it is done while the services run.
     fn tell_policy(&mut self, trees: &[Tree<'_>]) {
-        let labels = &self.scene.observed.labels;
-        for mapping in trees.iter().map(|tree| tree.new) {
-            let (mount_point, store) = (mapping.mount_point.clone(), mapping.store.clone());
-            if labels.can_tell(&mount_point, &store) {
-                self.steps.push(Action::KeepLabels { mount_point, store });
-            }
+        for action in trees.iter().filter_map(|tree| keep_labels(&self.scene.observed.labels, tree.new)) {
+            self.steps.push(action);
         }
     }
 
