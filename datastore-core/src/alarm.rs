@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum;
 use crate::path::AbsPath;
 use crate::state::{Reason, State, words};
 use crate::status::Row;
@@ -263,15 +264,16 @@ impl Book {
         if book.version > VERSION {
             return Err(format!("a newer datastore wrote it (version {})", book.version));
         }
+        if !checksum::is_json_whole(bytes) {
+            return Err(checksum::WRONG.into());
+        }
         Ok(book)
     }
 
     /// Writes it.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).expect("a book holds nothing that JSON cannot");
-        text.push(b'\n');
-        text
+        checksum::json(serde_json::to_vec_pretty(self).expect("a book holds nothing that JSON cannot"))
     }
 
     /// Takes in what was found: opens what is new, closes what is over, and says which those are. An alarm that is open

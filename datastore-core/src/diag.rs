@@ -1,9 +1,11 @@
 //! Diagnostics: what is wrong in a text, where, and what to do about it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
+
+use crate::path::printable;
 
 /// A file in [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +47,8 @@ impl<T> Located<T> {
 struct Source {
     name: Arc<str>,
     text: Arc<str>,
+    /// Where each line begins, once somebody has asked for a place: a file of thousands of mistakes is not counted through for each of them.
+    lines: OnceLock<Box<[u32]>>,
 }
 
 /// All the texts of one run, so that a [`Span`] can be turned into file, line and column.
@@ -71,7 +75,7 @@ impl fmt::Display for Place {
 impl Sources {
     /// Adds a text and says by which id it goes.
     pub fn add(&mut self, name: &str, text: &str) -> FileId {
-        self.0.push(Source { name: name.into(), text: text.into() });
+        self.0.push(Source { name: name.into(), text: text.into(), lines: OnceLock::new() });
         FileId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 files"))
     }
     /// The text of a file.
@@ -88,14 +92,14 @@ impl Sources {
     #[must_use]
     pub fn place(&self, span: Span) -> Place {
         let source = &self.0[span.file.0 as usize];
-        let (line, column, _) = locate(&source.text, span.start as usize);
+        let (line, column, _) = source.locate(span.start as usize);
         Place { file: source.name.to_string(), line, column }
     }
     /// A diagnostic about a span.
     #[must_use]
     pub fn diagnose(&self, span: Span, code: Code, message: impl Into<String>) -> Diagnostic {
         let source = &self.0[span.file.0 as usize];
-        let (line, column, text) = locate(&source.text, span.start as usize);
+        let (line, column, text) = source.locate(span.start as usize);
         let rest = text.chars().count().saturating_sub(column as usize - 1).max(1);
         let width = source
             .text
@@ -105,30 +109,52 @@ impl Sources {
             severity: Severity::Error,
             code,
             place: Some(Place { file: source.name.to_string(), line, column }),
-            source_line: Some(text.chars().take(240).collect()),
-            width: u32::try_from(width.clamp(1, rest.min(240))).unwrap_or(1),
-            message: message.into(),
+            source_line: Some(text.chars().take(SHOWN).collect()),
+            width: u32::try_from(width.clamp(1, rest.min(SHOWN))).unwrap_or(1),
+            message: shortened(message.into()),
             hint: None,
         }
     }
 }
 
-/// Line, column and text of the line that holds a byte.
-fn locate(text: &str, offset: usize) -> (u32, u32, &str) {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
+impl Source {
+    /// Line, column and text of the line that holds a byte.
+    fn locate(&self, offset: usize) -> (u32, u32, &str) {
+        let text = &*self.text;
+        let mut offset = offset.min(text.len());
+        while !text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let starts = self.lines.get_or_init(|| {
+            let after = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| number(at + 1));
+            std::iter::once(0).chain(after).collect()
+        });
+        let line = starts.partition_point(|&start| start as usize <= offset);
+        let start = starts[line - 1] as usize;
+        let end = starts.get(line).map_or(text.len(), |&next| next as usize - 1);
+        let column = text[start..offset].chars().count() + 1;
+        (number(line), number(column), text[start..end].trim_end_matches('\r'))
     }
-    let before = &text[..offset];
-    let start = before.rfind('\n').map_or(0, |i| i + 1);
-    let end = text[offset..].find('\n').map_or(text.len(), |i| offset + i);
-    let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
-    let column = before[start..].chars().count() + 1;
-    (
-        u32::try_from(line).unwrap_or(u32::MAX),
-        u32::try_from(column).unwrap_or(u32::MAX),
-        text[start..end].trim_end_matches('\r'),
-    )
+}
+
+/// So many characters of a line are shown.
+const SHOWN: usize = 240;
+/// A longer message, in bytes, holds a word of the configuration that nobody reads.
+const LONGEST: usize = 1200;
+
+/// The message, without the middle of what is too long.
+fn shortened(message: String) -> String {
+    if message.len() <= LONGEST {
+        return message;
+    }
+    let cut = |mut at: usize| {
+        while !message.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    format!("{}\u{2026}{}", &message[..cut(LONGEST / 2)], &message[cut(message.len() - LONGEST / 2)..])
 }
 
 /// How bad a diagnostic is.
@@ -235,7 +261,7 @@ impl Diagnostic {
             place: Some(Place { file: file.into(), line: 1, column: 1 }),
             source_line: None,
             width: 0,
-            message: message.into(),
+            message: shortened(message.into()),
             hint: None,
         }
     }
@@ -256,13 +282,14 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
-    /// `file:line:column: message`, for a status row.
+    /// `file:line:column: message`, for a status row: one line, whatever the configuration holds.
     #[must_use]
     pub fn one_line(&self) -> String {
-        match &self.place {
+        let text = match &self.place {
             Some(place) => format!("{place}: {}", self.message),
             None => self.message.clone(),
-        }
+        };
+        printable(text.as_bytes())
     }
 }
 
@@ -272,24 +299,30 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{word}[{}]: {}", self.code.as_str(), self.message)?;
+        // Words of the configuration stand in all of them, and whoever wrote it need not be who reads this.
+        let plain = |text: &str| printable(text.as_bytes());
+        write!(f, "{word}[{}]: {}", self.code.as_str(), plain(&self.message))?;
         if let Some(place) = &self.place {
             if self.source_line.is_some() {
-                write!(f, "\n  --> {place}")?;
+                write!(f, "\n  --> {}", plain(&place.to_string()))?;
             } else {
-                write!(f, "\n  --> {}", place.file)?;
+                write!(f, "\n  --> {}", plain(&place.file))?;
             }
             if let Some(line) = &self.source_line {
                 let number = place.line.to_string();
                 let pad = " ".repeat(number.len());
                 let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-                let lead = " ".repeat(place.column as usize - 1);
-                let mark = "^".repeat(self.width.max(1) as usize);
-                write!(f, "\n{pad} |\n{number} | {clean}\n{pad} | {lead}{mark}")?;
+                write!(f, "\n{pad} |\n{number} | {clean}")?;
+                // What stands beyond the part that is shown cannot be pointed at.
+                let (before, shown) = (place.column as usize - 1, line.chars().count());
+                if before <= shown {
+                    let mark = "^".repeat((self.width as usize).min(shown - before).max(1));
+                    write!(f, "\n{pad} | {}{mark}", " ".repeat(before))?;
+                }
             }
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n  hint: {}", plain(hint))?;
         }
         Ok(())
     }
@@ -340,6 +373,23 @@ mod tests {
         assert_eq!(nearest("onwer", &known), Some("owner"));
         assert_eq!(nearest("colour", &known), None);
         assert_eq!(nearest("nope", &["home"]), None);
+    }
+
+    #[test]
+    fn words_of_a_configlet_drive_no_terminal() {
+        let mut sources = Sources::default();
+        let text = "\"\\u001b]0;x\\u0007\\n\\u009b2J\" = 1\n[mapping.\"/a\"]\ntarget = \"%{\\u001b[2J}\"\n";
+        let file = sources.add("/etc/datastore.d/x\u{1b}.conf", text);
+        let (_, found) = crate::syntax::toml::configlet(file, &sources);
+        assert_eq!(found.len(), 1);
+        for line in found[0].to_string().split('\n').chain([found[0].one_line().as_str()]) {
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+        assert!(
+            found[0].to_string().starts_with("error[unknown-key]: unknown key `\\x1b]0;x\\x07\\x0a\\xc2\\x9b2J`\n"),
+            "{}",
+            found[0]
+        );
     }
 
     #[test]

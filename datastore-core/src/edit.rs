@@ -4,6 +4,7 @@ use toml_edit::{DocumentMut, Item, Table, Value, value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::AbsPath;
+use crate::syntax::depth::is_too_deep;
 use crate::value::{HostName, VolumeName};
 use crate::wanted::Volume;
 
@@ -14,6 +15,10 @@ pub const DEFAULT_CONFIG: &str = include_str!("../../packaging/defaults/datastor
 const ABOUT: &str = "# What this machine changes about the app. Lies over its configlet or default mapping.\n";
 
 fn document(file: &str, text: &str) -> Result<DocumentMut> {
+    if is_too_deep(text) {
+        let what = format!("{file} cannot be edited: it nests deeper than any configuration does");
+        return Err(Error::new(ErrorKind::Invalid, what).hint("datastore config check"));
+    }
     text.parse().map_err(|e: toml_edit::TomlError| {
         Error::new(ErrorKind::Invalid, format!("{file} cannot be edited: {}", e.message()))
             .hint("datastore config check")

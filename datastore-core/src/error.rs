@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::path::printable;
+
 /// By whose fault something failed. Every kind has its exit code (`datastore-cli`) and its exception (PHP).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,9 +39,11 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of this kind. The message is a sentence without a full stop that names the object.
+    /// An error of this kind. The message is a sentence without a full stop that names the object. Whatever the object is called, it stays
+    /// one line that drives no terminal: what does not print is escaped.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, errno: None, source: None }
+        let message = printable(message.into().as_bytes());
+        Self { kind, message, hint: None, errno: None, source: None }
     }
     /// The same with a command or a sentence that mends it.
     #[must_use]
@@ -89,7 +93,7 @@ impl Error {
             out.push_str(&cause.to_string());
             next = cause.source();
         }
-        out
+        printable(out.as_bytes())
     }
 }
 

@@ -16,6 +16,7 @@
 pub mod alarm;
 pub mod amount;
 pub mod candidate;
+mod checksum;
 pub mod config;
 pub mod declaration;
 pub mod diag;
@@ -44,6 +45,7 @@ pub mod owners;
 pub mod path;
 pub mod peek;
 pub mod plan;
+pub mod planted;
 pub mod progress;
 pub mod raw;
 pub mod recover;

@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
+use crate::checksum;
 use crate::path::AbsPath;
+use crate::syntax::depth::is_too_deep;
 use crate::syntax::print::quoted;
 use crate::value::{AppName, HostName, Id, Mode, OwnerName, VolumeName};
 
@@ -78,6 +80,7 @@ pub struct Manifest {
 impl Manifest {
     /// Reads a manifest.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        demand_whole(text)?;
         if let Some(entries) = canonical::read(text) {
             return Ok(Self { entries });
         }
@@ -95,6 +98,7 @@ impl Manifest {
     /// Reads the entries of some stores and passes over the others: for `guard`, which runs before every start of a service. Only the
     /// form that [`Manifest::render`] writes can be read so; of any other form, all is read.
     pub fn only(text: &str, stores: &[String]) -> Result<Self, ManifestError> {
+        demand_whole(text)?;
         let entries = match canonical::some(text, stores) {
             Some(entries) => entries,
             None => {
@@ -109,12 +113,12 @@ impl Manifest {
     /// Finds the entry of one store in a long manifest by bisection, since its lines are sorted: `read` gives some bytes from an
     /// offset (at least a line's length, unless the file ends). `None` if it is not found so, which says nothing: the file may be of
     /// another form.
+    ///
+    /// The checksum is that of the whole, which is not read here. So whoever believes an entry holds its identity against that of the
+    /// directory: one that the disk has changed is then no other store's.
     pub fn bisect(size: u64, store: &str, mut read: impl FnMut(u64) -> Option<Vec<u8>>) -> Option<Entry> {
-        let head = format!("{}\n[store]\n", header());
-        if !read(0)?.starts_with(head.as_bytes()) {
-            return None;
-        }
-        let (mut low, mut high) = (head.len() as u64, size);
+        let head = canonical::head(&read(0)?)?;
+        let (mut low, mut high) = (head as u64, size);
         while low < high {
             let middle = low + (high - low) / 2;
             // The first line that begins at or after the middle; `low` itself is the beginning of one.
@@ -150,8 +154,8 @@ impl Manifest {
     /// Writes it in the only form: one line for each store, sorted.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut out = header();
-        out.push_str("\n[store]\n");
+        let mut out = VERSION_LINE.to_owned();
+        out.push_str(STORES);
         for (store, e) in &self.entries {
             let _ = writeln!(
                 out,
@@ -167,7 +171,7 @@ impl Manifest {
                 e.mode,
             );
         }
-        out
+        checksum::toml(ABOUT, &out)
     }
 
     /// The entry of one store.
@@ -199,7 +203,8 @@ impl Manifest {
     }
 }
 
-/// `/store/dataN/.datastore/volume.toml`.
+/// `/store/dataN/.datastore/volume.toml`. It has no checksum: the identity is held against the one that the configuration names, so that one
+/// which the disk has changed is another volume's; name and host are words to propose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeFile {
     /// The identity.
@@ -226,7 +231,7 @@ impl VolumeFile {
     /// Writes it.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut out = header();
+        let mut out = format!("{ABOUT}{VERSION_LINE}");
         let _ = writeln!(out, "id = \"{}\"\nname = \"{}\"", self.id, self.name);
         if let Some(host) = &self.host {
             let _ = writeln!(out, "host = \"{host}\"");
@@ -240,12 +245,21 @@ impl VolumeFile {
 mod canonical {
     use std::collections::HashSet;
 
-    use super::{BTreeMap, Entry, header};
+    use super::{ABOUT, BTreeMap, Entry, STORES, VERSION_LINE, checksum};
     use crate::path::AbsPath;
     use crate::value::{AppName, Id, Mode, OwnerName};
 
+    /// How long the head of a manifest is, with its checksum or as it was before there was one.
+    pub(super) fn head(bytes: &[u8]) -> Option<usize> {
+        let rest = bytes.strip_prefix(ABOUT.as_bytes())?;
+        let sum = checksum::toml_head(ABOUT) - ABOUT.len();
+        let rest = if rest.starts_with(b"sum = ") { rest.get(sum..)? } else { rest };
+        let rest = rest.strip_prefix(VERSION_LINE.as_bytes())?.strip_prefix(STORES.as_bytes())?;
+        Some(bytes.len() - rest.len())
+    }
+
     fn lines(text: &str) -> Option<std::str::Lines<'_>> {
-        Some(text.strip_prefix(&header())?.strip_prefix("\n[store]\n")?.lines())
+        Some(text.get(head(text.as_bytes())?..)?.lines())
     }
 
     /// The entries of some stores. Every line is looked at so far that it is known to be another store's.
@@ -305,10 +319,23 @@ mod canonical {
     }
 }
 
-fn header() -> String {
-    format!(
-        "# Written by datastore(8). Its identity tells this disk from another one: do not edit or copy it.\nversion = {VERSION}\n"
-    )
+/// How both files begin.
+const ABOUT: &str =
+    "# Written by datastore(8). Its identity tells this disk from another one: do not edit or copy it.\n";
+/// The line of [`VERSION`].
+const VERSION_LINE: &str = "version = 1\n";
+/// What stands before the lines of the stores.
+const STORES: &str = "\n[store]\n";
+
+/// Refuses what the disk has changed, unless a newer program has written it: that one may count in another way.
+fn demand_whole(text: &str) -> Result<(), ManifestError> {
+    if checksum::is_toml_whole(text) {
+        return Ok(());
+    }
+    Err(document(text)
+        .err()
+        .filter(|why| matches!(why, ManifestError::Newer(_)))
+        .unwrap_or_else(|| damaged(checksum::WRONG)))
 }
 
 fn damaged(why: &str) -> ManifestError {
@@ -316,6 +343,9 @@ fn damaged(why: &str) -> ManifestError {
 }
 
 fn document(text: &str) -> Result<DeTable<'_>, ManifestError> {
+    if is_too_deep(text) {
+        return Err(damaged("it nests deeper than any file of ours does"));
+    }
     let table = DeTable::parse(text).map_err(|e| damaged(e.message()))?.into_inner();
     let version =
         table.get("version").and_then(|v| v.get_ref().as_integer()).and_then(|i| i.as_str().parse::<i64>().ok());
@@ -411,6 +441,12 @@ mod tests {
         {
             let odd = text.replace(from, to);
             assert_ne!(odd, text);
+            // As somebody edits it.
+            let odd = odd
+                .lines()
+                .filter(|line| !line.starts_with("sum = "))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>();
             assert_eq!(canonical::read(&odd), None, "{odd}");
             assert_eq!(Manifest::only(&odd, &["a".into()]).unwrap().get("a"), manifest.get("a"));
             assert_eq!(Manifest::parse(&odd).unwrap(), manifest);

@@ -1,11 +1,14 @@
 //! Two mappings must not share a mount point or a store directory, nor may one lie inside the other's store.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Sources};
 use crate::mapping::Mapping;
 use crate::resolve::Incumbents;
+use crate::resolve::room::MOST_FINDINGS;
 use crate::state::{Reason, Refusal};
+use crate::value::AppName;
 
 /// Refuses every mapping that contradicts another one which is asked for. Where one of the two has the place already, by
 /// our block in fstab, only the newcomer is refused: a configlet that is dropped in must not take another app down.
@@ -37,6 +40,7 @@ pub(crate) fn check(mappings: &mut [Mapping], sources: &Sources, incumbents: &In
         }
     }
 
+    let mut told: HashMap<AppName, usize> = HashMap::new();
     for (a, b, what) in clashes {
         let refused: &[usize] = match (has(&mappings[a]), has(&mappings[b])) {
             (true, false) => &[b],
@@ -60,7 +64,11 @@ pub(crate) fn check(mappings: &mut [Mapping], sources: &Sources, incumbents: &In
                 this.origins.target.unwrap_or(this.origins.mount_point)
             };
             let hint = format!("change one of the two, or: datastore disable {}", this.app);
-            found.push(sources.diagnose(span, Code::Overlap, message.clone()).hint(hint.clone()));
+            let count = told.entry(this.app.clone()).or_default();
+            *count += 1;
+            if *count <= MOST_FINDINGS {
+                found.push(sources.diagnose(span, Code::Overlap, message.clone()).hint(hint.clone()));
+            }
             // Whoever comes second is told that the place is taken; where nobody has it yet, the two contradict each other.
             let reason = if refused.len() == 1 { Reason::ClaimedElsewhere } else { Reason::ConfigInvalid };
             mappings[i].problem.get_or_insert_with(|| Arc::new(Refusal::new(reason, message, hint)));

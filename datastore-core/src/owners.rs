@@ -12,8 +12,10 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::count;
+use crate::checksum;
 use crate::manifest::{ManifestError, VERSION};
 use crate::observed::Lookup;
+use crate::syntax::depth::is_too_deep;
 use crate::syntax::print::quoted;
 use crate::value::OwnerName;
 
@@ -80,9 +82,16 @@ struct Coming {
 impl Owners {
     /// Reads it.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let file: File = toml::from_str(text).map_err(|error| ManifestError::Damaged(error.message().to_owned()))?;
+        let damaged = |why: &str| ManifestError::Damaged(why.to_owned());
+        if is_too_deep(text) {
+            return Err(damaged("it nests deeper than any file of ours does"));
+        }
+        let file: File = toml::from_str(text).map_err(|error| damaged(error.message()))?;
         if file.version > VERSION {
             return Err(ManifestError::Newer(file.version));
+        }
+        if !checksum::is_toml_whole(text) {
+            return Err(damaged(checksum::WRONG));
         }
         let Coming { user, group } = file.coming;
         Ok(Self { users: file.user, groups: file.group, coming_users: user, coming_groups: group })
@@ -91,9 +100,7 @@ impl Owners {
     /// Writes it.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut out = format!(
-            "# Written by datastore(8): whose the numbers are that own the files of these stores.\nversion = {VERSION}\n"
-        );
+        let mut out = format!("version = {VERSION}\n");
         let tables = [
             ("user", &self.users),
             ("group", &self.groups),
@@ -106,7 +113,7 @@ impl Owners {
                 let _ = writeln!(out, "{} = {number}", quoted(name.as_str()));
             }
         }
-        out
+        checksum::toml("# Written by datastore(8): whose the numbers are that own the files of these stores.\n", &out)
     }
 
     /// The table of one kind.

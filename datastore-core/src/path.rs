@@ -50,7 +50,9 @@ impl AbsPath {
     /// Reads a path that somebody wrote: repeated slashes and one at the end are folded, control characters refused.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let text = text.as_ref();
-        if text.iter().any(u8::is_ascii_control) {
+        // Those of Unicode beyond ASCII as well: terminals obey some of them, and a message would show none of them as it is.
+        let is_control = |chunk: std::str::Utf8Chunk<'_>| chunk.valid().contains(char::is_control);
+        if text.iter().any(u8::is_ascii_control) || !text.is_ascii() && text.utf8_chunks().any(is_control) {
             return Err(PathError::Control);
         }
         Self::from_kernel(text)
@@ -331,6 +333,7 @@ mod tests {
             ("/a/./b", PathError::DotComponent),
             ("/a\nb", PathError::Control),
             ("/a\0b", PathError::Control),
+            ("/a\u{9b}b", PathError::Control),
         ] {
             assert_eq!(AbsPath::parse(given), Err(why), "{given:?}");
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::literal_string_with_formatting_args, reason = "the hints show expansions of ours")]
 
 mod places;
+pub(crate) mod room;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::value::{AppName, HostName, Id, Mode, OwnerName, ValueError, VolumeNam
 use crate::wanted::{App, Volume, Wanted};
 use crate::watch::Watching;
 use places::{OURS, STATE, UNUSUAL, closed};
+use room::{MOST_FINDINGS, excess};
 
 /// Who has which mount point already, by our block in fstab: where two configlets claim one place, the one that has it keeps it.
 pub type Incumbents = HashMap<AbsPath, AppName>;
@@ -47,6 +49,9 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
     let mut resolver = Resolver {
         sources: &config.sources,
         found,
+        said: 0,
+        before: 0,
+        beyond: None,
         volumes: Vec::new(),
         host: None,
         store: AbsPath::literal("/store"),
@@ -63,9 +68,9 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
     let mut mappings = Vec::with_capacity(total.min(MAX_MAPPINGS));
     let clearos_on = config.clearos.enabled.as_ref().is_none_or(|e| e.value);
     // Taken apart as it is read, so that what was said and what is meant need not both be kept.
+    let apps_in_excess = excess(&config.apps);
     for (name, layered) in std::mem::take(&mut config.apps) {
-        let room = MAX_MAPPINGS.saturating_sub(mappings.len());
-        let (app, its_mappings) = resolver.app(&name, &layered, clearos_on, room);
+        let (app, its_mappings) = resolver.app(&name, &layered, clearos_on, !apps_in_excess.contains(&name));
         apps.push(app);
         mappings.extend(its_mappings);
     }
@@ -94,6 +99,11 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
 struct Resolver<'a> {
     sources: &'a Sources,
     found: Vec<Diagnostic>,
+    /// How much was reported, and how much of that before the app that is being read.
+    said: usize,
+    before: usize,
+    /// What is reported of an app beyond [`MOST_FINDINGS`] is not kept.
+    beyond: Option<Diagnostic>,
     volumes: Vec<Arc<Ground>>,
     host: Option<HostName>,
     store: AbsPath,
@@ -120,6 +130,10 @@ type Placed = (AbsPath, AbsPath, VolumeName);
 
 impl Resolver<'_> {
     fn report(&mut self, span: Span, code: Code, message: impl Into<String>) -> &mut Diagnostic {
+        self.said += 1;
+        if self.said - self.before > MOST_FINDINGS {
+            return self.beyond.insert(Diagnostic::about_file("", code, ""));
+        }
         self.found.push(self.sources.diagnose(span, code, message));
         self.found.last_mut().expect("just pushed")
     }
@@ -260,9 +274,10 @@ impl Resolver<'_> {
         })
     }
 
-    fn app(&mut self, name: &AppName, layered: &Layered, clearos_on: bool, room: usize) -> (App, Vec<Mapping>) {
+    fn app(&mut self, name: &AppName, layered: &Layered, clearos_on: bool, has_room: bool) -> (App, Vec<Mapping>) {
         let raw = &layered.app;
         let start = self.found.len();
+        self.before = self.said;
         self.found.extend(layered.found.iter().cloned());
         let mut app = App {
             name: name.clone(),
@@ -293,12 +308,13 @@ impl Resolver<'_> {
         }
         app.hooks = Hooks { premount: self.hook(raw.premount.as_ref()), postmount: self.hook(raw.postmount.as_ref()) };
         app.hook_seconds = self.seconds(raw.hook_timeout.as_ref()).unwrap_or(app.hook_seconds);
-        if raw.mappings.len() > room {
-            let span = raw.mappings[room].mount_point.span;
-            self.report(span, Code::TooLarge, format!("more than {MAX_MAPPINGS} mappings in all"));
-        }
         let mut mappings = Vec::new();
-        for raw in raw.mappings.iter().take(room) {
+        if let (false, Some(first)) = (has_room, raw.mappings.first()) {
+            let count = raw.mappings.len();
+            let message = format!("more than {MAX_MAPPINGS} mappings in all, {count} of them here");
+            self.report(first.mount_point.span, Code::TooLarge, message);
+        }
+        for raw in raw.mappings.iter().filter(|_| has_room) {
             match self.mapping(name, raw, app.enabled) {
                 Some(mapping) => mappings.push(mapping),
                 None => app.unresolved.push(crate::path::printable(raw.mount_point.value.as_bytes())),
@@ -326,7 +342,7 @@ impl Resolver<'_> {
     }
 
     fn mapping(&mut self, app: &AppName, raw: &RawMapping, enabled: bool) -> Option<Mapping> {
-        let before = self.found.len();
+        let before = self.said;
         let mount_point = self.path(&raw.mount_point);
         if let Some(mount_point) = &mount_point {
             self.check_mount_point(mount_point, raw);
@@ -338,7 +354,7 @@ impl Resolver<'_> {
         let options = self.options(raw.options.as_ref());
         let hooks = Hooks { premount: self.hook(raw.premount.as_ref()), postmount: self.hook(raw.postmount.as_ref()) };
         let (store, home, volume) = self.place(app, raw)?;
-        if self.found.len() > before {
+        if self.said > before {
             return None;
         }
         let target = match raw.target.as_ref()? {

@@ -25,6 +25,8 @@ use crate::sys::clock;
 use crate::{load, observe, operation, run_files};
 
 const DIR: &str = "/var/lib/datastore";
+/// In the name of its temporary file.
+const TAG: &str = "alarm";
 const BOOK: &str = "/var/lib/datastore/alarms.json";
 /// How long to wait for another run that is telling its own alarms: a command or a mail may take its time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -161,6 +163,25 @@ fn change(
     }
 }
 
+/// Removes what a run left beside the book that stopped while it wrote.
+///
+/// # Errors
+/// If it cannot be removed, or somebody tells alarms for long.
+pub(crate) fn tidy(root: &Root) -> Result<()> {
+    let dir = AbsPath::literal(DIR);
+    if durable::leftovers(root, &dir, TAG)?.is_empty() {
+        return Ok(());
+    }
+    let _lock = match lock::take(root, "alarm", Share::Exclusive, "alarm", PATIENCE)? {
+        Attempt::Taken(lock) => lock,
+        Attempt::Held(held) => return Err(held.into()),
+    };
+    for file in durable::leftovers(root, &dir, TAG)? {
+        durable::remove_leftover(root, &file, TAG)?;
+    }
+    Ok(())
+}
+
 fn change_locked(root: &Root, settle: impl FnOnce(&mut Book, i64) -> Change) -> Result<Vec<Delivery>> {
     let lock = match lock::take(root, "alarm", Share::Exclusive, "alarm", PATIENCE)? {
         Attempt::Taken(lock) => lock,
@@ -193,7 +214,7 @@ fn change_locked(root: &Root, settle: impl FnOnce(&mut Book, i64) -> Change) -> 
         let _ = run_files::make_dirs(root, DIR, 0o755)?;
         let path = AbsPath::literal(BOOK);
         // Readable by everybody, as status is: a web page shows the open alarms.
-        let _ = durable::replace(root, &path, &book.render(), "alarm", Attrs::root(0o644), Expect::Anything)?;
+        let _ = durable::replace(root, &path, &book.render(), TAG, Attrs::root(0o644), Expect::Anything)?;
     }
     drop(lock);
     failed.sort_by(|a, b| (a.sink, &a.to).cmp(&(b.sink, &b.to)));

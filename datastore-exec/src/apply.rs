@@ -26,6 +26,8 @@ pub(crate) struct Carried {
     pub(crate) failed: BTreeMap<u32, Failure>,
     /// Why everything was taken back, if so.
     pub(crate) aborted: Option<Failure>,
+    /// What of it cannot be taken back, or need not be.
+    pub(crate) stays: Option<&'static str>,
     /// Steps that could not be taken back: what holds now is neither old nor new there.
     pub(crate) stuck: Vec<String>,
     /// The time that binds took.
@@ -74,7 +76,7 @@ impl Run<'_, '_> {
         while first < steps.len() {
             let last = if self.plan.goal.is_single() { first } else { batch_end(steps, first) - 1 };
             if let Err(error) = self.journal.intent(first, last) {
-                self.abort(error.into());
+                self.abort(error.into(), None);
                 return;
             }
             let mut begun = first;
@@ -154,7 +156,7 @@ impl Run<'_, '_> {
         }
         match self.plan.goal {
             Goal::Import(_) | Goal::Move(_) | Goal::Undo(_) => {
-                self.abort(failure);
+                self.abort(failure, Some(at));
                 return false;
             }
             // As much as can be mended is.
@@ -173,7 +175,7 @@ impl Run<'_, '_> {
             return true;
         }
         if served.is_empty() {
-            self.abort(failure);
+            self.abort(failure, Some(at));
             return false;
         }
         // What was bound before is not bound again without its hooks: the app must not start.
@@ -211,8 +213,17 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Takes everything back.
-    fn abort(&mut self, failure: Failure) {
+    /// Takes everything back, but for what cannot be. Where that could not be written down any more, all stays as it is, and recovery decides:
+    /// a way back of which nobody knows may end anywhere.
+    fn abort(&mut self, failure: Failure, at: Option<usize>) {
+        if self.journal.is_broken() {
+            self.hands.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
+            self.carried.stuck.push("what was done stands, for its journal cannot be written any more".into());
+            self.carried.aborted = Some(failure);
+            return;
+        }
+        let begun = self.plan.steps.iter().enumerate().filter(|(i, _)| self.done[*i] || Some(*i) == at);
+        self.carried.stays = begun.filter_map(|(_, step)| stays(&step.action)).next_back();
         self.hands.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
         for i in (0..self.plan.steps.len()).rev() {
             if self.done[i] {
@@ -225,6 +236,10 @@ impl Run<'_, '_> {
     /// Takes a step back, but for the parts of it that it left out.
     fn undo(&mut self, i: usize) {
         let Some(back) = self.plan.steps[i].action.inverse() else { return };
+        if !self.carried.stuck.is_empty() && matches!(back, Action::RemoveDir { .. }) {
+            // Something that could not be taken back may tell of it, and would be of a store that is gone.
+            return;
+        }
         let left_out: HashSet<u32> = self.out.iter().copied().filter(|m| self.left_out(i, *m)).collect();
         let outcome = steps::act(self.hands, &back, &left_out);
         if let Err(failure) = &outcome {
@@ -269,6 +284,14 @@ impl Run<'_, '_> {
     fn left_out(&self, step: usize, mapping: u32) -> bool {
         let failed_at = self.failed_at.get(&mapping).copied().unwrap_or(usize::MAX);
         failed_at < step
+    }
+}
+
+/// What stays of a step that was begun, in an operation of which everything else is taken back.
+fn stays(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::RemoveTree { .. } => Some("what was removed is gone, and the same command removes the rest"),
+        _ => None,
     }
 }
 

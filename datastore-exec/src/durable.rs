@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use datastore_core::path::printable;
+use datastore_core::planted::{self, Bug};
 use datastore_core::value::Attrs;
 use datastore_core::{AbsPath, Error, ErrorKind};
 use rustix::fs::{AtFlags, OFlags, RenameFlags, Stat, XattrFlags};
@@ -88,6 +89,10 @@ pub fn replace(
         }
         _ => {}
     }
+    if planted::has(Bug::InPlaceState) && old.is_some() {
+        fd::write_all(&fd::open(entry, OFlags::WRONLY | OFlags::TRUNC, 0)?, bytes)?;
+        return Ok(Replaced::Done);
+    }
     let name = temporary_name(path.file_name(), tag)?;
     let temporary = Entry::new(&dir, &name);
     let file = create(temporary)?;
@@ -112,6 +117,9 @@ pub fn replace(
 }
 
 fn sync_dir(path: &AbsPath, dir: &OwnedFd) -> Result<(), Error> {
+    if planted::has(Bug::NoDirectoryFsync) {
+        return Ok(());
+    }
     fd::sync(dir).map_err(|error| {
         error.because(format!(
             "`{path}` has its new content, but it may not survive a power cut: its directory was not synced"
@@ -197,6 +205,9 @@ fn fill(file: &OwnedFd, bytes: &[u8], old: Option<&Old>, new: Attrs) -> Result<(
     fd::set_mode(file, mode)?;
     if let Some(old) = old {
         copy_attributes(&old.fd, file)?;
+    }
+    if planted::has(Bug::NoFsync) {
+        return Ok(());
     }
     fd::sync(file)
 }

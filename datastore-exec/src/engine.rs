@@ -42,6 +42,7 @@ use crate::peek::Wish;
 use crate::report::{Report, Timing};
 use crate::root::Root;
 use crate::sys::ids::Ids;
+use crate::sys::thread;
 use crate::{examine, guard, journal_file, log, moving, peek, recovery, run_files, saved, site, units, usage, watch};
 
 /// datastore on one root. Every call looks at the machine anew; nothing is kept between calls but the root's descriptor, and the names of owners.
@@ -199,15 +200,13 @@ impl Engine {
         edit: impl FnOnce(&mut Vec<Input>) -> Result<T>,
     ) -> Result<(Wanted, Basis, T)> {
         std::thread::scope(|scope| {
-            let mounts = observe::is_much(&self.root).then(|| scope.spawn(|| observe::mounts(&self.root)));
+            let look = || observe::mounts(&self.root);
+            let mounts = observe::is_much(&self.root).then(|| thread::another(scope, look)).flatten();
             let fstab = observe::fstab(&self.root)?;
             let mut inputs = load::load(&self.root, None)?;
             let edited = edit(&mut inputs)?;
             let wanted = resolve(inputs, &incumbents(&fstab));
-            let mounts = match mounts {
-                Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
-                None => observe::mounts(&self.root)?,
-            };
+            let mounts = thread::join_or(mounts, look)?;
             Ok((wanted, Basis { journals, fstab, mounts }, edited))
         })
     }
@@ -486,7 +485,8 @@ fn nesting<'a>(wanted: &'a Wanted, basis: &'a Basis) -> Nesting<'a> {
 /// Gives memory back from another thread: what is known of ten thousand mappings takes as long to free as to plan for.
 fn release(known: (Wanted, Observed)) {
     if known.0.mappings.len() >= 1024 {
-        std::thread::spawn(move || drop(known));
+        // Where there is no thread it is given back here.
+        let _ = std::thread::Builder::new().spawn(move || drop(known));
     }
 }
 

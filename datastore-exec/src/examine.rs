@@ -125,7 +125,7 @@ fn stores(
 }
 
 /// The temporary file of an operation, by its name: `.fstab.ID.tmp` (a file to be replaced), `.ID.new` (a journal), `.ID.json.tmp` (progress).
-fn leftover(dir: &AbsPath, name: &[u8]) -> Option<Leftover> {
+pub(crate) fn leftover(dir: &AbsPath, name: &[u8]) -> Option<Leftover> {
     let text = std::str::from_utf8(name).ok()?.strip_prefix('.')?;
     let middle = text.strip_suffix(".tmp").or_else(|| text.strip_suffix(".new"))?;
     let middle = middle.strip_suffix(".json").unwrap_or(middle);

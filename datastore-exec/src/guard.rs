@@ -13,6 +13,7 @@ use datastore_core::mapping::Mapping;
 use datastore_core::mountinfo::MountTable;
 use datastore_core::nesting::Nesting;
 use datastore_core::observed::{FileFacts, Identity, Lookup, MappingFacts, Observed, Place, Probe};
+use datastore_core::planted::{self, Bug};
 use datastore_core::resolve::{Incumbents, resolve};
 use datastore_core::standing::{Ask, Standing, View};
 use datastore_core::state::{Reason, State};
@@ -158,6 +159,9 @@ fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
         // Drift (a mode, an option) is no reason to keep an app from the right data; status shows it.
         let bound_right = standing.bound.as_ref().is_some_and(|b| b.right);
         let good = matches!(standing.state, State::Active | State::Drifted) && bound_right;
+        if planted::has(Bug::OpenGuard) && cannot_be_seen(&observed, i) {
+            continue;
+        }
         if !good {
             return Err(No::Mapping(mapping.mount_point.clone(), Box::new(standing)));
         }
@@ -185,6 +189,12 @@ fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
         return Err(No::Undeclared(bare(app)));
     }
     Ok(())
+}
+
+/// Whether the place of a mapping or its store could not be looked at.
+fn cannot_be_seen(observed: &Observed, mapping: usize) -> bool {
+    let hidden = |place: &Place| matches!(place, Place::Failed(_) | Place::Hidden);
+    observed.mappings[mapping].as_ref().is_some_and(|facts| hidden(&facts.mount_point) || hidden(&facts.store))
 }
 
 /// A mount point of the app that is bound, but by an operation that was interrupted before its hooks had run. One that is still at

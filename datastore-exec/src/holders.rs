@@ -200,7 +200,7 @@ impl Mounts {
 
 /// One line of mountinfo (proc(5)), as far as it matters here. The texts are as the kernel escapes them.
 #[derive(Debug, Clone, Copy)]
-struct Row<'a> {
+pub(crate) struct Row<'a> {
     id: u64,
     parent: u64,
     dev: &'a [u8],
@@ -209,12 +209,12 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn mount_point(&self) -> Option<AbsPath> {
+    pub(crate) fn mount_point(&self) -> Option<AbsPath> {
         AbsPath::from_kernel(&unescape(self.point)).ok()
     }
 }
 
-fn rows(table: &[u8]) -> impl Iterator<Item = Row<'_>> {
+pub(crate) fn rows(table: &[u8]) -> impl Iterator<Item = Row<'_>> {
     table.split(|&b| b == b'\n').filter_map(|line| {
         let mut words = line.split(|&b| b == b' ');
         let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
@@ -311,7 +311,7 @@ fn mapped(pid: u32) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Reads `/proc/PID/maps` (proc(5)): `START-END PERMS OFFSET DEV INODE      PATH`.
-fn parse_maps(text: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn parse_maps(text: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut files = BTreeMap::new();
     for line in text.split(|&b| b == b'\n') {
         let mut words = line.splitn(6, |&b| b == b' ');

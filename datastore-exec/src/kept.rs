@@ -18,7 +18,7 @@ const DIR: &str = "/run/datastore/kept";
 
 /// What waits for the data of one app.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Note {
+pub(crate) struct Note {
     /// These.
     #[serde(default)]
     services: Running,

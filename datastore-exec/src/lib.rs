@@ -12,6 +12,8 @@ pub mod durable;
 pub mod engine;
 pub mod event;
 mod examine;
+#[cfg(feature = "fuzz")]
+pub mod foreign;
 mod gauge;
 mod guard;
 pub mod holders;
@@ -31,6 +33,8 @@ mod place;
 mod receipts;
 mod recovery;
 pub mod report;
+#[doc(hidden)]
+pub mod rigs;
 pub mod root;
 mod run_files;
 mod saved;
@@ -41,6 +45,7 @@ pub mod sys;
 #[cfg(test)]
 mod testing;
 mod tool_copy;
+mod touched;
 pub mod tree;
 pub mod units;
 mod usage;

@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use datastore_core::config::{CONFIGLETS, Content, GLOBALS, Input, MAX_FILE, Role, role_of};
 use datastore_core::path::printable;
+use datastore_core::planted::{self, Bug};
 use datastore_core::value::AppName;
-use datastore_core::{AbsPath, Result};
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::OFlags;
 
 use crate::root::{Miss, Root};
@@ -67,25 +68,38 @@ pub(crate) fn names(root: &Root) -> Vec<(Role, String)> {
 struct Directory {
     path: AbsPath,
     /// The directory, or why it cannot be read.
-    opened: std::result::Result<OwnedFd, String>,
+    opened: std::result::Result<OwnedFd, Unopened>,
     /// Why its files cannot be believed.
     doubt: Option<String>,
+}
+
+/// Why a directory cannot be read.
+struct Unopened {
+    why: String,
+    /// Whether that is for want of privilege: then what it holds is hidden from this caller only.
+    is_hidden: bool,
+}
+
+impl From<Miss> for Unopened {
+    fn from(miss: Miss) -> Self {
+        Self { why: miss.to_string(), is_hidden: matches!(miss, Miss::Denied(..)) }
+    }
 }
 
 impl Directory {
     /// `None` if it is not there.
     fn open(root: &Root, path: &AbsPath) -> Option<Self> {
-        let opened = match root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) {
-            Ok(fd) => Ok(fd),
-            Err(Miss::Absent(_)) => return None,
-            Err(other) => Err(other.to_string()),
+        let (opened, mut doubt) = match descend(root, path) {
+            Ok((dir, doubt)) => (Ok(dir), doubt),
+            // Once more from the root, to say which component it is.
+            Err(error) => match root.open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) {
+                Err(Miss::Absent(_)) => return None,
+                Err(other) => (Err(other.into()), None),
+                Ok(_) => (Err(error.into()), None),
+            },
         };
-        let mut doubt = None;
-        for above in std::iter::once(path.clone()).chain(path.ancestors()) {
-            match root.stat(&above) {
-                Ok(facts) => doubt = doubt.or_else(|| changeable(&facts, &above.to_string())),
-                Err(miss) => doubt = doubt.or_else(|| Some(miss.to_string())),
-            }
+        if planted::has(Bug::UncheckedParent) {
+            doubt = None;
         }
         Some(Self { path: path.clone(), opened, doubt })
     }
@@ -97,11 +111,21 @@ impl Directory {
             return Ok(suffixes.iter().map(|s| format!("{app}{s}.conf").into_bytes()).collect());
         }
         let mut names = Vec::new();
+        if let Err(Unopened { why, is_hidden: false }) = &self.opened {
+            // What is in it is not known, and it must not be taken for nothing.
+            let what = format!("{} cannot be read: {why}; nothing has been changed", self.path);
+            return Err(Error::new(ErrorKind::System, what).hint("dmesg | tail"));
+        }
         if let Ok(fd) = &self.opened {
             fd::each_name(fd, |name| {
                 names.push(name.to_vec());
-                names.len() < MOST_FILES
+                names.len() <= MOST_FILES
             })?;
+        }
+        // Which of them the directory gives first is nobody's choice, so none may be left out.
+        if names.len() > MOST_FILES {
+            let what = format!("{} holds more than {MOST_FILES} files, which is no configuration", self.path);
+            return Err(Error::new(ErrorKind::Refused, what).hint("remove what does not belong there"));
         }
         names.sort();
         Ok(names)
@@ -117,7 +141,9 @@ impl Directory {
         };
         let dir = match &self.opened {
             Ok(fd) => fd,
-            Err(why) => return Some(input(Content::Unreadable(format!("{} cannot be read: {why}", self.path)))),
+            Err(Unopened { why, .. }) => {
+                return Some(input(Content::Unreadable(format!("{} cannot be read: {why}", self.path))));
+            }
         };
         // Not blocking: a FIFO in the directory must not hold anybody up.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -162,6 +188,24 @@ impl Directory {
             Err(error) => Content::Unreadable(error.to_string()),
         }
     }
+}
+
+/// Opens a directory for reading, and says who other than root could change it or one above it. Each is opened from the one before and
+/// looked at on its own descriptor: so what was looked at is what the files come from, whoever renames what meanwhile.
+fn descend(root: &Root, path: &AbsPath) -> std::result::Result<(OwnedFd, Option<String>), Miss> {
+    let mut dir = root.open_dir(&AbsPath::root())?;
+    let mut reached = AbsPath::root();
+    let mut doubts = Vec::new();
+    let count = path.depth();
+    for (number, name) in path.components().enumerate() {
+        doubts.push(changeable(&stat::facts(Entry::itself(&dir))?, &reached.to_string()));
+        let access = if number + 1 == count { OFlags::RDONLY } else { OFlags::PATH };
+        dir = fd::open(Entry::new(&dir, name), access | OFlags::DIRECTORY, 0)?;
+        reached = reached.child(&printable(name));
+    }
+    doubts.push(changeable(&stat::facts(Entry::itself(&dir))?, &reached.to_string()));
+    // The nearest one is told first: it is the one that a package has made.
+    Ok((dir, doubts.into_iter().rev().flatten().next()))
 }
 
 /// Who other than root could change the way to a path, or the path itself, as far as it is there; `None` if nobody.

@@ -110,7 +110,7 @@ pub enum Attempt {
 
 /// The line in a lock file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Line {
+pub(crate) struct Line {
     pid: u32,
     command: String,
     since: String,
@@ -253,7 +253,7 @@ fn holders(file: &OwnedFd) -> Result<Vec<u32>, SysError> {
 ///
 /// btrfs and overlayfs give stat(2) another device than they give the kernel's table, so if no line has the device, the
 /// inode alone decides.
-fn parse_locks(text: &str, dev: &str, ino: u64) -> Vec<u32> {
+pub(crate) fn parse_locks(text: &str, dev: &str, ino: u64) -> Vec<u32> {
     let ino = ino.to_string();
     let found: Vec<(bool, u32)> = text
         .lines()

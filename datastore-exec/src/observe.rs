@@ -21,7 +21,7 @@ use crate::place::{Want, look};
 use crate::root::{Miss, Root};
 use crate::sys::ids::Ids;
 use crate::sys::stat::{self, Kind};
-use crate::sys::{Entry, clock, fd, flags, proc};
+use crate::sys::{Entry, clock, fd, flags, proc, thread};
 
 /// Where fstab is.
 pub(crate) const FSTAB: &str = "/etc/fstab";
@@ -97,9 +97,10 @@ pub(crate) fn observe(root: &Root, ids: &Ids, probe: &Probe, basis: Basis, care:
         (look_at_mappings(root, &mounts, probe, care), manifests(root, probe))
     } else {
         std::thread::scope(|scope| {
-            let manifests = scope.spawn(|| manifests(&root.fork(), probe));
+            let look = || manifests(&root.fork(), probe);
+            let other = thread::another(scope, look);
             let mappings = look_at_mappings(root, &mounts, probe, care);
-            (mappings, manifests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            (mappings, thread::join_or(other, look))
         })
     };
     let names = |set: &std::collections::BTreeSet<datastore_core::value::OwnerName>, find: &dyn Fn(&str) -> Lookup| {
@@ -140,9 +141,10 @@ fn look_at_mappings(root: &Root, mounts: &MountTable, probe: &Probe, care: Care)
     }
     let (first, second) = asked.split_at(asked.len() / 2);
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| look(&root.fork(), second));
+        let look_at_second = || look(&root.fork(), second);
+        let other = thread::another(scope, look_at_second);
         let mut all = look(root, first);
-        all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        all.extend(thread::join_or(other, look_at_second));
         all
     })
 }

@@ -243,6 +243,8 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     let carried = carry_out(&hands, plan, &mut journal);
     let probed =
         hands.probed.take().filter(|_| carried.aborted.is_none()).map(|probed| ask_guard(engine, plan, probed));
+    // Before the receipts forget what is gone, and before the end is told: after a power cut nobody would do it again.
+    let durable = hands.touched.take().sync(engine.root());
     let mut remarks = hands.finish();
     let is_well = probed.as_ref().is_none_or(Probed::is_well);
     let outcome = match (&carried.aborted, carried.failed.is_empty() && is_well) {
@@ -251,13 +253,24 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
         (None, true) => Outcome::Done,
     };
     // Before the end, so that what is cut off here is finished by `recover`.
-    if let Err(error) = receipted(engine.root(), plan, &operation, &carried) {
+    if durable.is_ok()
+        && let Err(error) = receipted(engine.root(), plan, &operation, &carried)
+    {
         let detail = format!("the receipts could not be brought up to date: {}", error.chain());
         remarks.push(Remark { detail, hint: "datastore plan reclaim".into() });
     }
     remarks.extend(kept(&carried, plan));
     let failed = carried.failed.len().max(usize::from(carried.aborted.is_some() || !is_well));
-    let ended = journal.end(outcome, failed);
+    let ended = match durable {
+        Ok(()) => journal.end(outcome, failed),
+        Err(Failure { error, .. }) => Err(Error::new(
+            error.kind(),
+            "what was done holds, but may not survive a power cut, so it does not count as ended",
+        )
+        .with_errno(error.errno().unwrap_or(0))
+        .hint("look after the disk, then run: datastore recover")
+        .caused_by(error)),
+    };
     let word = match outcome {
         Outcome::Done => "done",
         Outcome::Partly => "partly",
@@ -287,7 +300,11 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     ended?;
     if let Some(Failure { error, .. }) = carried.aborted {
         let (kind, holds) = if carried.stuck.is_empty() {
-            (error.kind(), "everything that was done before has been taken back".to_owned())
+            let holds = match carried.stays {
+                None => "everything that was done before has been taken back".to_owned(),
+                Some(stays) => stays.to_owned(),
+            };
+            (error.kind(), holds)
         } else {
             // More than a refusal: something is not as it was.
             (ErrorKind::System, format!("not everything could be taken back: {}", carried.stuck.join("; ")))

@@ -4,7 +4,7 @@
 use datastore_core::journal::OperationId;
 use datastore_core::moving::{Downtime, Receipt};
 use datastore_core::value::{AppName, Attrs};
-use datastore_core::{AbsPath, Error, ErrorKind, Result};
+use datastore_core::{AbsPath, Error, ErrorKind, Result, moving};
 use rustix::fs::OFlags;
 
 use crate::durable::{self, Expect};
@@ -22,8 +22,7 @@ fn path(operation: &str) -> AbsPath {
 /// Writes the receipt of an operation, so that it survives a power cut.
 pub(crate) fn write(root: &Root, operation: &str, receipt: &Receipt) -> Result<()> {
     run_files::make_dirs(root, DIR, 0o700)?;
-    let mut text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
-    text.push(b'\n');
+    let text = receipt.render();
     let _ = durable::replace(root, &path(operation), &text, operation, Attrs::root(0o600), Expect::Anything)?;
     Ok(())
 }
@@ -43,7 +42,7 @@ pub(crate) fn last(root: &Root, app: &AppName) -> Result<Option<Receipt>> {
 pub(crate) fn read(root: &Root, operation: &OperationId) -> Result<Option<Receipt>> {
     let path = path(operation.as_str());
     let Some(bytes) = observe::read(root, &path)? else { return Ok(None) };
-    let receipt = serde_json::from_slice::<Receipt>(&bytes).map_err(|e| {
+    let receipt = Receipt::parse(&bytes).map_err(|e| {
         Error::new(ErrorKind::Invalid, format!("the receipt {path} cannot be understood: {e}"))
             .hint(format!("look at it, and move it away: less {path}"))
     })?;
@@ -77,7 +76,8 @@ pub(crate) fn settle(root: &Root, operation: &OperationId) -> Result<()> {
     for tree in &receipt.trees {
         // What was renamed is in its new place, or back in its old one. A plain directory is there in any case.
         let holds = match (&tree.parked, &tree.to_volume) {
-            (Some(parked), _) => is_there(parked)?,
+            // One that is half removed counts, or nobody would remove the rest.
+            (Some(parked), _) => is_there(parked)? || is_there(&moving::going(parked))?,
             (None, Some(_)) => is_there(&tree.to)?,
             (None, None) => !is_there(&tree.from)?,
         };

@@ -10,13 +10,17 @@ use datastore_core::plan::{self, volume::EBUSY};
 use datastore_core::recover;
 use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::state::Reason;
-use datastore_core::{AbsPath, ErrorKind, Result};
+use datastore_core::{AbsPath, ErrorKind, Result, moving};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::engine::Engine;
 use crate::event::{Event, Listener};
 use crate::operation::{self, Terms};
 use crate::report::Report;
-use crate::{durable, journal_file, load, observe, receipts, run_files, usage};
+use crate::root::if_there;
+use crate::sys::{Entry, fd};
+use crate::{alarm, durable, journal_file, load, observe, receipts, run_files, usage};
 
 /// How long a disk may stay busy after the run that used it has died.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -28,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Vec<Report>> {
     operation::demand_privilege("recover")?;
     usage::note_after_boot(engine);
+    alarm::tidy(engine.root())?;
     let scan = journal_file::scan(engine.root())?;
     if scan.unfinished.is_empty() {
         return Ok(Vec::new());
@@ -62,6 +67,9 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
         if told.is_some_and(|u| u.rest.is_some()) {
             receipts::settle(engine.root(), &recovery.operation)?;
         }
+        if matches!(goal, Some(Goal::Reclaim(_) | Goal::Abort(_))) {
+            sweep(engine)?;
+        }
         // A volume that was not mounted before is now.
         clean(engine, &recovery.operation, goal)?;
         journal_file::close(engine.root(), &recovery.operation, Outcome::Recovered)?;
@@ -85,6 +93,46 @@ fn finish(engine: &Engine, goal: &Goal, listener: &mut dyn Listener) -> Result<R
             }
             done => return done,
         }
+    }
+}
+
+/// Removes the directories in which trees were put aside, and those in which copies came into being, where nothing is in them any more.
+fn sweep(engine: &Engine) -> Result<()> {
+    let root = engine.root();
+    let wanted = resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?));
+    let beside = wanted.mappings.iter().filter_map(|m| m.mount_point.parent());
+    let mut places: Vec<AbsPath> = wanted.mappings.iter().map(|m| m.home.child(DIRECTORY).child("parked")).collect();
+    places.extend(beside);
+    places.sort();
+    places.dedup();
+    for place in places {
+        let Some(dir) = if_there(root.open_file(&place, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { continue };
+        let mut names = Vec::new();
+        fd::each_name(&dir, |name| {
+            names.push(name.to_vec());
+            true
+        })?;
+        let is_room = |name: &Vec<u8>| place.join(name).is_ok_and(|path| moving::is_room(&path));
+        for name in names.iter().filter(|name| is_room(name)) {
+            remove_empty(Entry::new(&dir, name))?;
+        }
+    }
+    for base in wanted.volumes.iter().filter_map(|v| wanted.base(v)) {
+        let ours = if_there(root.open_file(&base.child(DIRECTORY), OFlags::RDONLY | OFlags::DIRECTORY, 0))?;
+        if let Some(dir) = ours {
+            remove_empty(Entry::new(&dir, b"incoming"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory, unless something is in it, or it is none.
+fn remove_empty(entry: Entry<'_>) -> Result<()> {
+    match fd::remove_dir(entry) {
+        Err(error) if !matches!(error.errno(), Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::NOENT) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
     }
 }
 

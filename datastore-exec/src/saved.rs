@@ -16,7 +16,7 @@ const DIR: &str = "/var/lib/datastore/plans";
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Saved {
+pub(crate) struct Saved {
     version: u32,
     id: PlanId,
     goal: Goal,

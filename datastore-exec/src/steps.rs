@@ -31,6 +31,7 @@ use crate::root::{Miss, Root};
 use crate::sys::SysError;
 use crate::sys::clock;
 use crate::sys::ids::Ids;
+use crate::touched::Touched;
 use crate::tree::{self as trees, Control, TreeError};
 
 /// What every step is given.
@@ -43,7 +44,7 @@ pub(crate) struct Hands<'a> {
     pub(crate) tag: &'a str,
     remarks: RefCell<Vec<Remark>>,
     listener: RefCell<&'a mut dyn Listener>,
-    /// Copies that were begun and are not whole yet.
+    /// Copies that were begun, until it is their turn to count.
     pub(crate) copies: RefCell<Vec<copy::Copying>>,
     /// How each copy that is whole was made.
     pub(crate) accounts: RefCell<Vec<Account>>,
@@ -51,6 +52,8 @@ pub(crate) struct Hands<'a> {
     parts: RefCell<Vec<(&'static str, Duration)>>,
     /// How the app is that was let start again.
     pub(crate) probed: RefCell<Option<Probed>>,
+    /// What is to be brought to the disk at the end.
+    pub(crate) touched: RefCell<Touched>,
     /// How far walks are.
     pub(crate) gauge: RefCell<Gauge<'a>>,
 }
@@ -68,6 +71,7 @@ impl<'a> Hands<'a> {
             accounts: RefCell::default(),
             parts: RefCell::default(),
             probed: RefCell::default(),
+            touched: RefCell::default(),
             gauge: RefCell::new(Gauge::new(&[])),
         }
     }
@@ -170,9 +174,19 @@ impl From<Miss> for Failure {
     }
 }
 
-/// Carries out one action. What it holds for a mapping in `without` is left out: a change of fstab or of a manifest, a bind that a
+/// Carries out one action, and takes note of what is to be brought to the disk at the end. What it holds for a mapping in `without` is left out: a change of fstab or of a manifest, a bind that a
 /// hook is told of.
 pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) -> Result<(), Failure> {
+    if matches!(action, Action::WriteReceipt(_)) {
+        // From it on the new places count, so all that they stand on must be there after a power cut.
+        hands.touched.take().sync(hands.root)?;
+    }
+    let outcome = perform(hands, action, without);
+    hands.touched.borrow_mut().note(hands.root, action);
+    outcome
+}
+
+fn perform(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) -> Result<(), Failure> {
     let root = hands.root;
     match action {
         Action::MakeDir { path, attrs, id, shared } => dir::make(root, path, *attrs, *id, *shared),
@@ -200,8 +214,8 @@ pub(crate) fn act(hands: &Hands<'_>, action: &Action, without: &HashSet<u32>) ->
         Action::WriteFile { path, from, to, mode } => file::write(hands, path, from.as_deref(), to.as_deref(), *mode),
         Action::Flush { path } => system::flush(root, path),
         Action::ReloadSystemd => Ok(system::reload()?),
-        Action::Swap { mount_point, from, to, options } => bind::swap(root, mount_point, from, to, *options),
-        Action::MoveDir { from, to, gets, .. } => tree::move_dir(root, from, to, *gets),
+        Action::Swap { mount_point, from, to, options } => copy::swap(hands, mount_point, from, to, *options),
+        Action::MoveDir { from, to, gets, .. } => copy::move_dir(hands, from, to, *gets),
         Action::Copy { trees, verify, max_downtime } => copy::copy(hands, trees, *verify, *max_downtime),
         Action::FinishCopy { trees, .. } => copy::finish(hands, trees),
         Action::SeedCopy { from, to } => tree::move_dir(root, from, to, None),

@@ -19,6 +19,7 @@ pub mod proc;
 pub mod random;
 pub mod stat;
 pub mod statmount;
+pub(crate) mod thread;
 pub mod xattr;
 pub mod xattrs;
 

@@ -10,6 +10,7 @@ mod dir;
 mod direct;
 pub mod dirty;
 pub mod error;
+mod inside;
 mod known;
 pub mod limits;
 pub mod links;
@@ -19,7 +20,7 @@ pub mod meta;
 mod names;
 pub mod owed;
 pub mod owners;
-mod places;
+pub(crate) mod places;
 pub mod remove;
 pub mod resolver;
 pub mod survey;
@@ -33,6 +34,7 @@ pub mod written;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FileType;
@@ -42,7 +44,7 @@ pub use error::{Fail, Fault, TreeError};
 pub use remove::remove;
 pub use survey::{Survey, survey};
 
-use crate::sys::SysError;
+use crate::sys::{SysError, thread};
 
 /// A count that several threads add to and one reads.
 pub type Counter = AtomicU64;
@@ -147,11 +149,13 @@ pub(crate) fn followed<T: Send, E: Send>(
 ) -> (Result<T, E>, (u64, u64)) {
     let (stop, tally) = (AtomicBool::new(false), Tally::default());
     let control = Control { label, stop: &stop, tally: &tally, watch, threads: THREADS };
+    let walk = Mutex::new(Some(walk));
+    let begin = &|| walk.lock().unwrap_or_else(PoisonError::into_inner).take().map(|walk| walk(&control));
     std::thread::scope(|scope| {
         let (done, ended) = std::sync::mpsc::channel::<()>();
-        let walker = scope.spawn(|| {
+        let walker = thread::another(scope, move || {
             let _done = done;
-            walk(&control)
+            begin()
         });
         let now = || (tally.entries(), tally.bytes.load(Ordering::Relaxed));
         loop {
@@ -160,7 +164,7 @@ pub(crate) fn followed<T: Send, E: Send>(
                 break;
             }
         }
-        let walked = walker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let walked = thread::join_or(walker, begin).expect("a walk is begun once");
         (walked, now())
     })
 }

@@ -12,7 +12,7 @@
 mod answers;
 mod changes;
 mod duties;
-mod kernel_log;
+pub(crate) mod kernel_log;
 mod room;
 pub(crate) mod told;
 

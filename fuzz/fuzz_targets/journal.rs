@@ -1,27 +1,17 @@
-//! The readers of our own state take any bytes. What they accept, they write back so that it is read as the same.
+//! The journal of an operation, from any bytes: what is accepted is written back so that it is read as the same, and no line that is
+//! damaged counts.
 #![no_main]
 
 use datastore_core::journal::{self, Record};
-use datastore_core::manifest::{Manifest, VolumeFile};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    if let Ok(told) = journal::parse(data) {
-        let mut text = journal::line(&Record::Begin(Box::new(told.begin.clone())));
-        for record in &told.records {
-            text.push_str(&journal::line(record));
-        }
-        let again = journal::parse(text.as_bytes()).expect("what was written is read");
-        assert_eq!((again.begin, again.records), (told.begin, told.records));
+    let Ok(told) = journal::parse(data) else { return };
+    let mut text = journal::line(&Record::Begin(Box::new(told.begin.clone())));
+    for record in &told.records {
+        text.push_str(&journal::line(record));
     }
-    let text = String::from_utf8_lossy(data);
-    if let Ok(manifest) = Manifest::parse(&text) {
-        assert_eq!(Manifest::parse(&manifest.render()).as_ref(), Ok(&manifest));
-        for (store, entry) in manifest.iter() {
-            let only = Manifest::only(&manifest.render(), &[store.to_owned()]).expect("what was written is read");
-            assert_eq!(only.get(store), Some(entry));
-        }
-    }
-    if let Ok(file) = VolumeFile::parse(&text) {
-        assert_eq!(VolumeFile::parse(&file.render()), Ok(file));
-    }
+    let again = journal::parse(text.as_bytes()).expect("what was written is read");
+    // Whatever was asked of it before is asked again: nothing here may panic, whatever the numbers are.
+    let _ = (told.outcome(), told.done(), told.makes(), told.rest(), told.owes(), told.paid());
+    assert_eq!((again.begin, again.records), (told.begin, told.records));
 });

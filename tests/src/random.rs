@@ -17,9 +17,15 @@ impl Random {
     pub fn seeded() -> Self {
         let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos();
         let seed = std::env::var("DATASTORE_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::try_from(clock()).expect("before 2554")) | 1;
+        let seed = seed.unwrap_or_else(|| u64::try_from(clock()).expect("before 2554"));
         eprintln!("DATASTORE_TEST_SEED={seed}");
-        Self(seed)
+        Self::of(seed)
+    }
+
+    /// The series that begins with a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Self(seed | 1)
     }
 
     /// The next one, from 0 up to but not with a limit.

@@ -49,7 +49,7 @@ impl Sandbox {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
-        let sandbox = Self::empty();
+        let sandbox = Self::bare();
         sandbox.furnish();
         sandbox
     }
@@ -61,7 +61,7 @@ impl Sandbox {
     #[must_use]
     #[track_caller]
     pub fn in_memory() -> Self {
-        let sandbox = Self::empty();
+        let sandbox = Self::bare();
         sandbox.tmpfs("/", 64 << 20);
         sandbox.furnish();
         sandbox
@@ -75,7 +75,7 @@ impl Sandbox {
     #[must_use]
     #[track_caller]
     pub fn on_fresh_disk(bytes: u64) -> Self {
-        let sandbox = Self::empty();
+        let sandbox = Self::bare();
         let image = sandbox.root.with_extension("img");
         image::make(&image, bytes, Some(("ext4", "root")));
         sandbox.mount_loop(&image, "/");
@@ -86,8 +86,13 @@ impl Sandbox {
         sandbox
     }
 
+    /// The same with nothing in the root yet: something is to be mounted on it, and then [`Sandbox::furnish`]ed.
+    ///
+    /// # Panics
+    /// As [`Sandbox::new`].
+    #[must_use]
     #[track_caller]
-    fn empty() -> Self {
+    pub fn bare() -> Self {
         require_root(rustix::process::geteuid().is_root());
         unshare(CloneFlags::CLONE_NEWNS).unwrap_or_else(|e| panic!("unshare(CLONE_NEWNS): {e}"));
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -102,7 +107,11 @@ impl Sandbox {
     }
 
     /// Puts in what [`skeleton`] lists.
-    fn furnish(&self) {
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn furnish(&self) {
         for (path, mode) in skeleton::DIRECTORIES {
             self.directory(path, *mode);
         }
@@ -266,6 +275,12 @@ impl Sandbox {
         self
     }
 
+    /// What commands are given as their standard input.
+    #[must_use]
+    pub fn input(&self) -> Vec<u8> {
+        self.input.borrow().clone()
+    }
+
     /// A sparse file of this many bytes in the root, with a file system of this type, labelled with the file's stem.
     /// See [`image::make`].
     ///
@@ -389,6 +404,8 @@ pub(crate) fn plain_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("LC_ALL", "C.UTF-8").env("RUST_BACKTRACE", "1").current_dir("/");
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    // Which bug a command has that was built with some (`datastore_core::planted`).
+    command.envs(std::env::var_os("DATASTORE_PLANTED").map(|bug| ("DATASTORE_PLANTED", bug)));
     command
 }
 

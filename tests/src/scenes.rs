@@ -168,6 +168,23 @@ fn moved_and_changed(sandbox: &Sandbox) {
     std::fs::write(sandbox.path("/var/spool/mail/cur/2"), "written since").expect("write a file");
 }
 
+/// A machine on which `apply` was killed before its last bind.
+fn interrupted(sandbox: &Sandbox) {
+    declared(sandbox);
+    let traced = crate::strace::kill(sandbox, "open_tree", 3, &["apply", "--yes"]);
+    assert!(traced.hit.is_some(), "it came to its end before it could be killed");
+}
+
+/// A machine on which a copy lies about, of a `move` that was killed before anything was switched.
+fn half_moved(sandbox: &Sandbox) {
+    filled(sandbox);
+    let traced = crate::strace::kill(sandbox, "renameat2", 2, &["move", "mail", "--to", "data1", "--yes"]);
+    assert!(traced.hit.is_some(), "it came to its end before it could be killed");
+    sandbox.datastore(&["recover"]).ok();
+    let copies = std::fs::read_dir(sandbox.path("/store/data1/live/server1/.datastore/incoming"));
+    assert!(copies.is_ok_and(|mut copies| copies.next().is_some()), "no copy is left that could be removed");
+}
+
 /// A fresh machine with a disk of another one, on which cyrus and alice have each other's numbers.
 fn from_elsewhere(sandbox: &Sandbox) {
     let passwd = sandbox.read("/etc/passwd");
@@ -242,6 +259,10 @@ pub const SCENES: &[Scene] = &[
         before: from_elsewhere,
         command: &["adopt", "--directory", "/srv/disk", "--as", "server1", "--yes"],
     },
+    Scene { name: "reclaim", before: moved, command: &["reclaim", "--yes"] },
+    Scene { name: "move (abort)", before: half_moved, command: &["move", "mail", "--abort", "--yes"] },
+    Scene { name: "move (resume)", before: half_moved, command: &["move", "mail", "--resume", "--yes"] },
+    Scene { name: "recover", before: interrupted, command: &["recover"] },
     Scene { name: "config add", before: allowing, command: &["config", "add"] },
     Scene { name: "config remove", before: withdrawable, command: &["config", "remove", "photos"] },
     Scene { name: "volume remove", before: two_volumes, command: &["volume", "remove", "data1", "--yes"] },

@@ -20,9 +20,9 @@ use datastore_core::model::scenario::base;
 use datastore_core::model::tree::Kind;
 use datastore_core::model::{Act, Choices, Event, Machine, Pulse, Scenario};
 use datastore_core::value::Id;
-use datastore_tests::Sandbox;
 use datastore_tests::mounts::{self, Mount};
 use datastore_tests::rows::text;
+use datastore_tests::{Sandbox, picture};
 use rustix::fs::{IFlags, Mode, OFlags, XattrFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -206,7 +206,7 @@ fn mount(point: &str, root: &str, options: BindOptions) -> String {
 fn finish(lines: BTreeSet<String>, mut mounts: Vec<String>, fstab: &str) -> String {
     mounts.sort();
     let lines: Vec<String> = lines.into_iter().collect();
-    number_identities(&format!("{}\n{}\n{fstab}", lines.join("\n"), mounts.join("\n")))
+    number_identities(&picture::without_sums(&format!("{}\n{}\n{fstab}", lines.join("\n"), mounts.join("\n"))))
 }
 
 /// What the model looks like.

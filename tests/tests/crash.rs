@@ -165,3 +165,12 @@ fn a_plan_that_was_shown_is_not_applied_over_an_interrupted_operation() {
     assert!(sandbox.bound("/var/lib/other").is_some());
     assert_eq!(picture::leftovers(sandbox.root()), Vec::<String>::new());
 }
+
+#[test]
+fn a_book_of_alarms_that_was_not_written_to_its_end_leaves_nothing_behind() {
+    let sandbox = Sandbox::initialised();
+    let left = "/var/lib/datastore/.alarms.json.alarm.tmp";
+    sandbox.write(left, "{\"alarms\": [");
+    sandbox.datastore(&["recover"]).ok();
+    assert!(!sandbox.exists(left));
+}

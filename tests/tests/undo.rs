@@ -259,6 +259,8 @@ fn what_is_put_aside_has_a_date() {
     for file in fs::read_dir(sandbox.path("/var/lib/datastore/receipts")).unwrap() {
         let file = file.unwrap().path();
         let text = fs::read_to_string(&file).unwrap().replace(&expires.to_string(), &(at - 1).to_string());
+        // Who edits it by hand takes the checksum out.
+        let text: String = text.split_inclusive('\n').filter(|line| !line.contains("\"sum\": ")).collect();
         fs::write(&file, text).unwrap();
     }
     sandbox.datastore(&["reclaim", "--expired", "--yes"]).ok();

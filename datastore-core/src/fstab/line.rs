@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::text;
 use crate::AbsPath;
 use crate::path::printable;
+use crate::planted::{Bug, has};
 
 /// The six fields of a line (fstab(5)), with their escapes resolved.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,7 +67,11 @@ impl Entry {
         let fields = [&self.spec, &self.file, &self.vfstype, &self.options];
         let mut out = Vec::with_capacity(fields.iter().map(|f| f.len() + 1).sum::<usize>() + 8);
         for text in fields {
-            escape_into(&mut out, text);
+            if has(Bug::UnescapedFstab) {
+                out.extend_from_slice(text);
+            } else {
+                escape_into(&mut out, text);
+            }
             out.push(b' ');
         }
         match (self.freq, self.passno) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum;
 use crate::path::AbsPath;
 use crate::state::words;
 use crate::step::Top;
@@ -42,6 +43,27 @@ impl Receipt {
     pub const UNDO: &str = "undo";
     /// For so many seconds what was put aside is to be kept: 30 days.
     pub const KEPT: i64 = 30 * 24 * 60 * 60;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A sentence if it is damaged or was written by a newer program.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let this: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if this.version > Self::VERSION {
+            return Err(format!("a newer datastore wrote it (version {})", this.version));
+        }
+        if !checksum::is_json_whole(bytes) {
+            return Err(checksum::WRONG.into());
+        }
+        Ok(this)
+    }
+
+    /// Writes it.
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        checksum::json(serde_json::to_vec_pretty(self).expect("a receipt holds nothing that JSON cannot"))
+    }
 
     /// Whether the last thing that was done is an undo, so that there is nothing to undo.
     #[must_use]

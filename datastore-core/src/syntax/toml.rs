@@ -5,6 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::depth::is_too_deep;
 use super::keys;
 use crate::diag::{Code, Diagnostic, FileId, Located, Sources, Span, nearest};
 use crate::raw::{RawAlarm, RawApp, RawConfigAdd, RawGlobals, RawMapping, RawTarget, RawText, RawVolume, RawWatch};
@@ -46,6 +47,10 @@ type Entry<'t, 'i> = (&'t Spanned<std::borrow::Cow<'i, str>>, &'t Spanned<DeValu
 
 impl Reader<'_> {
     fn parse<'t>(&mut self, text: &'t str) -> Option<DeTable<'t>> {
+        if is_too_deep(text) {
+            self.report(0..0, Code::TooLarge, "the file nests deeper than any configuration does");
+            return None;
+        }
         let (table, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
             return Some(table.into_inner());

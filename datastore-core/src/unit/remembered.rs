@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::is_same_service;
+use crate::checksum;
 use crate::value::AppName;
 use crate::wanted::Wanted;
 
@@ -34,15 +35,16 @@ impl Remembered {
         if this.version > VERSION {
             return Err(format!("a newer datastore wrote it (version {})", this.version));
         }
+        if !checksum::is_json_whole(bytes) {
+            return Err(checksum::WRONG.into());
+        }
         Ok(this)
     }
 
     /// Writes it.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).expect("names are nothing that JSON cannot hold");
-        text.push(b'\n');
-        text
+        checksum::json(serde_json::to_vec_pretty(self).expect("names are nothing that JSON cannot hold"))
     }
 
     /// What is to be remembered now.

@@ -27,7 +27,7 @@ use crate::root::Root;
 use crate::sys::error::{Call, SysError};
 use crate::sys::ids::Ids;
 use crate::sys::maps::{self, Mapping};
-use crate::sys::{fd, proc};
+use crate::sys::{fd, proc, thread};
 
 /// What the kernel writes behind the path of a file that has no name any more.
 const DELETED: &[u8] = b" (deleted)";
@@ -138,7 +138,9 @@ fn spread<T: Sync, S: Default, R: Send>(all: &[T], ask: impl Fn(&mut S, &T) -> R
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(work);
+            if thread::another(scope, work).is_none() {
+                break;
+            }
         }
         work();
     });
@@ -467,7 +469,7 @@ fn target(link: &str) -> Result<Vec<u8>, Errno> {
 }
 
 /// Reads `flags:` of `/proc/PID/fdinfo` (proc(5)), an octal number. `O_PATH` comes without an access mode.
-fn open_for_writing(info: &[u8]) -> bool {
+pub(crate) fn open_for_writing(info: &[u8]) -> bool {
     let flags = info.split(|&b| b == b'\n').find_map(|line| {
         let digits = std::str::from_utf8(line.strip_prefix(b"flags:")?).ok()?;
         u32::from_str_radix(digits.trim(), 8).ok()

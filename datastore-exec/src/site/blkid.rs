@@ -42,7 +42,7 @@ fn is_unfinished_xfs(node: &Node) -> Result<bool, Error> {
 }
 
 /// Reads `KEY=value` lines.
-fn parse(text: &[u8]) -> Option<Signature> {
+pub(crate) fn parse(text: &[u8]) -> Option<Signature> {
     let mut found = Signature::default();
     let mut table = None;
     for line in text.split(|&b| b == b'\n') {

@@ -46,18 +46,27 @@ pub(super) fn bind(
             .with_errno(e.cause.errno().raw_os_error())
             .caused_by(e)
     })?;
-    drop(made);
     root.forget_within(mount_point);
-    // What a program will now find there must be what was checked above.
-    let seen = stat::facts(place.entry())?;
-    if (seen.dev, seen.ino) != (before.dev, before.ino) {
-        let _ = mount::unmount(place.entry());
-        return Err(Failure::changed(
-            Reason::MountFailed,
-            format!("{mount_point} does not show {store} after the bind"),
-        ));
+    demand_shown(&made, place.entry(), &before, mount_point, store)
+}
+
+/// What a program will now find at a mount point must be what was checked before. If it is not, the mount that was made comes off again, by
+/// its descriptor: whoever may write to the directory of the mount point may have renamed that between the look and the bind, and then
+/// it is not at its name that the mount is.
+fn demand_shown(
+    made: &OwnedFd,
+    at: Entry<'_>,
+    wanted: &stat::Facts,
+    mount_point: &AbsPath,
+    store: &AbsPath,
+) -> Result<(), Failure> {
+    let shown = stat::facts_if_there(at).map(|seen| seen.is_some_and(|s| (s.dev, s.ino) == (wanted.dev, wanted.ino)));
+    if matches!(shown, Ok(true)) {
+        return Ok(());
     }
-    Ok(())
+    mount::withdraw(made, at).map_err(|e| e.because(format!("{store} is bound, but not at {mount_point}")))?;
+    shown?;
+    Err(Failure::changed(Reason::MountFailed, format!("{mount_point} does not show {store} after the bind")))
 }
 
 /// Opens a store directory, which must carry this identity.
@@ -123,7 +132,7 @@ pub(super) fn swap(
         ));
     }
     root.forget_within(mount_point);
-    if let Err(error) = mount::swap(&source, place.entry(), options) {
+    let made = mount::swap(&source, place.entry(), options).map_err(|error| {
         root.forget_within(mount_point);
         let holds = if stat::facts(place.entry()).is_ok_and(|facts| facts.mount_root) {
             "stays bound"
@@ -134,17 +143,10 @@ pub(super) fn swap(
         };
         let message = format!("{} cannot be bound on {mount_point}; {} {holds}", to.store, from.store);
         let errno = error.cause.errno().raw_os_error();
-        return Err(Error::new(ErrorKind::System, message).with_errno(errno).caused_by(error).into());
-    }
+        Error::new(ErrorKind::System, message).with_errno(errno).caused_by(error)
+    })?;
     root.forget_within(mount_point);
-    let seen = stat::facts(place.entry())?;
-    if (seen.dev, seen.ino) != (wanted.dev, wanted.ino) {
-        return Err(Failure::changed(
-            Reason::MountFailed,
-            format!("{mount_point} does not show {} after the bind", to.store),
-        ));
-    }
-    Ok(())
+    demand_shown(&made, place.entry(), &wanted, mount_point, &to.store)
 }
 
 fn is_empty(dir: &impl std::os::fd::AsFd, path: &AbsPath) -> Result<bool, Failure> {

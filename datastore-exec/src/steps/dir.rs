@@ -27,7 +27,9 @@ pub(super) fn make(root: &Root, path: &AbsPath, attrs: Attrs, id: Option<Id>, sh
             if shared && is_dir {
                 // What an interrupted run made carries the identity that was drawn then.
                 if let Some(id) = id {
-                    let kept = xattr::set_identity(entry, id);
+                    // By a descriptor of a directory: the name may be another inode's in a moment.
+                    let (dir, _) = open(root, path)?;
+                    let kept = xattr::set_identity(Entry::itself(&dir), id);
                     kept.map_err(|e| e.because(format!("{path} cannot be given its identity")))?;
                 }
                 return Ok(());
@@ -38,7 +40,7 @@ pub(super) fn make(root: &Root, path: &AbsPath, attrs: Attrs, id: Option<Id>, sh
     };
     let furnish = || -> Result<(), Failure> {
         if let Some(id) = id {
-            let kept = xattr::set_first_identity(entry, id);
+            let kept = xattr::set_first_identity(Entry::itself(&dir), id);
             kept.map_err(|e| e.because(format!("{path} cannot be given its identity")))?;
         }
         give(&dir, path, self::attrs(&stat::facts(Entry::itself(&dir))?), attrs)

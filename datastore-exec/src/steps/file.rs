@@ -36,6 +36,9 @@ fn replace(
 ) -> Result<(), Failure> {
     match durable::replace(hands.root, path, bytes, hands.tag, new, expect) {
         Ok(Replaced::Done | Replaced::AlreadySo) => Ok(()),
+        Ok(Replaced::Changed) if expect == Expect::Absent => {
+            Err(Failure::changed(Reason::Busy, format!("{path} is there, which was not seen when this was planned")))
+        }
         Ok(Replaced::Changed) => {
             Err(Failure::changed(Reason::Busy, format!("{path} was changed by somebody else meanwhile")))
         }
@@ -126,7 +129,15 @@ pub(super) fn write(
             (Some(now), Some(from)) if now == from.as_bytes() => {
                 let place = hands.root.place(path)?;
                 fd::remove_file(place.entry())?;
-                Ok(sync_parent(hands, path)?)
+                let Err(error) = sync_parent(hands, path) else { return Ok(()) };
+                // A step that fails must have changed nothing.
+                let new = Attrs::root(mode.bits());
+                let back = durable::replace(hands.root, path, from.as_bytes(), hands.tag, new, Expect::Absent);
+                let holds = if back.is_ok() { "it has been put back" } else { "it is gone" };
+                Err(Error::new(error.kind(), format!("that {path} was removed cannot be brought to the disk; {holds}"))
+                    .with_errno(error.errno().unwrap_or(0))
+                    .caused_by(error)
+                    .into())
             }
             _ => Err(Failure::changed(Reason::Busy, format!("{path} was changed by somebody else meanwhile"))),
         };

@@ -41,9 +41,9 @@ enum Nss {
 }
 
 #[derive(Debug, Default)]
-struct Names {
-    by_name: HashMap<String, u32>,
-    by_id: HashMap<u32, String>,
+pub(crate) struct Names {
+    pub(crate) by_name: HashMap<String, u32>,
+    pub(crate) by_id: HashMap<u32, String>,
 }
 
 impl Ids {
@@ -146,7 +146,7 @@ fn read_names(root: &Root, path: &AbsPath) -> Result<Option<Names>, Error> {
 
 /// Reads passwd(5) or group(5): the name is the first field, the number the third. Of two lines with one name or one
 /// number the first counts, as in getpwnam(3); other lines are passed over.
-fn parse(text: &[u8]) -> Names {
+pub(crate) fn parse(text: &[u8]) -> Names {
     let mut names = Names::default();
     for line in text.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b':');

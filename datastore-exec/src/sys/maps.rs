@@ -123,7 +123,7 @@ fn ask(maps: &OwnedFd, address: u64, name: &mut [u8]) -> Result<Query, Errno> {
 }
 
 /// Reads the text: `START-END PERMS OFFSET DEV INODE      PATH`.
-fn listed(text: &[u8], device: (u32, u32)) -> Vec<Mapping> {
+pub(crate) fn listed(text: &[u8], device: (u32, u32)) -> Vec<Mapping> {
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for line in text.split(|&b| b == b'\n') {
         let mut words = line.splitn(6, |&b| b == b' ').map(|word| std::str::from_utf8(word).map_err(|_| word));

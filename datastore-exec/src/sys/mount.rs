@@ -27,7 +27,7 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use super::error::{Call, FdName, SysError};
 use super::fd::{self, Entry};
 pub use seal::{Seal, seal_writes, unseal_writes};
-pub use swap::{swap, uncover};
+pub use swap::{swap, uncover, withdraw};
 
 /// MOUNT_ATTR_* of linux/mount.h, and the flags of mount(2), for each option of a bind. Each is set or cleared; the others, such
 /// as `noatime`, stay as the source's mount has them.

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use datastore_core::planted::{self, Bug};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
@@ -377,6 +378,10 @@ pub(super) enum Opened {
 
 /// Opens a name of the source without leaving a trace in its times; none if it is gone.
 pub(super) fn open(from: Entry<'_>, flags: OFlags) -> Result<Option<Opened>, Fail> {
+    if planted::has(Bug::FollowedLink) && flags.contains(OFlags::DIRECTORY) {
+        let followed = rustix::fs::openat(from.dir(), from.name(), flags | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+        return Ok(followed.ok().map(Opened::Fd));
+    }
     let opened = match fd::open(from, flags | OFlags::NOATIME, 0) {
         // Neither its owner nor root (open(2)).
         Err(error) if error.errno() == Errno::PERM => fd::open(from, flags, 0),

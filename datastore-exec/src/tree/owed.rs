@@ -98,8 +98,14 @@ impl Owed {
     /// Makes the copies that differ such that whoever compares the trees next copies them anew: a copy with the length and the time
     /// of its original counts as alike.
     pub fn distrust(&self, to: &OwnedFd) -> Result<(), SysError> {
+        // A file of several names is one of them for each name; its time must be changed once.
+        let mut seen = Vec::new();
         for file in &self.files {
             let Some((_, copy)) = &file.inodes else { continue };
+            if seen.contains(&copy) {
+                continue;
+            }
+            seen.push(copy);
             let copy = match handle::open(to, copy, READ) {
                 Err(error) if matches!(error.errno(), Errno::STALE | Errno::NOENT) => continue,
                 other => other?,

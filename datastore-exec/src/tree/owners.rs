@@ -6,11 +6,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use datastore_core::owners::{Census, Renumber};
+use datastore_core::planted::{self, Bug};
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::copy::{Opened, READ_DIR, open};
 use super::error::{Fail, TreeError};
+use super::inside::Inside;
 use super::meta::unlock;
 use super::survey::{Several, still_there};
 use super::walk::{Dir, Entered, Met, Visit, count};
@@ -29,7 +31,7 @@ const NAMED_GROUP: u16 = 0x08;
 const CAPABILITIES: &CStr = c"security.capability";
 
 /// Who is named in an ACL, with the place of each number in it.
-fn named(acl: &[u8]) -> impl Iterator<Item = (u16, usize, u32)> + '_ {
+pub(crate) fn named(acl: &[u8]) -> impl Iterator<Item = (u16, usize, u32)> + '_ {
     let entries = acl.strip_prefix(&VERSION).unwrap_or_default();
     entries.chunks_exact(ENTRY).enumerate().filter_map(|(i, entry)| {
         let tag = u16::from_le_bytes([entry[0], entry[1]]);
@@ -144,28 +146,45 @@ fn subdirectory(
     Ok(Some((source, attr)))
 }
 
-/// Gives everything below `top`, which is open, and `top` itself other numbers. Doing it again changes nothing more. What is looked at is what is changed:
-/// each entry is held by a descriptor meanwhile.
-pub fn renumber(
-    top: &OwnedFd,
-    users: &[Renumber],
-    groups: &[Renumber],
-    control: &Control<'_>,
-) -> Result<(), TreeError> {
-    let here = |fail: Fail| fail.at(control.label.to_owned());
-    let top = fd::open(Entry::itself(top), READ_DIR, 0).map_err(|e| here(Fail::source(e)))?;
-    let attr = attr::attr(Entry::itself(&top)).map_err(|e| here(Fail::source(e)))?;
-    let map = |pairs: &[Renumber]| pairs.iter().map(|pair| (pair.from, pair.to)).collect();
-    let changer = Changer { control, top: attr, users: map(users), groups: map(groups) };
-    changer.change(&top, &attr).map_err(|e| here(failed(e)))?;
-    walk::walk(&changer, (top, None, ()), control)
+/// Other numbers for what is in some trees. Files that have a name in none of them stay as they are: somebody may have given a file of
+/// another one a name there (link(2)), to become its owner.
+#[derive(Debug)]
+pub struct Renumbering {
+    users: HashMap<u32, u32>,
+    groups: HashMap<u32, u32>,
+    inside: Inside,
+}
+
+impl Renumbering {
+    /// These numbers.
+    #[must_use]
+    pub fn new(users: &[Renumber], groups: &[Renumber]) -> Self {
+        let map = |pairs: &[Renumber]| pairs.iter().map(|pair| (pair.from, pair.to)).collect();
+        Self { users: map(users), groups: map(groups), inside: Inside::default() }
+    }
+
+    /// Gives everything below `top`, which is open, and `top` itself other numbers. Doing it again changes nothing more. What is looked at
+    /// is what is changed: each entry is held by a descriptor meanwhile.
+    pub fn run(&self, top: &OwnedFd, control: &Control<'_>) -> Result<(), TreeError> {
+        let here = |fail: Fail| fail.at(control.label.to_owned());
+        let top = fd::open(Entry::itself(top), READ_DIR, 0).map_err(|e| here(Fail::source(e)))?;
+        let attr = attr::attr(Entry::itself(&top)).map_err(|e| here(Fail::source(e)))?;
+        let changer = Changer { control, top: attr, numbers: self };
+        changer.change(&top, &attr, None).map_err(|e| here(failed(e)))?;
+        walk::walk(&changer, (top, None, ()), control)
+    }
+
+    /// How many files stay as they are because they have names elsewhere, so far.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.inside.left()
+    }
 }
 
 struct Changer<'a> {
     control: &'a Control<'a>,
     top: Attr,
-    users: HashMap<u32, u32>,
-    groups: HashMap<u32, u32>,
+    numbers: &'a Renumbering,
 }
 
 /// What an entry is to have.
@@ -175,14 +194,20 @@ struct Gift<'a> {
 }
 
 impl Changer<'_> {
-    /// Changes what a descriptor, which may be one of `O_PATH`, leads to.
-    fn change(&self, entry: &OwnedFd, attr: &Attr) -> Result<(), SysError> {
+    /// Changes what a descriptor, which may be one of `O_PATH`, leads to. `name` is where it was found; a directory has no second one.
+    fn change(&self, entry: &OwnedFd, attr: &Attr, name: Option<(&OwnedFd, &[u8])>) -> Result<(), SysError> {
         count(self.control.tally.of(attr.kind()), 1);
         let new = |map: &HashMap<u32, u32>, old: u32| map.get(&old).copied().unwrap_or(old);
-        let owner = (new(&self.users, attr.uid), new(&self.groups, attr.gid));
+        let owner = (new(&self.numbers.users, attr.uid), new(&self.numbers.groups, attr.gid));
         let mut acls: Vec<_> = acls(Entry::itself(entry), attr.kind()).collect::<Result<_, _>>()?;
         acls.retain_mut(|(_, acl)| self.change_acl(acl));
         if owner == (attr.uid, attr.gid) && acls.is_empty() {
+            return Ok(());
+        }
+        if let Some((dir, name)) = name
+            && attr.nlink > 1
+            && !self.numbers.inside.is_whole(attr, attr::attr(Entry::itself(dir))?.ino, name)
+        {
             return Ok(());
         }
         let gift = Gift { owner, acls: &acls };
@@ -205,7 +230,7 @@ impl Changer<'_> {
         let all: Vec<_> = named(acl).collect();
         let mut is_changed = false;
         for (tag, at, number) in all {
-            let map = if tag == NAMED_USER { &self.users } else { &self.groups };
+            let map = if tag == NAMED_USER { &self.numbers.users } else { &self.numbers.groups };
             if let Some(new) = map.get(&number) {
                 acl[at..at + 4].copy_from_slice(&new.to_le_bytes());
                 is_changed = true;
@@ -263,7 +288,7 @@ impl Visit for Changer<'_> {
         let Some((source, attr)) = subdirectory(above, name, &self.top, self.control)? else {
             return Ok(Entered::Done);
         };
-        self.change(&source, &attr).map_err(failed)?;
+        self.change(&source, &attr, None).map_err(failed)?;
         Ok(Entered::Dir { source, target: None, state: () })
     }
 
@@ -278,8 +303,13 @@ impl Visit for Changer<'_> {
         if attr.kind().is_dir() {
             return Ok(Met::Is(FileType::Directory));
         }
+        let held = if planted::has(Bug::PathBasedChown) {
+            rustix::fs::openat(&*fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap_or(held)
+        } else {
+            held
+        };
         if attr.is_on_mount_of(&self.top) {
-            self.change(&held, &attr).map_err(failed)?;
+            self.change(&held, &attr, Some((&fd, name))).map_err(failed)?;
         } else {
             count(&self.control.tally.mounts, 1);
         }

@@ -3,7 +3,8 @@
 //! A pass takes one name after the other, and on a cold disk it would wait for each of them, in both trees. Here many threads wait at
 //! once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{Advice, OFlags};
@@ -13,10 +14,11 @@ use super::copy::Opened;
 use super::copy::{READ, open};
 use super::dirty::{Change, Changes};
 use super::error::Fail;
+use super::map::Map;
 use super::resolver::{Found, Resolver};
-use crate::sys::Entry;
-use crate::sys::attr;
 use crate::sys::handle::Handle;
+use crate::sys::{Entry, SysError};
+use crate::sys::{attr, thread};
 
 /// A thread is begun for so many directories and inodes.
 const EACH: usize = 8;
@@ -63,7 +65,7 @@ pub(super) fn places<'c>(
     };
     let others = threads.min((dirs.len() + inodes.len()) / EACH).saturating_sub(1);
     let mut found = std::thread::scope(|scope| {
-        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        let others: Vec<_> = (0..others).map_while(|_| thread::another(scope, work)).collect();
         let mut found = work()?;
         for other in others {
             // What panics in a thread panics here.
@@ -77,6 +79,38 @@ pub(super) fn places<'c>(
 
 pub(super) fn depth(path: &[u8]) -> usize {
     if path.is_empty() { 0 } else { 1 + path.iter().filter(|&&b| b == b'/').count() }
+}
+
+/// The path of something that has changed in a tree, if anything has. Of what is not in it nothing is told; what is moved all the while counts
+/// as changed. The map knows the inodes of the tree.
+pub(crate) fn within(top: &OwnedFd, changes: &Changes, map: &Map) -> Result<Option<Vec<u8>>, SysError> {
+    let source = Resolver::new(top)?;
+    for (dir, names) in &changes.names {
+        match source.look(dir) {
+            Ok(Some(place)) => {
+                let mut path = place.path.to_vec();
+                if let Some(name) = names.keys().find(|name| ***name != *b".") {
+                    path.extend(if path.is_empty() { &b""[..] } else { b"/" });
+                    path.extend(&**name);
+                }
+                return Ok(Some(path));
+            }
+            Ok(None) => {}
+            Err(error) if error.errno() == Errno::AGAIN => {
+                return Ok(Some(b"a directory that is being moved".to_vec()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut inodes = HashSet::new();
+    for handle in &changes.inodes {
+        if let Some(inode) = source.open(handle, OFlags::PATH)? {
+            let attr = attr::attr(Entry::itself(&inode))?;
+            inodes.insert((attr.dev, attr.ino));
+        }
+    }
+    let known = if inodes.is_empty() { HashMap::new() } else { map.find_all(&inodes)? };
+    Ok(known.keys().next().map(|(_, ino)| format!("a file with several names (inode {ino})").into_bytes()))
 }
 
 /// Looks at names of a directory and of its copy, whatever comes of it.

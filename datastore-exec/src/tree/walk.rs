@@ -12,13 +12,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use datastore_core::path::printable;
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 pub use super::dir::Dir;
 use super::dir::Shelf;
 use super::error::{Fail, TreeError};
 use super::names::{Names, Ordered};
 use super::{Control, Counter};
-use crate::sys::{Entry, attr, fd, name};
+use crate::sys::{Call, Entry, SysError, attr, fd, name, thread};
 
 /// So many names make a piece of work.
 const PIECE: usize = 32;
@@ -108,6 +109,11 @@ struct Walk<'a, V: Visit> {
     free: AtomicUsize,
 }
 
+/// A walk has a umask of its own, so it needs a thread.
+fn no_thread(error: &std::io::Error) -> SysError {
+    SysError::new(Call::Clone, Errno::from_io_error(error).unwrap_or(Errno::AGAIN))
+}
+
 /// Walks a tree from its top, which is open for reading, as is its copy if there is one.
 pub fn walk<V: Visit>(
     visit: &V,
@@ -122,15 +128,19 @@ pub fn walk<V: Visit>(
     let (changed, asked) = (Condvar::new(), Condvar::new());
     let walk = Walk { visit, control, stack: Mutex::new(stack), changed, asked, free: AtomicUsize::new(left) };
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| walk.begin(&dir));
+        let first = thread::begin(scope, || walk.begin(&dir)).map_err(|error| no_thread(&error))?;
         while walk.wants_another() {
-            scope.spawn(|| walk.work());
+            if thread::another(scope, || walk.work()).is_none() {
+                break;
+            }
         }
         // What panics in a thread panics here.
         if let Err(panic) = first.join() {
             std::panic::resume_unwind(panic);
         }
-    });
+        Ok(())
+    })
+    .map_err(here)?;
     drop(dir);
     let failed = walk.stack.into_inner().unwrap_or_else(PoisonError::into_inner).failed;
     failed.map_or(Ok(()), Err)

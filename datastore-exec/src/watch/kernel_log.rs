@@ -48,7 +48,7 @@ impl AsFd for KernelLog {
 }
 
 /// Whether a record is a warning of the kernel itself: it begins with the priority, as syslog(3) makes it of facility and level.
-fn warns(record: &[u8]) -> bool {
+pub(crate) fn warns(record: &[u8]) -> bool {
     let digits: Vec<u8> = record.iter().copied().take_while(u8::is_ascii_digit).collect();
     let priority: Option<u32> = std::str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok());
     priority.is_some_and(|priority| priority <= WARNING)

@@ -14,7 +14,7 @@ use crate::sys::proc;
 
 /// The file for everybody, as far as it is of use here.
 #[derive(Debug, Deserialize)]
-struct Told {
+pub(crate) struct Told {
     version: u32,
     at: i64,
     pid: u32,

@@ -92,18 +92,12 @@ pub(crate) fn faults() -> Vec<Fault> {
             Warning,
             "/var/shop",
             |s| {
-                edit(s, MANIFEST, |t| without_lines(t, "/var/shop"));
+                edit(s, MANIFEST, |t| by_hand(t, "/var/shop"));
                 rustix::fs::removexattr(s.path(STORE), IDENTITY).unwrap();
             },
             Hint,
         ),
-        fault(
-            Check::StaleManifest,
-            Warning,
-            "/var/fine",
-            |s| edit(s, MANIFEST, |t| without_lines(t, "/var/fine")),
-            Hint,
-        ),
+        fault(Check::StaleManifest, Warning, "/var/fine", |s| edit(s, MANIFEST, |t| by_hand(t, "/var/fine")), Hint),
         fault(
             Check::Unsealed,
             Warning,

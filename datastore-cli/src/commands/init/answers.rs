@@ -1,15 +1,14 @@
 //! What `init` is to do: from the command line, and from a file for what that does not say.
 
-use std::path::{Path, PathBuf};
+mod file;
+
+use std::path::Path;
 
 use datastore_core::value::{AppName, HostName, VolumeName};
 use datastore_core::{Error, ErrorKind, Result};
-use serde::Deserialize;
 
+use self::file::File;
 use crate::args::{Init, Source};
-
-/// A larger file holds no answers.
-const LIMIT: u64 = 1 << 20;
 
 /// What was said.
 #[derive(Debug, Clone)]
@@ -24,19 +23,6 @@ pub(super) struct Answers {
     pub(super) import: Vec<AppName>,
     /// Apps to ask for.
     pub(super) enable: Vec<AppName>,
-}
-
-/// The file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
-    host: Option<HostName>,
-    volume: Option<VolumeName>,
-    device: Option<PathBuf>,
-    format: Option<String>,
-    directory: Option<PathBuf>,
-    import: Vec<AppName>,
-    enable: Vec<AppName>,
 }
 
 impl Init {
@@ -76,35 +62,22 @@ impl Answers {
 }
 
 fn read(path: &Path) -> Result<File> {
-    let failed = |why: String| {
+    file::read(path).map_err(|why| {
         Error::new(ErrorKind::Usage, format!("{} cannot be used: {why}; nothing has been changed", path.display()))
             .hint("datastore init --help lists what it may hold")
-    };
-    let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
-    if length > LIMIT {
-        return Err(failed("it is too large for answers".into()));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let file = parse(&text).map_err(failed)?;
-    Ok(file)
-}
-
-fn parse(text: &str) -> std::result::Result<File, String> {
-    let file: File = toml::from_str(text).map_err(|error| error.to_string().trim().replace('\n', " "))?;
-    let known = ["ext4", "xfs", "btrfs"];
-    match (&file.device, &file.directory, file.format.as_deref()) {
-        (Some(_), Some(_), _) => Err("it names a device and a directory; a volume is one of them".into()),
-        (None, _, Some(_)) => Err("`format` needs `device`".into()),
-        (_, _, Some(format)) if !known.contains(&format) => {
-            Err(format!("`{}` is no file system that datastore makes: ext4, xfs or btrfs", format.escape_debug()))
-        }
-        _ => Ok(file),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::file::parse;
     use super::*;
+
+    #[test]
+    fn what_never_ends_is_too_large() {
+        let told = read(Path::new("/dev/zero")).unwrap_err();
+        assert!(told.message().contains("too large"), "{told}");
+    }
 
     #[test]
     fn a_file_says_everything_or_nothing() {

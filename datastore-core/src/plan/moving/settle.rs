@@ -10,6 +10,7 @@ use crate::moving::{self, Facts, Moved, Probe, Running};
 use crate::observed::{FileFacts, Observed, Place};
 use crate::path::AbsPath;
 use crate::plan::{Plan, Remark};
+use crate::planted::{self, Bug};
 use crate::standing::View;
 use crate::step::{Action, FstabEdit, ManifestEdit, Step};
 
@@ -42,7 +43,7 @@ pub(super) fn plan(goal: &Goal, operation: &OperationId, scene: &Scene<'_>) -> P
     plan.mappings.clone_from(&unfinished.mappings);
     let settler = Settler { view: View::new(wanted, observed), facts, rest };
     let actions: Vec<Action> = if let Some(first) = settler.counts() {
-        rest.steps[first..].iter().filter_map(|step| settler.again(&step.action)).collect()
+        settler.forward(first)
     } else {
         plan.remarks.extend(settler.left());
         let begun = &rest.steps[..rest.begun.min(rest.steps.len())];
@@ -118,6 +119,28 @@ impl Settler<'_> {
         store.is_none_or(|store| self.view.landscape.source_of(&mount).as_ref() == Some(store))
     }
 
+    /// What is still to be done from a step on. A disk that lost what it had promised, or a way back that stopped half-way, may have undone
+    /// earlier ones: a tree that is still where it was copied to is brought into its place, with the directories above.
+    fn forward(&self, first: usize) -> Vec<Action> {
+        let (before, after) = self.rest.steps.split_at(first);
+        let is_move = |action: &&Action| matches!(action, Action::MoveDir { .. });
+        let moves: Vec<Action> =
+            before.iter().map(|step| &step.action).filter(is_move).filter_map(|action| self.again(action)).collect();
+        let mut later: Vec<Action> = after.iter().filter_map(|step| self.again(&step.action)).collect();
+        let goes_below = |dir: &AbsPath| {
+            let into = |action: &Action| matches!(action, Action::MoveDir { to, .. } if to.is_below(dir));
+            moves.iter().chain(&later).any(into)
+        };
+        let rooms = before.iter().filter(|step| match &step.action {
+            Action::MakeDir { path, .. } => !self.is_dir(path) && goes_below(path),
+            _ => false,
+        });
+        let mut all: Vec<Action> = rooms.map(|step| step.action.clone()).collect();
+        all.extend(moves);
+        all.append(&mut later);
+        all
+    }
+
     /// A step that is still to be done.
     fn again(&self, action: &Action) -> Option<Action> {
         let needed = match action {
@@ -142,7 +165,7 @@ impl Settler<'_> {
             | Action::DemandQuiet { .. } => false,
             _ => true,
         };
-        needed.then(|| action.clone())
+        (needed || planted::has(Bug::RepeatedRecovery)).then(|| action.clone())
     }
 
     /// The way back of a step that may have been done.

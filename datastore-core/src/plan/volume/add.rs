@@ -63,6 +63,8 @@ pub(super) struct Adder<'a> {
     pub(super) declared: Option<&'a Volume>,
     pub(super) steps: Vec<Step>,
     pub(super) remarks: Vec<Remark>,
+    /// Whether nobody knows before the mount if a volume is on the device.
+    is_unseen: bool,
 }
 
 impl<'a> Adder<'a> {
@@ -73,7 +75,7 @@ impl<'a> Adder<'a> {
         };
         let host = host_of(goal, view.wanted)?;
         let declared = view.wanted.volume(&request.name).filter(|v| v.declared);
-        Ok(Self { view, site, request, host, seed, declared, steps: Vec::new(), remarks: Vec::new() })
+        Ok(Self { view, site, request, host, seed, declared, steps: Vec::new(), remarks: Vec::new(), is_unseen: false })
     }
 
     /// What has come together.
@@ -235,7 +237,24 @@ impl<'a> Adder<'a> {
         self.steps.iter().any(|s| matches!(s.action, Action::MakeFilesystem { .. }))
     }
 
+    /// A file system that was not taken off in good order, as by a power cut, shows what is on it only once it is mounted.
+    pub(super) fn unseen(&mut self, device: &AbsPath) {
+        self.is_unseen = true;
+        self.remarks.push(Remark {
+            detail: format!(
+                "{device} was not taken off in good order, so what is on it is seen only once it is mounted"
+            ),
+            hint: "if it turns out to hold a volume, nothing is changed on it; then run the command again".into(),
+        });
+    }
+
     pub(super) fn directories(&mut self, volume: &Volume) -> Result<()> {
+        if self.is_unseen {
+            // Its own identity comes to light with the first file that would be in its place, before anything is done to what is there.
+            let path = volume.path.child(DIRECTORY);
+            self.push(Action::MakeDir { path, attrs: Attrs::root(0o700), id: None, shared: true });
+            self.write_identity(volume);
+        }
         let is_formatted = self.is_formatted();
         let is_mounted = self.steps.iter().any(|s| matches!(s.action, Action::Mount { .. }));
         for (path, place) in &self.site.layout {
@@ -253,6 +272,9 @@ impl<'a> Adder<'a> {
             }
             // The identity on `live` shows at once whether the file system holds extended attributes at all.
             let id = if *path == volume.live() { volume.id } else { None };
+            if self.is_unseen && *path == volume.path.child(DIRECTORY) {
+                continue;
+            }
             // On a file system that was there before, it may be there; whoever makes it then leaves it as it is.
             let shared = !is_formatted;
             self.push(Action::MakeDir { path: path.clone(), attrs: Attrs::root(0o700), id, shared });
@@ -267,14 +289,19 @@ impl<'a> Adder<'a> {
         let device = self.site.device.as_ref().is_some_and(|d| is_it(&d.file));
         let directory = self.site.directory.as_ref().is_some_and(|d| is_it(&d.1));
         let has_file = !self.is_formatted() && (is_it(&self.site.file) || device || directory);
-        if !has_file {
-            let text = VolumeFile { id, name: volume.name.clone(), host: Some(self.host.clone()) }.render();
-            let path = volume.path.child(DIRECTORY).child("volume.toml");
-            self.push(Action::WriteFile { path, from: None, to: Some(text), mode: Mode::from_bits(0o600) });
+        if !has_file && !self.is_unseen {
+            self.write_identity(volume);
         }
         if !self.steps.is_empty() {
             self.push(Action::Flush { path: volume.path.clone() });
         }
+    }
+
+    fn write_identity(&mut self, volume: &Volume) {
+        let id = volume.id.unwrap_or_else(|| self.seed.derive(b"volume"));
+        let text = VolumeFile { id, name: volume.name.clone(), host: Some(self.host.clone()) }.render();
+        let path = volume.path.child(DIRECTORY).child("volume.toml");
+        self.push(Action::WriteFile { path, from: None, to: Some(text), mode: Mode::from_bits(0o600) });
     }
 
     /// The volume in `/etc/datastore.conf`, and the name of the host.

@@ -277,13 +277,12 @@ impl Adder<'_> {
         found: &FileFacts<VolumeFile>,
         is_here: bool,
     ) -> Result<Volume> {
-        if !is_here && *found == FileFacts::Hidden && self.view.observed.privileged {
-            let (path, name) = (&self.site.path, &self.request.name);
-            return refuse(
-                format!("whose data is on {device} cannot be seen without mounting it"),
-                format!("mount {device} {path}, then: datastore volume add {name}"),
-            );
-        }
+        let found = if !is_here && *found == FileFacts::Hidden && self.view.observed.privileged {
+            self.unseen(device);
+            &FileFacts::Absent
+        } else {
+            found
+        };
         let id = self.identity(found)?;
         let signature = facts.signature.clone().unwrap_or_default();
         let label = signature.label.as_ref().map(|label| format!("LABEL={label}"));

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use datastore_core::mapping::BindOptions;
+use datastore_core::planted::{self, Bug};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
@@ -23,7 +24,8 @@ pub fn swap(source: impl AsFd, at: Entry<'_>, options: BindOptions) -> Result<Ow
     // The kernel would say so too, but not before the old one is off.
     let dir = fd::open(Entry::itself(&source), OFlags::PATH | OFlags::DIRECTORY, 0)?;
     let source = dir.as_fd();
-    match beneath(source, at, options)? {
+    let done = if planted::has(Bug::UnmountThenBind) { None } else { beneath(source, at, options)? };
+    match done {
         Some(tree) => Ok(tree),
         None => {
             detach(at)?;
@@ -71,6 +73,11 @@ fn beneath(source: impl AsFd, at: Entry<'_>, options: BindOptions) -> Result<Opt
 /// Takes the topmost mount at an entry off, also while somebody uses it, so that what lies beneath it is seen.
 pub fn uncover(at: Entry<'_>) -> Result<(), SysError> {
     detach(at)
+}
+
+/// Takes a mount off that was made a moment ago, wherever it is by now. `at` is where it was to be, for a message.
+pub fn withdraw(made: &OwnedFd, at: Entry<'_>) -> Result<(), SysError> {
+    take_off(fd::proc_path(made.as_fd()), UnmountFlags::empty(), at)
 }
 
 fn detach(at: Entry<'_>) -> Result<(), SysError> {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::{Comparer, Contents, State, Verified};
 use crate::sys::handle::{self, Handle};
-use crate::sys::{Entry, SysError, attr, fd};
+use crate::sys::{Entry, SysError, attr, fd, thread};
 use crate::tree::Control;
 use crate::tree::copy::{Opened, READ, open};
 use crate::tree::error::{Fail, TreeError};
@@ -137,7 +137,9 @@ impl Comparer<'_> {
         let threads = self.control.threads.min(things.len().div_ceil(PIECE));
         std::thread::scope(|scope| {
             for _ in 1..threads {
-                scope.spawn(work);
+                if thread::another(scope, work).is_none() {
+                    break;
+                }
             }
             work();
         });
