@@ -3,103 +3,124 @@
 //! A target is a file `fuzz/fuzz_targets/<name>.rs` with its `[[bin]]` in `fuzz/Cargo.toml`; its inputs to keep lie in
 //! `fuzz/corpus/<name>/`, its words in `fuzz/dictionaries/<name>.dict`. Both directories may be absent.
 
+mod session;
+mod tally;
+
 use std::fs;
 use std::path::PathBuf;
 
 use crate::failure::{Doing as _, Failure, Result};
 use crate::repo::Repo;
 use crate::tool::Tool;
+use session::{Budget, Session};
+use tally::Tally;
 
 /// The manifest of the targets: a workspace of its own, so that an ordinary build does not need the engine.
 pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
-
-/// Longest input in bytes: the parsers' own limit is 1 MiB, but short inputs find more in the same time.
-const MAX_LEN: u32 = 65_536;
-
-/// What the compiler adds so that libFuzzer sees which branches an input takes; the same flags as cargo-fuzz's.
-const COVERAGE: &[&str] = &[
-    "--cfg fuzzing",
-    "-Cpasses=sancov-module",
-    "-Cllvm-args=-sanitizer-coverage-level=4",
-    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
-    "-Cllvm-args=-sanitizer-coverage-pc-table",
-    "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    "-Ccodegen-units=1",
-    "-Cdebug-assertions=on",
-    "-Zsanitizer=address",
-];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The target; without one they are listed
     target: Option<String>,
-    /// How long, in seconds
-    #[arg(default_value_t = 60)]
-    seconds: u32,
+    /// How long, in seconds [default: 60, or without end where there are --runs]
+    seconds: Option<u32>,
+    /// So many inputs instead; with seconds, whichever comes first
+    #[arg(long)]
+    runs: Option<u64>,
+    /// Every target, one after the other, each with the same seconds or runs
+    #[arg(long, conflicts_with = "target")]
+    all: bool,
+    /// So many processes at once, which share what they find
+    #[arg(long, default_value_t = 1)]
+    jobs: u32,
+    /// Without the address sanitizer, which takes most of the time: for parsers, which have no unsafe code
+    #[arg(long)]
+    bare: bool,
+    /// Counts up to these runs of each target over all sessions of this version, and then no further
+    #[arg(long)]
+    up_to: Option<u64>,
+    /// Keeps of the inputs that were found the fewest that reach everything
+    #[arg(long)]
+    shrink: bool,
+    /// Tells how many inputs each target has had in this version, and runs nothing
+    #[arg(long, conflicts_with_all = ["target", "all"])]
+    tally: bool,
     /// Instead run every target once over its stored inputs, as `cargo xtask test` does
     #[arg(long, conflicts_with = "target")]
     replay: bool,
 }
 
-/// Runs one target, or lists them.
+/// Runs one target or all of them, or lists them. The last lines are for programs: `fuzz: {...}` for each target.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result {
     if args.replay {
         return replay(repo);
     }
     let targets = targets(repo)?;
-    let Some(target) = &args.target else {
-        println!("{}", targets.join("\n"));
+    if args.tally {
+        for target in &targets {
+            println!("{}", Tally::read(repo, target)?.line());
+        }
         return Ok(());
+    }
+    let chosen: Vec<&String> = match &args.target {
+        Some(target) => targets.iter().filter(|known| *known == target).collect(),
+        None if args.all => targets.iter().collect(),
+        None => {
+            println!("{}", targets.join("\n"));
+            return Ok(());
+        }
     };
-    if !targets.contains(target) {
-        return Err(Failure::new(format!("no fuzz target is called `{target}`"))
+    if chosen.is_empty() {
+        let name = args.target.as_deref().unwrap_or_default();
+        return Err(Failure::new(format!("no fuzz target is called `{name}`"))
             .hint(format!("there are: {}", targets.join(", "))));
     }
-    let triple = host_triple(repo)?;
-    let build_dir = repo.target().join("fuzz");
-    // The sanitizer is an unstable flag; the variable lets the stable compiler take it. Naming the target keeps the
-    // flags away from build scripts and procedural macros.
-    repo.cargo(&[
-        "build",
-        "--release",
-        "--manifest-path",
-        MANIFEST,
-        "--bin",
-        target,
-        "--target",
-        &triple,
-        "--target-dir",
-    ])
-    .arg(&build_dir)
-    .env("RUSTC_BOOTSTRAP", "1")
-    .env("RUSTFLAGS", COVERAGE.join(" "))
-    .env("CARGO_PROFILE_RELEASE_STRIP", "none")
-    .run()?;
-    // New inputs go to a local directory; what is worth keeping is copied to fuzz/corpus by hand.
-    let local = repo.path("fuzz/corpus-local").join(target);
-    let artifacts = repo.path("fuzz/artifacts").join(target);
-    for dir in [&local, &artifacts] {
-        fs::create_dir_all(dir).doing(format_args!("make {}", dir.display()))?;
+    let seconds = args.seconds.or_else(|| args.runs.or(args.up_to).is_none().then_some(60));
+    let budget = Budget { seconds, runs: args.runs, up_to: args.up_to, jobs: args.jobs.max(1) };
+    let (mut lines, mut failures) = (Vec::new(), Vec::new());
+    for target in chosen {
+        let session = Session::prepare(repo, target, args.bare)?;
+        if args.shrink {
+            session.shrink()?;
+        }
+        let mut tally = Tally::read(repo, target)?;
+        // What one target finds keeps no other one from its turn.
+        failures.extend(session.run(&budget, &mut tally).err());
+        lines.push(tally.line());
     }
-    let mut tool = Tool::new(build_dir.join(&triple).join("release").join(target)).called(target);
-    tool = tool.arg(format!("-max_total_time={}", args.seconds)).arg(format!("-max_len={MAX_LEN}"));
-    tool = tool.args(["-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1"]);
-    tool = tool.arg(format!("-artifact_prefix={}/", artifacts.display()));
-    let dict = repo.path("fuzz/dictionaries").join(format!("{target}.dict"));
-    if dict.is_file() {
-        tool = tool.arg(format!("-dict={}", dict.display()));
+    println!("{}", lines.join("\n"));
+    match failures.pop() {
+        Some(last) => Err(last),
+        None => Ok(()),
     }
-    tool = tool.arg(&local);
-    let corpus = repo.path("fuzz/corpus").join(target);
-    if corpus.is_dir() {
-        tool = tool.arg(&corpus);
+}
+
+/// A release's share: every target up to so many inputs over all sessions, and at most so many seconds in this one.
+pub(crate) fn prove(repo: &Repo, up_to: u64, seconds: u32) -> Result {
+    let mut failures = Vec::new();
+    for target in targets(repo)? {
+        // Only the C library has pointers that could be wrong; without the sanitizer the others get on much faster.
+        let bare = target != "c_abi";
+        let args = Args {
+            target: Some(target),
+            seconds: Some(seconds),
+            runs: None,
+            all: false,
+            jobs: 2,
+            bare,
+            up_to: Some(up_to),
+            shrink: false,
+            tally: false,
+            replay: false,
+        };
+        failures.extend(run(repo, &args).err());
     }
-    tool.run().map_err(|e| {
-        e.hint(format!(
-            "the input is in {}; keep it in fuzz/corpus/{target}/ so that every test run replays it",
-            artifacts.display()
-        ))
-    })
+    failures.pop().map_or(Ok(()), Err)
+}
+
+/// How many inputs each target has had, over all sessions of this version.
+pub(crate) fn tallies(repo: &Repo) -> Result<Vec<serde_json::Value>> {
+    targets(repo)?.iter().map(|target| Ok(Tally::read(repo, target)?.value())).collect()
 }
 
 /// Compiles every target without instruments and runs it once over each stored input. Says how many there were.
@@ -160,11 +181,4 @@ fn targets(repo: &Repo) -> Result<Vec<String>> {
         }
     }
     Ok(names)
-}
-
-/// The machine for which the compiler builds unless told otherwise.
-fn host_triple(repo: &Repo) -> Result<String> {
-    let version = repo.cargo(&["--version", "--verbose"]).output()?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| Failure::new("`cargo --version --verbose` names no host"))
 }

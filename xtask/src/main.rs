@@ -40,8 +40,8 @@ enum Command {
     Setup,
     /// Everything that a commit must pass: setup, format, lints, licences, tests, documentation, generated files, fuzz corpora
     Test,
-    /// The tests that take minutes, with what they counted (needs root)
-    Prove,
+    /// Everything that takes minutes, with what it counted, in docs/proof.md; goes on where it was stopped (needs root)
+    Prove(prove::Args),
     /// Generated files are fresh, links lead somewhere, versions agree, no file has grown too long
     Check(check::Args),
     /// Makes pages for a browser of the book in docs/, and says where they are
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::run(&repo),
         Command::Test => test::run(&repo),
         Command::Php(args) => php::run(&repo, &args),
-        Command::Prove => prove::run(&repo),
+        Command::Prove(args) => prove::run(&repo, &args),
         Command::Check(args) => check::run(&repo, &args),
         Command::Book => book::run(&repo),
         Command::Demo(args) => demo::run(&repo, &args),

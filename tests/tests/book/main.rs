@@ -156,6 +156,7 @@ pages! {
     kernel: "docs/kernel.md",
     packagers: "docs/packagers.md",
     packages: "docs/packages.md",
+    proof: "docs/proof.md",
     recipes: "docs/recipes.md",
     recipe_dead_disk: "docs/recipes/dead-disk.md",
     recipe_elsewhere: "docs/recipes/elsewhere.md",
