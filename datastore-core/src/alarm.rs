@@ -260,20 +260,13 @@ impl Book {
     /// # Errors
     /// A sentence if it is damaged or was written by a newer program.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let book: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if book.version > VERSION {
-            return Err(format!("a newer datastore wrote it (version {})", book.version));
-        }
-        if !checksum::is_json_whole(bytes) {
-            return Err(checksum::WRONG.into());
-        }
-        Ok(book)
+        checksum::read_json(bytes, VERSION, |book: &Self| book.version)
     }
 
     /// Writes it.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
-        checksum::json(serde_json::to_vec_pretty(self).expect("a book holds nothing that JSON cannot"))
+        checksum::write_json(self)
     }
 
     /// Takes in what was found: opens what is new, closes what is over, and says which those are. An alarm that is open

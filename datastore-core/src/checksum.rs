@@ -4,6 +4,9 @@
 //! field. So a file that was cut anywhere lacks its version, is no JSON, or has another checksum. A file without one was written by a
 //! program that made none; it is read as it is.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 /// The key, in both languages.
 const KEY: &str = "sum";
 /// How it begins a line of TOML. No other key of ours is written so.
@@ -37,18 +40,40 @@ pub(crate) fn is_toml_whole(text: &str) -> bool {
 }
 
 /// A file in JSON, which is an object with one field at least: the same with the checksum as its first field, and a newline at its end.
-pub(crate) fn json(mut object: Vec<u8>) -> Vec<u8> {
+fn json(mut object: Vec<u8>) -> Vec<u8> {
     object.push(b'\n');
     let rest = object.get(1..).unwrap_or_default();
     [format!("{{\n  \"{KEY}\": \"{}\",", of(rest)).as_bytes(), rest].concat()
 }
 
 /// Whether a file in JSON is as it was written.
-pub(crate) fn is_json_whole(bytes: &[u8]) -> bool {
+fn is_json_whole(bytes: &[u8]) -> bool {
     let head = format!("{{\n  \"{KEY}\": \"");
     let Some(after) = bytes.strip_prefix(head.as_bytes()) else { return true };
     let parts = after.split_at_checked(8).and_then(|(sum, rest)| Some((sum, rest.strip_prefix(b"\",")?)));
     parts.is_some_and(|(sum, rest)| sum == of(rest).as_bytes())
+}
+
+/// Reads a file in JSON whose newest form is this version. A sentence if it is damaged, or was written by a newer program.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    bytes: &[u8],
+    newest: u32,
+    version: impl FnOnce(&T) -> u32,
+) -> Result<T, String> {
+    let this: T = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let version = version(&this);
+    if version > newest {
+        return Err(format!("a newer datastore wrote it (version {version})"));
+    }
+    if !is_json_whole(bytes) {
+        return Err(WRONG.into());
+    }
+    Ok(this)
+}
+
+/// Writes one.
+pub(crate) fn write_json(this: &impl Serialize) -> Vec<u8> {
+    json(serde_json::to_vec_pretty(this).expect("our files hold nothing that JSON cannot"))
 }
 
 #[cfg(test)]

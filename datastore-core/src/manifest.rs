@@ -324,8 +324,14 @@ const ABOUT: &str =
     "# Written by datastore(8). Its identity tells this disk from another one: do not edit or copy it.\n";
 /// The line of [`VERSION`].
 const VERSION_LINE: &str = "version = 1\n";
+const _: () = assert!(VERSION == 1, "its line says so too");
 /// What stands before the lines of the stores.
 const STORES: &str = "\n[store]\n";
+
+/// Refuses what no program of ours has written, and what whoever reads it may have no room for.
+pub(crate) fn demand_shallow(text: &str) -> Result<(), ManifestError> {
+    if is_too_deep(text) { Err(damaged("it nests deeper than any file of ours does")) } else { Ok(()) }
+}
 
 /// Refuses what the disk has changed, unless a newer program has written it: that one may count in another way.
 fn demand_whole(text: &str) -> Result<(), ManifestError> {
@@ -343,9 +349,7 @@ fn damaged(why: &str) -> ManifestError {
 }
 
 fn document(text: &str) -> Result<DeTable<'_>, ManifestError> {
-    if is_too_deep(text) {
-        return Err(damaged("it nests deeper than any file of ours does"));
-    }
+    demand_shallow(text)?;
     let table = DeTable::parse(text).map_err(|e| damaged(e.message()))?.into_inner();
     let version =
         table.get("version").and_then(|v| v.get_ref().as_integer()).and_then(|i| i.as_str().parse::<i64>().ok());

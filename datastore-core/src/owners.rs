@@ -13,9 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::amount::count;
 use crate::checksum;
-use crate::manifest::{ManifestError, VERSION};
+use crate::manifest::{ManifestError, VERSION, demand_shallow};
 use crate::observed::Lookup;
-use crate::syntax::depth::is_too_deep;
 use crate::syntax::print::quoted;
 use crate::value::OwnerName;
 
@@ -82,10 +81,8 @@ struct Coming {
 impl Owners {
     /// Reads it.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        demand_shallow(text)?;
         let damaged = |why: &str| ManifestError::Damaged(why.to_owned());
-        if is_too_deep(text) {
-            return Err(damaged("it nests deeper than any file of ours does"));
-        }
         let file: File = toml::from_str(text).map_err(|error| damaged(error.message()))?;
         if file.version > VERSION {
             return Err(ManifestError::Newer(file.version));

@@ -68,7 +68,7 @@ pub fn resolve(inputs: Vec<Input>, incumbents: &Incumbents) -> Wanted {
     let mut mappings = Vec::with_capacity(total.min(MAX_MAPPINGS));
     let clearos_on = config.clearos.enabled.as_ref().is_none_or(|e| e.value);
     // Taken apart as it is read, so that what was said and what is meant need not both be kept.
-    let apps_in_excess = excess(&config.apps);
+    let apps_in_excess = excess(&config.apps, total);
     for (name, layered) in std::mem::take(&mut config.apps) {
         let (app, its_mappings) = resolver.app(&name, &layered, clearos_on, !apps_in_excess.contains(&name));
         apps.push(app);

@@ -216,21 +216,19 @@ impl Run<'_, '_> {
     /// Takes everything back, but for what cannot be. Where that could not be written down any more, all stays as it is, and recovery decides:
     /// a way back of which nobody knows may end anywhere.
     fn abort(&mut self, failure: Failure, at: Option<usize>) {
+        self.hands.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
+        self.carried.aborted = Some(failure);
         if self.journal.is_broken() {
-            self.hands.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
             self.carried.stuck.push("what was done stands, for its journal cannot be written any more".into());
-            self.carried.aborted = Some(failure);
             return;
         }
         let begun = self.plan.steps.iter().enumerate().filter(|(i, _)| self.done[*i] || Some(*i) == at);
         self.carried.stays = begun.filter_map(|(_, step)| stays(&step.action)).next_back();
-        self.hands.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
         for i in (0..self.plan.steps.len()).rev() {
             if self.done[i] {
                 self.undo(i);
             }
         }
-        self.carried.aborted = Some(failure);
     }
 
     /// Takes a step back, but for the parts of it that it left out.

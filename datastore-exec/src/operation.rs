@@ -23,7 +23,7 @@ use crate::root::Root;
 use crate::run_files::{self, ProgressFile};
 use crate::steps::{Failure, Hands};
 use crate::sys::clock;
-use crate::{alarm, config_copy, guard, kept, tool_copy, units, usage};
+use crate::{alarm, config_copy, guard, kept, recovery, tool_copy, units, usage};
 
 /// How long a second caller waits for the first one before it is told who that is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -327,7 +327,7 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     Ok(report)
 }
 
-/// Brings the receipts up to date with what was done.
+/// Brings the receipts up to date with what was done, and removes the empty places that a failure left.
 fn receipted(root: &Root, plan: &Plan, operation: &OperationId, carried: &Carried) -> Result<()> {
     if carried.aborted.is_some() && plan.goal.moves() {
         // Nothing was moved, so there is nothing to tell of it.
@@ -338,6 +338,9 @@ fn receipted(root: &Root, plan: &Plan, operation: &OperationId, carried: &Carrie
     }
     if matches!(plan.goal, Goal::Reclaim(_) | Goal::Undo(_)) {
         receipts::prune(root)?;
+    }
+    if carried.aborted.is_some() && matches!(plan.goal, Goal::Reclaim(_) | Goal::Abort(_)) {
+        recovery::sweep(root, &recovery::wanted(root)?, &plan.goal)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use datastore_core::plan::{self, volume::EBUSY};
 use datastore_core::recover;
 use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::state::Reason;
+use datastore_core::wanted::Wanted;
 use datastore_core::{AbsPath, ErrorKind, Result, moving};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -18,7 +19,7 @@ use crate::engine::Engine;
 use crate::event::{Event, Listener};
 use crate::operation::{self, Terms};
 use crate::report::Report;
-use crate::root::if_there;
+use crate::root::{Root, if_there};
 use crate::sys::{Entry, fd};
 use crate::{alarm, durable, journal_file, load, observe, receipts, run_files, usage};
 
@@ -44,7 +45,7 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
         let told = scan.unfinished.iter().find(|u| u.operation == recovery.operation);
         let goal = told.and_then(|u| u.goal.as_ref());
         let owes = told.is_some_and(|u| !u.owes.is_empty());
-        clean(engine, &recovery.operation, goal)?;
+        clean(engine.root(), &wanted(engine.root())?, &recovery.operation, goal)?;
         if let Some(goal) = &recovery.goal {
             match finish(engine, goal, listener) {
                 Ok(report) => {
@@ -67,11 +68,12 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
         if told.is_some_and(|u| u.rest.is_some()) {
             receipts::settle(engine.root(), &recovery.operation)?;
         }
-        if matches!(goal, Some(Goal::Reclaim(_) | Goal::Abort(_))) {
-            sweep(engine, matches!(goal, Some(Goal::Abort(_))))?;
+        let wanted = wanted(engine.root())?;
+        if let Some(goal) = goal {
+            sweep(engine.root(), &wanted, goal)?;
         }
         // A volume that was not mounted before is now.
-        clean(engine, &recovery.operation, goal)?;
+        clean(engine.root(), &wanted, &recovery.operation, goal)?;
         journal_file::close(engine.root(), &recovery.operation, Outcome::Recovered)?;
         // For onlookers only, as everything in /run.
         let _ = run_files::settle(engine.root(), &recovery.operation);
@@ -96,11 +98,22 @@ fn finish(engine: &Engine, goal: &Goal, listener: &mut dyn Listener) -> Result<R
     }
 }
 
-/// Removes the directories in which trees were put aside, and if so asked those in which copies came into being, where nothing is in them
-/// any more.
-fn sweep(engine: &Engine, copies: bool) -> Result<()> {
-    let root = engine.root();
-    let wanted = resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?));
+/// What is asked for now.
+pub(crate) fn wanted(root: &Root) -> Result<Wanted> {
+    Ok(resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?)))
+}
+
+/// Removes the empty directories that a goal may leave which has stopped half-way, or failed: what they held was all that told of them.
+pub(crate) fn sweep(root: &Root, wanted: &Wanted, goal: &Goal) -> Result<()> {
+    match goal {
+        Goal::Reclaim(_) => sweep_parked(root, wanted),
+        Goal::Abort(_) => sweep_parked(root, wanted).and_then(|()| sweep_copies(root, wanted)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the directories in which trees were put aside, where nothing is in them any more.
+fn sweep_parked(root: &Root, wanted: &Wanted) -> Result<()> {
     let beside = wanted.mappings.iter().filter_map(|m| m.mount_point.parent());
     let mut places: Vec<AbsPath> = wanted.mappings.iter().map(|m| m.home.child(DIRECTORY).child("parked")).collect();
     places.extend(beside);
@@ -118,7 +131,12 @@ fn sweep(engine: &Engine, copies: bool) -> Result<()> {
             remove_empty(Entry::new(&dir, name))?;
         }
     }
-    for base in wanted.volumes.iter().filter(|_| copies).filter_map(|v| wanted.base(v)) {
+    Ok(())
+}
+
+/// Removes the directories in which copies came into being, where nothing is in them any more.
+fn sweep_copies(root: &Root, wanted: &Wanted) -> Result<()> {
+    for base in wanted.volumes.iter().filter_map(|v| wanted.base(v)) {
         let ours = if_there(root.open_file(&base.child(DIRECTORY), OFlags::RDONLY | OFlags::DIRECTORY, 0))?;
         if let Some(dir) = ours {
             remove_empty(Entry::new(&dir, b"incoming"))?;
@@ -138,9 +156,7 @@ fn remove_empty(entry: Entry<'_>) -> Result<()> {
 }
 
 /// Removes the temporary files that it left beside files that it was replacing.
-fn clean(engine: &Engine, operation: &OperationId, goal: Option<&Goal>) -> Result<()> {
-    let root = engine.root();
-    let wanted = resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?));
+fn clean(root: &Root, wanted: &Wanted, operation: &OperationId, goal: Option<&Goal>) -> Result<()> {
     let mut places = vec![AbsPath::literal("/etc"), AbsPath::literal(CONFIGLETS), AbsPath::literal(receipts::DIR)];
     places.extend(wanted.mappings.iter().map(|m| m.home.child(DIRECTORY)));
     places.extend(wanted.volumes.iter().map(|v| v.path.child(DIRECTORY)));

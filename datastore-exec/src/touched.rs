@@ -5,7 +5,7 @@
 //! comes before the line that says that the operation has ended. Without it, a power cut after the end would undo what nobody would do
 //! again: `reclaim` would forget a tree that is still there.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use datastore_core::AbsPath;
 use datastore_core::planted::{self, Bug};
@@ -17,28 +17,22 @@ use crate::steps::system::flush;
 use crate::sys::Entry;
 use crate::sys::stat;
 
-/// By the number of each file system's device a directory on it.
+/// The directories that hold what was changed.
 #[derive(Debug, Default)]
-pub(crate) struct Touched(BTreeMap<u64, AbsPath>);
+pub(crate) struct Touched(BTreeSet<AbsPath>);
 
 impl Touched {
     /// Takes note of what an action has changed, or tried to.
     pub(crate) fn note(&mut self, root: &Root, action: &Action) {
         if let Action::Flush { path } = action {
-            if let Some(device) = device(root, path) {
-                self.0.remove(&device);
-            }
+            let flushed = device(root, path);
+            self.0.retain(|dir| standing(root, dir).is_none_or(|(device, _)| Some(device) != flushed));
             return;
         }
-        for path in directories(action) {
-            // The one that held it may be gone with it.
-            if let Some((device, dir)) = path.ancestors().find_map(|dir| Some((device(root, &dir)?, dir))) {
-                self.0.entry(device).or_insert(dir);
-            }
-        }
+        self.0.extend(directories(action).into_iter().filter_map(AbsPath::parent));
     }
 
-    /// Brings them to the disk. One that is not mounted any more was brought there when it was taken off.
+    /// Brings their file systems to the disk, each once. One that is not mounted any more was brought there when it was taken off.
     ///
     /// # Errors
     /// The first that fails. The operation must not say then that it has ended.
@@ -46,15 +40,20 @@ impl Touched {
         if planted::has(Bug::UnsyncedDirectories) {
             return Ok(());
         }
-        for (wanted, dir) in &self.0 {
-            let mut there = std::iter::once(dir.clone()).chain(dir.ancestors());
-            match there.find_map(|dir| Some((device(root, &dir)?, dir))) {
-                Some((device, dir)) if device == *wanted => flush(root, &dir)?,
-                _ => {}
+        let mut devices = BTreeSet::new();
+        for (device, dir) in self.0.iter().filter_map(|dir| standing(root, dir)) {
+            if devices.insert(device) {
+                flush(root, &dir)?;
             }
         }
         Ok(())
     }
+}
+
+/// A directory, or the nearest above it that is still there (it may have been removed with what it held), with its file system's device.
+fn standing(root: &Root, dir: &AbsPath) -> Option<(u64, AbsPath)> {
+    let mut there = std::iter::once(dir.clone()).chain(dir.ancestors());
+    there.find_map(|dir| Some((device(root, &dir)?, dir)))
 }
 
 /// The number of the device of the file system that holds a directory; `None` if it is not there, or cannot be told.

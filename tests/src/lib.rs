@@ -15,6 +15,7 @@ pub mod c_program;
 pub mod command;
 pub mod documents;
 pub mod follower;
+pub mod helpers;
 pub mod holder;
 pub mod hooks;
 pub mod image;

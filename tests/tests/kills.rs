@@ -3,11 +3,11 @@
 #![allow(clippy::print_stderr, reason = "the counts belong to the test's output")]
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datastore_tests::image::XFS_MINIMUM;
 use datastore_tests::scenes::Scene;
-use datastore_tests::{Sandbox, picture, skeleton, strace};
+use datastore_tests::{Sandbox, helpers, picture, skeleton, strace};
 
 /// What must hold the moment after a kill.
 #[track_caller]
@@ -17,26 +17,6 @@ fn nothing_is_torn(sandbox: &Sandbox, when: &str) {
     if sandbox.exists("/etc/datastore.conf") {
         sandbox.datastore(&["config", "check"]).ok();
         sandbox.datastore(&["status", "--json"]).ok();
-    }
-}
-
-/// Whether a mkfs or mount is running that has this text in its command line.
-fn is_at_work(on: &str) -> bool {
-    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    let mut lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
-    lines.any(|line| {
-        let program = line.split('\0').next().unwrap_or_default();
-        (program.contains("mkfs") || program.ends_with("mount")) && line.contains(on)
-    })
-}
-
-/// A mkfs or mount that the killed command had started dies with it; the kernel needs a moment for that.
-#[track_caller]
-fn wait_for_helpers(on: &str) {
-    let patience = Instant::now();
-    while is_at_work(on) {
-        assert!(patience.elapsed() < Duration::from_secs(20), "a program on {on} outlived datastore");
-        std::thread::yield_now();
     }
 }
 
@@ -71,7 +51,7 @@ fn killed_at_each(name: &str, step: usize) {
 fn converges(scene: &Scene, sandbox: &Sandbox, wanted: &str, when: &str) {
     let name = scene.name;
     nothing_is_torn(sandbox, when);
-    wait_for_helpers(&sandbox.path("images/disk.img").display().to_string());
+    helpers::wait_for(&sandbox.path("images/disk.img").display().to_string());
     picture::let_time_pass(sandbox.root());
     let recovered = sandbox.datastore(&["recover"]);
     if recovered.status.code() != Some(0) {
@@ -220,14 +200,14 @@ fn killed_while_mkfs_works(fs_type: &str, bytes: u64) {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start datastore");
         // mkfs is given the descriptor that datastore has open.
         let node = format!("/proc/{}/fd/", child.id());
-        while child.try_wait().expect("wait for datastore").is_none() && !is_at_work(&node) {
+        while child.try_wait().expect("wait for datastore").is_none() && !helpers::is_at_work(&node) {
             std::hint::spin_loop();
         }
         // A little later each time.
         std::thread::sleep(Duration::from_millis(nth));
         child.kill().expect("kill datastore");
         let made = child.wait().expect("wait for datastore").success();
-        wait_for_helpers(&node);
+        helpers::wait_for(&node);
         let probe = sandbox.run(sandbox.command("blkid").args(["-p"]).arg(&image));
         let mounts = sandbox.bound("/store/data1").is_some();
         half_made += usize::from(!made && !mounts);

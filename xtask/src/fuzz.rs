@@ -18,7 +18,7 @@ use tally::Tally;
 /// The manifest of the targets: a workspace of its own, so that an ordinary build does not need the engine.
 pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Args {
     /// The target; without one they are listed
     target: Option<String>,
@@ -101,18 +101,8 @@ pub(crate) fn prove(repo: &Repo, up_to: u64, seconds: u32) -> Result {
     for target in targets(repo)? {
         // Only the C library has pointers that could be wrong; without the sanitizer the others get on much faster.
         let bare = target != "c_abi";
-        let args = Args {
-            target: Some(target),
-            seconds: Some(seconds),
-            runs: None,
-            all: false,
-            jobs: 2,
-            bare,
-            up_to: Some(up_to),
-            shrink: false,
-            tally: false,
-            replay: false,
-        };
+        let (target, seconds, up_to) = (Some(target), Some(seconds), Some(up_to));
+        let args = Args { target, seconds, up_to, jobs: 2, bare, ..Args::default() };
         failures.extend(run(repo, &args).err());
     }
     failures.pop().map_or(Ok(()), Err)

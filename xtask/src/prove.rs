@@ -17,7 +17,7 @@ use crate::tool::Tool;
 use state::State;
 
 /// The crates of the rigs, for nextest.
-const RIGS: &str = "package(/^datastore-rigs/)";
+pub(crate) const RIGS: &str = "package(/^datastore-rigs/)";
 
 /// What belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -9,6 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::fuzz;
 use crate::package;
 use crate::php;
+use crate::prove::RIGS;
 use crate::repo::{Build, Repo};
 use crate::setup;
 use crate::tool::Tool;
@@ -66,15 +67,12 @@ fn stages(repo: &Repo, times: &mut Vec<(&'static str, Duration)>, count: &mut Op
         repo.cargo(&["build", "--quiet", "--package", "datastore-examples", "--examples"]).run()
     })?;
     stage("book", &mut || book::run(repo))?;
-    let suites = |repo: &Repo| {
-        repo.cargo(&["nextest", "run", "--workspace", "--profile", "ci", "-E", "not package(/^datastore-rigs/)"])
+    let chosen = |profile: &str, filter: &str| {
+        repo.cargo(&["nextest", "run", "--workspace", "--profile", profile, "--filterset", filter])
     };
-    stage("tests", &mut || nextest(suites(repo), count))?;
+    stage("tests", &mut || nextest(chosen("ci", &format!("not {RIGS}")), count))?;
     // By themselves: they make the kernel talk, which other tests listen to. And with one seed: it is the commit that is judged, not the draw.
-    let rigs = |repo: &Repo| {
-        repo.cargo(&["nextest", "run", "--workspace", "--profile", "rigs", "-E", "package(/^datastore-rigs/)"])
-    };
-    stage("rigs", &mut || nextest(rigs(repo).env("DATASTORE_TEST_SEED", SEED), count))?;
+    stage("rigs", &mut || nextest(chosen("rigs", RIGS).env("DATASTORE_TEST_SEED", SEED), count))?;
     stage("PHP extension", &mut || php::test(repo))?;
     stage("tests on older kernels", &mut || old_kernels(repo))?;
     stage("documentation tests", &mut || repo.cargo(&["test", "--quiet", "--workspace", "--doc"]).run())?;

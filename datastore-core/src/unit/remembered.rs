@@ -31,20 +31,13 @@ impl Remembered {
     /// # Errors
     /// A sentence if it is damaged or was written by a newer program.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let this: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if this.version > VERSION {
-            return Err(format!("a newer datastore wrote it (version {})", this.version));
-        }
-        if !checksum::is_json_whole(bytes) {
-            return Err(checksum::WRONG.into());
-        }
-        Ok(this)
+        checksum::read_json(bytes, VERSION, |this: &Self| this.version)
     }
 
     /// Writes it.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
-        checksum::json(serde_json::to_vec_pretty(self).expect("names are nothing that JSON cannot hold"))
+        checksum::write_json(self)
     }
 
     /// What is to be remembered now.

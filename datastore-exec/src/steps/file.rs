@@ -46,7 +46,7 @@ fn replace(
             let errno = error.errno().unwrap_or(0);
             let is_there = observe::read(hands.root, path).is_ok_and(|now| now.as_deref() == Some(bytes));
             // Only the last sync has failed. A step that fails must have changed nothing.
-            if is_there && old != Some(bytes) && put_back(hands, path, bytes, new, old).is_ok() {
+            if is_there && old != Some(bytes) && put_back(hands, path, Some(bytes), new, old).is_ok() {
                 let message = format!(
                     "{path} cannot be written, because its directory cannot be brought to the disk; it has been put back as it was"
                 );
@@ -57,10 +57,16 @@ fn replace(
     }
 }
 
-/// Gives a file its old content again, or removes it if there was none.
-fn put_back(hands: &Hands<'_>, path: &AbsPath, bytes: &[u8], new: Attrs, old: Option<&[u8]>) -> Result<(), Error> {
+/// Gives a file that holds `now`, or is not there, its old content again, or removes it if there was none.
+fn put_back(
+    hands: &Hands<'_>,
+    path: &AbsPath,
+    now: Option<&[u8]>,
+    new: Attrs,
+    old: Option<&[u8]>,
+) -> Result<(), Error> {
     if let Some(old) = old {
-        let expect = Expect::Content(durable::digest(bytes));
+        let expect = now.map_or(Expect::Absent, |now| Expect::Content(durable::digest(now)));
         return durable::replace(hands.root, path, old, hands.tag, new, expect).map(drop);
     }
     fd::remove_file(hands.root.place(path)?.entry())?;
@@ -131,8 +137,7 @@ pub(super) fn write(
                 fd::remove_file(place.entry())?;
                 let Err(error) = sync_parent(hands, path) else { return Ok(()) };
                 // A step that fails must have changed nothing.
-                let new = Attrs::root(mode.bits());
-                let back = durable::replace(hands.root, path, from.as_bytes(), hands.tag, new, Expect::Absent);
+                let back = put_back(hands, path, None, Attrs::root(mode.bits()), Some(from.as_bytes()));
                 let holds = if back.is_ok() { "it has been put back" } else { "it is gone" };
                 Err(Error::new(error.kind(), format!("that {path} was removed cannot be brought to the disk; {holds}"))
                     .with_errno(error.errno().unwrap_or(0))

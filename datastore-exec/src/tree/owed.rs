@@ -1,6 +1,7 @@
 //! What passes have changed in a copy since all of it was compared: it is owed a comparison of its own, and stays so until it was
 //! found alike. What that takes is in proportion to what was changed.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -99,13 +100,12 @@ impl Owed {
     /// of its original counts as alike.
     pub fn distrust(&self, to: &OwnedFd) -> Result<(), SysError> {
         // A file of several names is one of them for each name; its time must be changed once.
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for file in &self.files {
             let Some((_, copy)) = &file.inodes else { continue };
-            if seen.contains(&copy) {
+            if !seen.insert(copy) {
                 continue;
             }
-            seen.push(copy);
             let copy = match handle::open(to, copy, READ) {
                 Err(error) if matches!(error.errno(), Errno::STALE | Errno::NOENT) => continue,
                 other => other?,

@@ -1,10 +1,11 @@
 //! Copies of data that lie: what says that it was written and was not, or was written otherwise.
 
+use datastore_rigs::quietly;
 use datastore_rigs::tracer::{Call, Shown, Sysno};
 
 use crate::fault::{self, Fault};
 use crate::kind::Kind;
-use crate::trial::{Trial, quietly, sane, short};
+use crate::trial::{Trial, sane, short};
 
 /// Calls that make a copy of data: its contents, and what its files are.
 #[must_use]

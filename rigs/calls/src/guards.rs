@@ -2,14 +2,14 @@
 
 #![allow(clippy::print_stderr, reason = "violations belong to the test's output")]
 
-use datastore_rigs::{Effort, Evidence};
+use datastore_rigs::{Effort, Evidence, quietly};
 use datastore_tests::{Sandbox, scenes};
 
 use crate::allowed;
 use crate::fault::{self, Fault};
 use crate::kind;
 use crate::stage::Stage;
-use crate::trial::{quietly, sane, short};
+use crate::trial::{sane, short};
 
 /// A machine on which somebody asks the guard.
 struct Question {

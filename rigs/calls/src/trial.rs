@@ -1,16 +1,13 @@
 //! One run with a fault in it, and what must hold afterwards.
 
-use std::cell::Cell;
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
-use std::time::{Duration, Instant};
 
+use datastore_rigs::quietly;
 use datastore_rigs::tracer::Outcome;
 use datastore_tests::scenes::Scene;
-use datastore_tests::{Run, Sandbox, picture, skeleton};
+use datastore_tests::{Run, Sandbox, helpers, picture, skeleton};
 
 use crate::allowed;
 use crate::fault::{self, Counts, Ended, Fault, Met};
@@ -251,23 +248,8 @@ impl Trial {
         if !self.scene.command.contains(&"--device") {
             return;
         }
-        let on = sandbox.path("images/disk.img").display().to_string();
-        let patience = Instant::now();
-        while is_at_work(&on) {
-            assert!(patience.elapsed() < Duration::from_secs(20), "a program on {on} outlived datastore");
-            std::thread::yield_now();
-        }
+        helpers::wait_for(&sandbox.path("images/disk.img").display().to_string());
     }
-}
-
-/// Whether a mkfs or mount is running that has this text in its command line.
-fn is_at_work(on: &str) -> bool {
-    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    let mut lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
-    lines.any(|line| {
-        let program = line.split('\0').next().unwrap_or_default();
-        (program.contains("mkfs") || program.ends_with("mount")) && line.contains(on)
-    })
 }
 
 /// A root after all is done: its picture, and the times and links of the data.
@@ -393,33 +375,4 @@ fn plain_name(path: &Path, root: &Path) -> String {
 #[must_use]
 pub fn short(call: &str, root: &Path) -> String {
     call.replace(&root.display().to_string(), "")
-}
-
-thread_local! {
-    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Does something whose panics are told to the caller instead of being printed.
-///
-/// # Errors
-/// What the panic said, the beginning of it.
-pub fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let loud = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !IS_QUIET.get() {
-                loud(info);
-            }
-        }));
-    });
-    IS_QUIET.set(true);
-    let came = catch_unwind(AssertUnwindSafe(act));
-    IS_QUIET.set(false);
-    came.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let text = text.unwrap_or_else(|| "a panic without words".to_owned());
-        text.lines().take(30).collect::<Vec<_>>().join("\n    ")
-    })
 }

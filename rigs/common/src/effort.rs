@@ -1,5 +1,7 @@
 //! How much is to be done.
 
+use std::time::{Duration, Instant};
+
 /// The variable that asks for more than a commit's share.
 const RIGS: &str = "DATASTORE_RIGS";
 
@@ -32,6 +34,31 @@ impl Effort {
         match self {
             Self::Share => share,
             Self::Release => release,
+        }
+    }
+}
+
+/// How long an experiment that can go on for ever goes on: a commit's share for some time, a release's until enough was done.
+#[derive(Debug)]
+pub struct Budget {
+    effort: Effort,
+    begun: Instant,
+    share: Duration,
+}
+
+impl Budget {
+    /// Begins now. `share` is a commit's.
+    #[must_use]
+    pub fn of(share: Duration) -> Self {
+        Self { effort: Effort::asked(), begun: Instant::now(), share }
+    }
+
+    /// Whether to stop; `is_enough` says so for a release.
+    #[must_use]
+    pub fn is_spent(&self, is_enough: bool) -> bool {
+        match self.effort {
+            Effort::Share => self.begun.elapsed() > self.share,
+            Effort::Release => is_enough,
         }
     }
 }

@@ -9,7 +9,9 @@
 
 pub mod effort;
 pub mod evidence;
+mod quiet;
 pub mod tracer;
 
-pub use effort::Effort;
+pub use effort::{Budget, Effort};
 pub use evidence::Evidence;
+pub use quiet::quietly;

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use datastore_rigs::quietly;
 use datastore_tests::{Mount, Run, picture, skeleton};
 
 use crate::machine::Machine;
@@ -61,8 +61,7 @@ fn picture_of(machine: &Machine) -> String {
         Some(mount) => mount.rsplit_once("] ").map_or(mount, |(mount, _)| mount).to_owned(),
         None => line.to_owned(),
     };
-    // The sum of a manifest is another where its identities are others.
-    picture.lines().filter(|line| !line.starts_with("sum = ")).map(line).collect::<Vec<_>>().join("\n")
+    picture.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Boots the machine on a state, and holds it against what is wanted; it is off afterwards.
@@ -85,15 +84,6 @@ pub fn check(story: &Story, machine: &Machine, wanted: &Wanted, left: &Left, aga
     result.map_err(|e| {
         let said = said.into_inner();
         format!("{}, {:?} after {}, done: {}: {e}\n{said}", story.name, left.cut, left.after, left.done)
-    })
-}
-
-/// What a check that panics says.
-fn quietly(check: impl FnOnce()) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(check)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
-            .unwrap_or_else(|| "a panic".to_owned())
     })
 }
 

@@ -75,8 +75,7 @@ impl FileSystem {
     fn options(self) -> &'static str {
         match self {
             Self::Ext4 => "noauto_da_alloc,noinit_itable",
-            Self::Xfs => "nodiscard",
-            Self::Btrfs => "nodiscard",
+            Self::Xfs | Self::Btrfs => "nodiscard",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use datastore_rigs::{Effort, Evidence};
+use datastore_rigs::{Budget, Effort, Evidence};
 use datastore_tests::random::Random;
 
 use crate::{Arena, Vault, Violations};
@@ -55,7 +55,7 @@ impl Race<'_> {
     /// # Panics
     /// With all violations, or if too little was tried or met.
     pub fn run(&self, violations: &Violations, mut round: impl FnMut(u64) -> Round) {
-        let effort = Effort::asked();
+        let budget = Budget::of(SHARE);
         let mut evidence = Evidence::new("races", self.what, self.invariants);
         let mut seeds = Random::seeded();
         let begun = Instant::now();
@@ -74,11 +74,8 @@ impl Race<'_> {
                 if number % ROUNDS == 0 {
                     self.vault.check(violations, &format!("{}, round {number}", self.what));
                 }
-                let enough = match effort {
-                    Effort::Share => begun.elapsed() > SHARE,
-                    Effort::Release => evidence.counted("tries") >= self.tries,
-                };
-                if enough || violations.are_enough() || begun.elapsed() > LONGEST {
+                let is_enough = evidence.counted("tries") >= self.tries;
+                if budget.is_spent(is_enough) || violations.are_enough() || begun.elapsed() > LONGEST {
                     break;
                 }
             }
@@ -87,7 +84,7 @@ impl Race<'_> {
         violations.verdict();
         evidence.count("swaps", self.arena.swaps());
         let (tries, swapped) = (evidence.counted("tries"), evidence.counted("swapped"));
-        let least = effort.of(2_000, self.tries);
+        let least = Effort::asked().of(2_000, self.tries);
         assert!(tries >= least, "{}: {tries} tries, {least} were wanted", self.what);
         assert!(swapped * 1000 >= tries, "{}: of {tries} tries only {swapped} met the attacker", self.what);
         evidence.conclude();

@@ -8,12 +8,12 @@ use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datastore_core::AbsPath;
 use datastore_core::config::Content;
 use datastore_exec::{Root, rigs};
-use datastore_rigs::{Effort, Evidence};
+use datastore_rigs::{Budget, Evidence};
 use datastore_rigs_races::arena::{Decoy, Slot};
 use datastore_rigs_races::user::USER;
 use datastore_rigs_races::{Arena, Race, Round, Vault, Violations};
@@ -246,7 +246,7 @@ fn what_was_checked_is_what_is_read_and_run() {
     pairs.push((own, users));
     let (over, swaps, violations) = (AtomicBool::new(false), AtomicU64::new(0), Violations::default());
     let mut evidence = Evidence::new("races", "check and use of configuration and hooks", &[21]);
-    let (effort, begun) = (Effort::asked(), Instant::now());
+    let budget = Budget::of(Duration::from_secs(5));
     std::thread::scope(|scope| {
         let _ending = Ending(&over);
         for (one, other) in &pairs {
@@ -272,11 +272,7 @@ fn what_was_checked_is_what_is_read_and_run() {
                     violations.add(format!("a hook that was not checked has run: {said:?}"));
                 }
             }
-            let enough = match effort {
-                Effort::Share => begun.elapsed() > Duration::from_secs(5),
-                Effort::Release => evidence.counted("tries") >= MILLION,
-            };
-            if enough || violations.are_enough() {
+            if budget.is_spent(evidence.counted("tries") >= MILLION) || violations.are_enough() {
                 break;
             }
         }

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use datastore_rigs::{Effort, Evidence};
+use datastore_rigs::{Budget, Evidence};
 use datastore_rigs_races::arena::Decoy;
 use datastore_rigs_races::{Arena, Vault, Violations, vault};
 use datastore_tests::random::Random;
@@ -115,13 +115,9 @@ fn parked(sandbox: &Sandbox, volume: u32) -> Option<std::path::PathBuf> {
 fn no_command_is_led_astray() {
     let (violations, mut random) = (Violations::default(), Random::seeded());
     let mut evidence = Evidence::new("races", "import, move, reclaim", &[18, 19, 20]);
-    let (effort, begun) = (Effort::asked(), Instant::now());
+    let budget = Budget::of(Duration::from_secs(8));
     for number in 0.. {
-        let enough = match effort {
-            Effort::Share => begun.elapsed() > Duration::from_secs(8),
-            Effort::Release => number >= 150,
-        };
-        if enough || violations.are_enough() {
+        if budget.is_spent(number >= 150) || violations.are_enough() {
             break;
         }
         story(&mut evidence, &violations, random.below(u64::MAX));
@@ -136,13 +132,9 @@ fn no_command_is_led_astray() {
 fn an_adoption_gives_away_nothing_outside() {
     let (violations, mut random) = (Violations::default(), Random::seeded());
     let mut evidence = Evidence::new("races", "adopt", &[18, 19]);
-    let (effort, begun) = (Effort::asked(), Instant::now());
+    let budget = Budget::of(Duration::from_secs(8));
     for number in 0.. {
-        let enough = match effort {
-            Effort::Share => begun.elapsed() > Duration::from_secs(8),
-            Effort::Release => number >= 150,
-        };
-        if enough || violations.are_enough() {
+        if budget.is_spent(number >= 150) || violations.are_enough() {
             break;
         }
         let sandbox = Sandbox::in_memory();

@@ -4,14 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datastore_core::AbsPath;
 use datastore_core::mapping::BindOptions;
 use datastore_core::step::{Action, Bound};
 use datastore_exec::sys::ids::Ids;
 use datastore_exec::{Root, rigs};
-use datastore_rigs::{Effort, Evidence};
+use datastore_rigs::{Budget, Evidence};
 use datastore_rigs_races::Violations;
 use datastore_tests::Sandbox;
 
@@ -99,7 +99,7 @@ fn a_reader_sees_old_or_new_data_and_nothing_else() {
     let (newest, over, violations) = (AtomicU64::new(1), AtomicBool::new(false), Violations::default());
     let (reads, lists) = (AtomicU64::new(0), AtomicU64::new(0));
     let mut evidence = Evidence::new("swaps", "readers during moves", &[1, 20]);
-    let (effort, begun) = (Effort::asked(), Instant::now());
+    let budget = Budget::of(Duration::from_secs(8));
     std::thread::scope(|scope| {
         let _ending = Ending(&over);
         for _ in 0..2 {
@@ -121,11 +121,9 @@ fn a_reader_sees_old_or_new_data_and_nothing_else() {
             sandbox.datastore(&["reclaim", "shop", "--yes"]).ok();
             newest.store(generation, Ordering::Release);
             dirs.iter().zip(POINTS).for_each(|(dir, point)| renew(dir, point, generation));
-            let enough = match effort {
-                Effort::Share => begun.elapsed() > Duration::from_secs(8),
-                Effort::Release => reads.load(Ordering::Relaxed) >= 1_000_000 && evidence.counted("moves") >= 500,
-            };
-            if enough || violations.are_enough() {
+            if budget.is_spent(reads.load(Ordering::Relaxed) >= 1_000_000 && evidence.counted("moves") >= 500)
+                || violations.are_enough()
+            {
                 break;
             }
         }
@@ -157,7 +155,7 @@ fn a_swap_has_no_instant_without_data() {
     rigs::act(&root, &ids, &bind).expect("bind a store");
     let (over, reads, violations) = (AtomicBool::new(false), AtomicU64::new(0), Violations::default());
     let mut evidence = Evidence::new("swaps", "readers during swaps", &[1, 20]);
-    let (effort, begun) = (Effort::asked(), Instant::now());
+    let budget = Budget::of(Duration::from_secs(5));
     std::thread::scope(|scope| {
         let _ending = Ending(&over);
         scope.spawn(|| {
@@ -173,11 +171,9 @@ fn a_swap_has_no_instant_without_data() {
             let swap = Action::Swap { mount_point: mount_point.clone(), from: bound(from), to: bound(to), options };
             rigs::act(&root, &ids, &swap).expect("swap two stores");
             evidence.count("swaps", 1);
-            let enough = match effort {
-                Effort::Share => begun.elapsed() > Duration::from_secs(5),
-                Effort::Release => reads.load(Ordering::Relaxed) >= 1_000_000 && evidence.counted("swaps") >= 10_000,
-            };
-            if enough || violations.are_enough() {
+            if budget.is_spent(reads.load(Ordering::Relaxed) >= 1_000_000 && evidence.counted("swaps") >= 10_000)
+                || violations.are_enough()
+            {
                 break;
             }
         }

@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use datastore_rigs::{Effort, Evidence};
+use datastore_rigs::{Budget, Evidence};
 use datastore_rigs_races::Violations;
 use datastore_rigs_races::ledger::Ledger;
 use datastore_rigs_races::user::{USER, become_user};
@@ -126,13 +126,9 @@ fn a_move_loses_no_write_that_was_promised() {
     let ledgers = ledgers(&dir);
     give(&dir);
     let mut evidence = Evidence::new("races", "writers during moves", &[14]);
-    let (effort, begun) = (Effort::asked(), Instant::now());
+    let budget = Budget::of(Duration::from_secs(8));
     let (done, refused) = while_writing(&dir, &ledgers, &violations, |number| {
-        let enough = match effort {
-            Effort::Share => begun.elapsed() > Duration::from_secs(8),
-            Effort::Release => number >= 2000,
-        };
-        if enough {
+        if budget.is_spent(number >= 2000) {
             return None;
         }
         let volume = sandbox.row("/var/shop")["volume"].as_str().unwrap_or("data1").to_owned();
@@ -152,16 +148,12 @@ fn a_move_loses_no_write_that_was_promised() {
 #[test]
 #[ignore = "open: while a writer goes on, the comparison may blame the disk instead of him"]
 fn an_import_loses_no_write_that_was_promised() {
-    let (effort, begun) = (Effort::asked(), Instant::now());
+    let budget = Budget::of(Duration::from_secs(8));
     let violations = Violations::default();
     let mut evidence = Evidence::new("races", "writers during imports", &[14]);
     let sandbox = machine();
     for app in 0.. {
-        let enough = match effort {
-            Effort::Share => begun.elapsed() > Duration::from_secs(8),
-            Effort::Release => app >= 400,
-        };
-        if enough || violations.are_enough() {
+        if budget.is_spent(app >= 400) || violations.are_enough() {
             break;
         }
         // Every app is imported once, to the other file system.

@@ -249,15 +249,14 @@ impl<'a> Adder<'a> {
     }
 
     pub(super) fn directories(&mut self, volume: &Volume) -> Result<()> {
-        if self.is_unseen {
-            // Its own identity comes to light with the first file that would be in its place, before anything is done to what is there.
-            let path = volume.path.child(DIRECTORY);
-            self.push(Action::MakeDir { path, attrs: Attrs::root(0o700), id: None, shared: true });
-            self.write_identity(volume);
-        }
         let is_formatted = self.is_formatted();
         let is_mounted = self.steps.iter().any(|s| matches!(s.action, Action::Mount { .. }));
-        for (path, place) in &self.site.layout {
+        let ours = volume.path.child(DIRECTORY);
+        let mut layout: Vec<&(AbsPath, Place)> = self.site.layout.iter().collect();
+        if self.is_unseen {
+            layout.sort_by_key(|(path, _)| *path != ours);
+        }
+        for (path, place) in layout {
             // What was looked at before the mount is not what will be there after it.
             if !is_mounted {
                 usable(path, place)?;
@@ -272,19 +271,20 @@ impl<'a> Adder<'a> {
             }
             // The identity on `live` shows at once whether the file system holds extended attributes at all.
             let id = if *path == volume.live() { volume.id } else { None };
-            if self.is_unseen && *path == volume.path.child(DIRECTORY) {
-                continue;
-            }
             // On a file system that was there before, it may be there; whoever makes it then leaves it as it is.
             let shared = !is_formatted;
             self.push(Action::MakeDir { path: path.clone(), attrs: Attrs::root(0o700), id, shared });
+            if self.is_unseen && *path == ours {
+                // An identity that is there comes to light before anything is done to what it tells of.
+                self.write_identity(volume);
+            }
         }
         Ok(())
     }
 
     /// The identity of the volume, on it and on the disk.
     pub(super) fn identity_file(&mut self, volume: &Volume) {
-        let id = volume.id.unwrap_or_else(|| self.seed.derive(b"volume"));
+        let id = self.id_of(volume);
         let is_it = |file: &FileFacts<VolumeFile>| matches!(file, FileFacts::Is(file) if file.id == id);
         let device = self.site.device.as_ref().is_some_and(|d| is_it(&d.file));
         let directory = self.site.directory.as_ref().is_some_and(|d| is_it(&d.1));
@@ -297,9 +297,13 @@ impl<'a> Adder<'a> {
         }
     }
 
+    fn id_of(&self, volume: &Volume) -> Id {
+        volume.id.unwrap_or_else(|| self.seed.derive(b"volume"))
+    }
+
     fn write_identity(&mut self, volume: &Volume) {
-        let id = volume.id.unwrap_or_else(|| self.seed.derive(b"volume"));
-        let text = VolumeFile { id, name: volume.name.clone(), host: Some(self.host.clone()) }.render();
+        let text =
+            VolumeFile { id: self.id_of(volume), name: volume.name.clone(), host: Some(self.host.clone()) }.render();
         let path = volume.path.child(DIRECTORY).child("volume.toml");
         self.push(Action::WriteFile { path, from: None, to: Some(text), mode: Mode::from_bits(0o600) });
     }

@@ -64,7 +64,7 @@ fn beneath(source: impl AsFd, at: Entry<'_>, options: BindOptions) -> Result<Opt
         Ok(()) => Ok(Some(tree)),
         Err(cause) => {
             // The new one lies hidden beneath the old one.
-            let left_behind = take_off(fd::proc_path(tree.as_fd()), UnmountFlags::empty(), at).err();
+            let left_behind = withdraw(&tree, at).err();
             Err(BindError { cause, left_behind })
         }
     }
