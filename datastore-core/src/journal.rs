@@ -253,6 +253,8 @@ pub struct Unfinished {
     pub makes: Vec<Id>,
     /// Mount points whose hooks are not known to have run to their end, neither by it nor by an operation that came after it.
     pub owes: BTreeSet<AbsPath>,
+    /// The directories of its own that it may have left empty.
+    pub rooms: BTreeSet<AbsPath>,
     /// The steps, where they stand or fall together.
     pub rest: Option<Rest>,
 }
@@ -271,6 +273,7 @@ impl Unfinished {
             done: 0,
             makes: Vec::new(),
             owes: BTreeSet::new(),
+            rooms: BTreeSet::new(),
             rest: None,
         }
     }

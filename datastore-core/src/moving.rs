@@ -16,6 +16,7 @@ use crate::observed::Place;
 use crate::path::AbsPath;
 use crate::plan::Remark;
 use crate::state::{Reason, words};
+use crate::step::{Action, Step};
 use crate::value::{AppName, Id};
 
 pub use receipt::{Account, Compared, Downtime, Led, Moved, Part, Pass, Receipt, Rewritten};
@@ -236,6 +237,17 @@ pub fn is_room(path: &AbsPath) -> bool {
         [.., last] => last == DIRECTORY.as_bytes() || last.starts_with(BESIDE.as_bytes()),
         [] => false,
     }
+}
+
+/// The directories of some steps that hold copies, or trees that were put aside, and nothing of another operation's.
+#[must_use]
+pub fn rooms(steps: &[Step]) -> BTreeSet<AbsPath> {
+    let room = |step: &Step| match &step.action {
+        Action::MakeDir { path, shared: false, .. } => Some(path.clone()),
+        Action::RemoveTree { path } => path.parent(),
+        _ => None,
+    };
+    steps.iter().filter_map(room).filter(is_room).collect()
 }
 
 fn short(mark: Id) -> String {

@@ -89,6 +89,7 @@ mod tests {
             done: 0,
             makes: vec![],
             owes: std::collections::BTreeSet::new(),
+            rooms: std::collections::BTreeSet::new(),
             rest: None,
         };
         let all = [

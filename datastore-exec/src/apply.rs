@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use datastore_core::ErrorKind;
 use datastore_core::goal::Goal;
 use datastore_core::moving::{Downtime, Part};
 use datastore_core::plan::Plan;
@@ -28,8 +29,10 @@ pub(crate) struct Carried {
     pub(crate) aborted: Option<Failure>,
     /// What of it cannot be taken back, or need not be.
     pub(crate) stays: Option<&'static str>,
-    /// Steps that could not be taken back: what holds now is neither old nor new there.
+    /// Steps that could not be taken back, or finished by recovery.
     pub(crate) stuck: Vec<String>,
+    /// Whether what holds now is neither old nor new there. A service that does not start again changes no data.
+    pub(crate) torn: bool,
     /// The time that binds took.
     pub(crate) binding: Duration,
     /// How long an app was kept from starting, if data was moved.
@@ -161,7 +164,7 @@ impl Run<'_, '_> {
             }
             // As much as can be mended is.
             Goal::Settle { .. } => {
-                self.carried.stuck.push(failure.error.chain());
+                self.stuck(failure.error.chain());
                 return true;
             }
             _ => {}
@@ -189,13 +192,13 @@ impl Run<'_, '_> {
             if let Some(hint) = &hint {
                 copy = copy.hint(hint.clone());
             }
-            self.out(mapping, Failure { reason, error: copy }, stays_off);
+            self.out(mapping, at, Failure { reason, error: copy }, stays_off);
         }
         true
     }
 
     /// Takes a mapping's own steps back, the last one first. One that is to stay off is not bound again.
-    fn out(&mut self, mapping: u32, failure: Failure, stays_off: bool) {
+    fn out(&mut self, mapping: u32, at: usize, failure: Failure, stays_off: bool) {
         let subject = &self.plan.mappings[mapping as usize];
         self.hands.event(&Event::Failed {
             app: subject.app.as_str(),
@@ -203,6 +206,9 @@ impl Run<'_, '_> {
             why: &failure.error.chain(),
         });
         self.out.insert(mapping);
+        if self.plan.steps[at].mapping == Some(mapping) {
+            self.undo_half(at, failure.error.kind());
+        }
         self.carried.failed.insert(mapping, failure);
         for i in (0..self.plan.steps.len()).rev() {
             let step = &self.plan.steps[i];
@@ -217,18 +223,38 @@ impl Run<'_, '_> {
     /// a way back of which nobody knows may end anywhere.
     fn abort(&mut self, failure: Failure, at: Option<usize>) {
         self.hands.event(&Event::Failed { app: "", mount_point: "", why: &failure.error.chain() });
+        let kind = failure.error.kind();
         self.carried.aborted = Some(failure);
         if self.journal.is_broken() {
-            self.carried.stuck.push("what was done stands, for its journal cannot be written any more".into());
+            self.stuck("what was done stands, for its journal cannot be written any more".into());
             return;
         }
         let begun = self.plan.steps.iter().enumerate().filter(|(i, _)| self.done[*i] || Some(*i) == at);
-        self.carried.stays = begun.filter_map(|(_, step)| stays(&step.action)).next_back();
+        self.carried.stays = begun.filter_map(|(i, step)| stays(&step.action, self.done[i])).next_back();
+        if let Some(at) = at {
+            self.undo_half(at, kind);
+        }
         for i in (0..self.plan.steps.len()).rev() {
             if self.done[i] {
                 self.undo(i);
             }
         }
+    }
+
+    /// Takes back what a step has done that failed. One that looked and refused has done nothing, and what takes it back may refuse too.
+    fn undo_half(&mut self, i: usize, why: ErrorKind) {
+        let action = &self.plan.steps[i].action;
+        let Some(back) = action.inverse().filter(|_| action.is_gradual()) else { return };
+        if let Err(failure) = steps::act(self.hands, &back, &HashSet::new())
+            && (why, failure.error.kind()) != (ErrorKind::Refused, ErrorKind::Refused)
+        {
+            self.stuck(format!("{back}: {}", failure.error.chain()));
+        }
+    }
+
+    fn stuck(&mut self, what: String) {
+        self.carried.stuck.push(what);
+        self.carried.torn = true;
     }
 
     /// Takes a step back, but for the parts of it that it left out.
@@ -242,6 +268,7 @@ impl Run<'_, '_> {
         let outcome = steps::act(self.hands, &back, &left_out);
         if let Err(failure) = &outcome {
             self.carried.stuck.push(format!("{back}: {}", failure.error.chain()));
+            self.carried.torn |= !matches!(back, Action::StartServices { .. });
         } else {
             self.done[i] = false;
         }
@@ -266,7 +293,7 @@ impl Run<'_, '_> {
             }
             let others: HashSet<u32> = back.serves().filter(|m| !was_done.contains(m)).collect();
             if let Err(failure) = steps::act(self.hands, &back, &others) {
-                self.carried.stuck.push(format!("{back}: {}", failure.error.chain()));
+                self.stuck(format!("{back}: {}", failure.error.chain()));
             }
             rewrote_fstab |= matches!(back, Action::Fstab { .. });
         }
@@ -285,10 +312,20 @@ impl Run<'_, '_> {
     }
 }
 
-/// What stays of a step that was begun, in an operation of which everything else is taken back.
-fn stays(action: &Action) -> Option<&'static str> {
+/// What stays of a step that was begun, or done, in an operation of which everything else is taken back.
+fn stays(action: &Action, is_done: bool) -> Option<&'static str> {
     match action {
         Action::RemoveTree { .. } => Some("what was removed is gone, and the same command removes the rest"),
+        Action::RunHook(_) => Some("what its hooks have done stays, and everything else has been taken back"),
+        Action::MakeFilesystem { .. } => {
+            Some("the file system that was made stays, and the same command without --format goes on with it")
+        }
+        Action::SeedCopy { .. } if is_done => {
+            Some("what was put aside stays as the beginning of a copy, with which the same command goes on")
+        }
+        Action::Renumber { exact: false, .. } => {
+            Some("some files may have their new owners, which stay; the same command gives them to the rest")
+        }
         _ => None,
     }
 }

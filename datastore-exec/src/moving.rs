@@ -143,7 +143,9 @@ fn tree_facts(root: &Root, probe: &TreeProbe) -> Result<TreeFacts> {
     let fitting = limits::fit(&found, &from, &dir).map_err(|error| {
         let full = matches!(error.errno(), rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT);
         let hint = if full { "make room there, or choose another volume" } else { "look after its disk" };
-        error.because(format!("whether {to} can hold {} cannot be tried out", probe.from)).hint(hint)
+        error
+            .because(format!("whether {to} can hold {} cannot be tried out; nothing has been changed", probe.from))
+            .hint(hint)
     })?;
     let full = fitting.needed > fitting.free || fitting.free_inodes.is_some_and(|free| free < found.inodes);
     let reason = if full { Reason::NoSpace } else { Reason::WrongVolume };

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use datastore_core::goal::{Apps, Goal};
 use datastore_core::journal::{Begin, OperationId, Outcome, VERSION};
-use datastore_core::moving::Receipt;
+use datastore_core::moving::{self, Receipt};
 use datastore_core::plan::{Plan, Remark, Subject};
 use datastore_core::progress::{Progress, Walk};
 use datastore_core::state::{Reason, State};
@@ -247,21 +247,26 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     let durable = hands.touched.take().sync(engine.root());
     let mut remarks = hands.finish();
     let is_well = probed.as_ref().is_none_or(Probed::is_well);
-    let outcome = match (&carried.aborted, carried.failed.is_empty() && is_well) {
+    let is_whole = carried.failed.is_empty() && carried.stuck.is_empty() && is_well;
+    let outcome = match (&carried.aborted, is_whole) {
         (Some(_), _) => Outcome::Failed,
         (None, false) => Outcome::Partly,
         (None, true) => Outcome::Done,
     };
+    // Neither old nor new is for recovery to put right, which looks at what is there.
+    let is_torn = carried.aborted.is_some() && carried.torn;
     // Before the end, so that what is cut off here is finished by `recover`.
     if durable.is_ok()
+        && !is_torn
         && let Err(error) = receipted(engine.root(), plan, &operation, &carried)
     {
         let detail = format!("the receipts could not be brought up to date: {}", error.chain());
         remarks.push(Remark { detail, hint: "datastore plan reclaim".into() });
     }
     remarks.extend(kept(&carried, plan));
-    let failed = carried.failed.len().max(usize::from(carried.aborted.is_some() || !is_well));
+    let failed = carried.failed.len().max(usize::from(!is_whole || carried.aborted.is_some()));
     let ended = match durable {
+        Ok(()) if is_torn => Ok(()),
         Ok(()) => journal.end(outcome, failed),
         Err(Failure { error, .. }) => Err(Error::new(
             error.kind(),
@@ -300,16 +305,14 @@ fn journaled(engine: &Engine, prepared: &Prepared, listener: &mut dyn Listener) 
     ended?;
     if let Some(Failure { error, .. }) = carried.aborted {
         let (kind, holds) = if carried.stuck.is_empty() {
-            let holds = match carried.stays {
-                None => "everything that was done before has been taken back".to_owned(),
-                Some(stays) => stays.to_owned(),
-            };
+            let holds = carried.stays.unwrap_or("everything that was done before has been taken back").to_owned();
             (error.kind(), holds)
         } else {
             // More than a refusal: something is not as it was.
             (ErrorKind::System, format!("not everything could be taken back: {}", carried.stuck.join("; ")))
         };
-        let hint = error.get_hint().unwrap_or("datastore status").to_owned();
+        let hint =
+            if is_torn { "datastore recover" } else { error.get_hint().unwrap_or("datastore status") }.to_owned();
         let told =
             Error::new(kind, format!("{}; {holds}", error.message())).with_errno(error.errno().unwrap_or(0)).hint(hint);
         // What it was caused by, but not itself once more.
@@ -336,11 +339,12 @@ fn receipted(root: &Root, plan: &Plan, operation: &OperationId, carried: &Carrie
     if let Some(downtime) = &carried.downtime {
         receipts::add_downtime(root, operation, downtime)?;
     }
-    if matches!(plan.goal, Goal::Reclaim(_) | Goal::Undo(_)) {
+    // An undo that failed may be asked for once more, and goes on with what its receipt tells.
+    if matches!(plan.goal, Goal::Reclaim(_)) || (matches!(plan.goal, Goal::Undo(_)) && carried.aborted.is_none()) {
         receipts::prune(root)?;
     }
-    if carried.aborted.is_some() && matches!(plan.goal, Goal::Reclaim(_) | Goal::Abort(_)) {
-        recovery::sweep(root, &recovery::wanted(root)?, &plan.goal)?;
+    if carried.aborted.is_some() {
+        recovery::sweep(root, &moving::rooms(&plan.steps))?;
     }
     Ok(())
 }
@@ -417,6 +421,7 @@ fn report(prepared: &Prepared, operation: Option<OperationId>, outcome: Option<O
         recovered: Vec::new(),
         downtime: carried.downtime.clone(),
         timing,
+        torn: carried.torn,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Finishing operations that stopped half-way: core says what to plan again, and it takes the same road as anything else.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use datastore_core::config::CONFIGLETS;
@@ -11,7 +12,7 @@ use datastore_core::recover;
 use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::state::Reason;
 use datastore_core::wanted::Wanted;
-use datastore_core::{AbsPath, ErrorKind, Result, moving};
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -68,13 +69,19 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
         if told.is_some_and(|u| u.rest.is_some()) {
             receipts::settle(engine.root(), &recovery.operation)?;
         }
-        let wanted = wanted(engine.root())?;
-        if let Some(goal) = goal {
-            sweep(engine.root(), &wanted, goal)?;
+        if let Some(unfinished) = told {
+            sweep(engine.root(), &unfinished.rooms)?;
         }
         // A volume that was not mounted before is now.
-        clean(engine.root(), &wanted, &recovery.operation, goal)?;
-        journal_file::close(engine.root(), &recovery.operation, Outcome::Recovered)?;
+        clean(engine.root(), &wanted(engine.root())?, &recovery.operation, goal)?;
+        journal_file::close(engine.root(), &recovery.operation, Outcome::Recovered).map_err(|why| {
+            let message =
+                format!("`{name}` has been finished, but counts as interrupted, for its journal has no end yet");
+            Error::new(why.kind(), message)
+                .with_errno(why.errno().unwrap_or(0))
+                .hint(why.get_hint().unwrap_or("datastore recover").to_owned())
+                .caused_by(why)
+        })?;
         // For onlookers only, as everything in /run.
         let _ = run_files::settle(engine.root(), &recovery.operation);
     }
@@ -86,12 +93,16 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
 /// A mount(8) that died with the run may still be in the kernel, which does not give up a mount half-way: its disk is busy until
 /// then.
 fn finish(engine: &Engine, goal: &Goal, listener: &mut dyn Listener) -> Result<Report> {
-    let begun = Instant::now();
+    let (begun, mut is_again) = (Instant::now(), false);
     loop {
         let done = engine.plan(goal).and_then(|plan| operation::execute(engine, plan, Terms::Recovering, listener));
         match done {
             Err(error) if error.errno() == Some(EBUSY) && begun.elapsed() < PATIENCE => {
                 std::thread::sleep(PATIENCE / 100);
+            }
+            // What failed is asked for once more, from what is there by now: nobody else would come back to it.
+            Ok(report) if matches!(goal, Goal::Settle { .. }) && report.torn && !is_again => {
+                is_again = true;
             }
             done => return done,
         }
@@ -99,60 +110,23 @@ fn finish(engine: &Engine, goal: &Goal, listener: &mut dyn Listener) -> Result<R
 }
 
 /// What is asked for now.
-pub(crate) fn wanted(root: &Root) -> Result<Wanted> {
+fn wanted(root: &Root) -> Result<Wanted> {
     Ok(resolve(load::load(root, None)?, &incumbents(&observe::fstab(root)?)))
 }
 
-/// Removes the empty directories that a goal may leave which has stopped half-way, or failed: what they held was all that told of them.
-pub(crate) fn sweep(root: &Root, wanted: &Wanted, goal: &Goal) -> Result<()> {
-    match goal {
-        Goal::Reclaim(_) => sweep_parked(root, wanted),
-        Goal::Abort(_) => sweep_parked(root, wanted).and_then(|()| sweep_copies(root, wanted)),
-        _ => Ok(()),
-    }
-}
-
-/// Removes the directories in which trees were put aside, where nothing is in them any more.
-fn sweep_parked(root: &Root, wanted: &Wanted) -> Result<()> {
-    let beside = wanted.mappings.iter().filter_map(|m| m.mount_point.parent());
-    let mut places: Vec<AbsPath> = wanted.mappings.iter().map(|m| m.home.child(DIRECTORY).child("parked")).collect();
-    places.extend(beside);
-    places.sort();
-    places.dedup();
-    for place in places {
-        let Some(dir) = if_there(root.open_file(&place, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { continue };
-        let mut names = Vec::new();
-        fd::each_name(&dir, |name| {
-            names.push(name.to_vec());
-            true
-        })?;
-        let is_room = |name: &Vec<u8>| place.join(name).is_ok_and(|path| moving::is_room(&path));
-        for name in names.iter().filter(|name| is_room(name)) {
-            remove_empty(Entry::new(&dir, name))?;
+/// Removes directories that were an operation's alone, where nothing is in them: what they held was all that told of them.
+pub(crate) fn sweep(root: &Root, rooms: &BTreeSet<AbsPath>) -> Result<()> {
+    for room in rooms {
+        let Some(above) = room.parent() else { continue };
+        let Some(dir) = if_there(root.open_file(&above, OFlags::RDONLY | OFlags::DIRECTORY, 0))? else { continue };
+        match fd::remove_dir(Entry::new(&dir, room.file_name())) {
+            Err(error) if !matches!(error.errno(), Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::NOENT) => {
+                return Err(error.into());
+            }
+            _ => {}
         }
     }
     Ok(())
-}
-
-/// Removes the directories in which copies came into being, where nothing is in them any more.
-fn sweep_copies(root: &Root, wanted: &Wanted) -> Result<()> {
-    for base in wanted.volumes.iter().filter_map(|v| wanted.base(v)) {
-        let ours = if_there(root.open_file(&base.child(DIRECTORY), OFlags::RDONLY | OFlags::DIRECTORY, 0))?;
-        if let Some(dir) = ours {
-            remove_empty(Entry::new(&dir, b"incoming"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a directory, unless something is in it, or it is none.
-fn remove_empty(entry: Entry<'_>) -> Result<()> {
-    match fd::remove_dir(entry) {
-        Err(error) if !matches!(error.errno(), Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::NOENT) => {
-            Err(error.into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Removes the temporary files that it left beside files that it was replacing.

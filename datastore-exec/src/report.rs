@@ -36,6 +36,9 @@ pub struct Report {
     pub downtime: Option<Downtime>,
     /// Where the time went.
     pub timing: Timing,
+    /// Whether something is neither as it was nor as it was to be; `remarks` tell what.
+    #[serde(skip)]
+    pub torn: bool,
 }
 
 impl Report {

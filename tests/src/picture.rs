@@ -12,6 +12,7 @@ use std::path::Path;
 use rustix::fs::{IFlags, Mode, OFlags};
 
 use crate::mounts;
+use crate::programs::PROGRAMS;
 
 /// Below the root: what differs from run to run, or is the test's own.
 const LEFT_OUT: &[&str] = &["run/datastore", "var/lib/datastore", "images"];
@@ -66,7 +67,7 @@ fn walk(dir: &Path, name: &Path, out: &mut String) {
         let (path, name) = (entry.path(), name.join(entry.file_name()));
         let is_kept = dir.file_name().is_some_and(|dir| dir == ".datastore")
             && KEPT.iter().any(|kept| entry.file_name() == *kept);
-        if LEFT_OUT.iter().any(|left| name == Path::new(left)) || entry.file_name() == LOG || is_kept {
+        if LEFT_OUT.iter().chain(PROGRAMS).any(|left| name == Path::new(left)) || entry.file_name() == LOG || is_kept {
             continue;
         }
         let meta = path.symlink_metadata().unwrap_or_else(|e| panic!("stat {}: {e}", path.display()));
@@ -227,17 +228,18 @@ pub fn fstab(text: &str) -> Fstab {
 /// If something cannot be read.
 #[must_use]
 pub fn leftovers(root: &Path) -> Vec<String> {
-    fn look(dir: &Path, found: &mut Vec<String>) {
+    fn look(root: &Path, dir: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("read {}: {e}", dir.display())) {
             let entry = entry.expect("an entry of a directory");
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.as_bytes();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 // What is for onlookers lasts until the next boot at most.
-                if path.ends_with("run/datastore") {
+                let is_put = PROGRAMS.iter().any(|put| path == root.join(put));
+                if is_put || path.ends_with("run/datastore") {
                     continue;
                 }
-                look(&path, found);
+                look(root, &path, found);
             } else if name.ends_with(b".tmp")
                 || name.ends_with(b".new")
                 || (name.ends_with(b".journal") && !has_ended(&path))
@@ -247,7 +249,7 @@ pub fn leftovers(root: &Path) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    look(root, &mut found);
+    look(root, root, &mut found);
     found.sort();
     found
 }

@@ -48,6 +48,16 @@ pub fn applied(sandbox: &Sandbox) {
     sandbox.datastore(&["apply", "--yes"]).ok();
 }
 
+/// A machine with an app whose hooks leave a mark each, in a directory that is theirs.
+fn hooked(sandbox: &Sandbox) {
+    sandbox.datastore(&["init", "--host", "server1", "--yes"]).ok();
+    sandbox.programs();
+    sandbox.directory("out", 0o755);
+    sandbox.script("/lib-hooks/mark", "echo \"$DATASTORE_APP\" > \"/out/$DATASTORE_HOOK\"");
+    let hooks = "premount = \"/lib-hooks/mark\"\npostmount = \"/lib-hooks/mark\"\n";
+    sandbox.configlet("shop", &format!("{hooks}[mapping.\"/var/shop\"]\ntarget = \"%{{base}}/shop\"\n"));
+}
+
 fn stopped(sandbox: &Sandbox) {
     applied(sandbox);
     sandbox.datastore(&["stop", "web"]).ok();
@@ -217,6 +227,7 @@ fn from_elsewhere(sandbox: &Sandbox) {
 pub const SCENES: &[Scene] = &[
     Scene { name: "init", before: nothing, command: &["init", "--host", "server1", "--yes"] },
     Scene { name: "apply", before: declared, command: &["apply", "--yes"] },
+    Scene { name: "apply (hooks)", before: hooked, command: &["apply", "--yes"] },
     Scene { name: "stop", before: applied, command: &["stop", "web"] },
     Scene { name: "start", before: stopped, command: &["start", "web"] },
     Scene { name: "restart", before: applied, command: &["restart", "web"] },

@@ -9,41 +9,6 @@ use std::process::Command;
 
 use crate::{Run, Sandbox};
 
-/// Every call that changes something. strace counts each of them for itself. (`?` is for one that an older strace does not know.)
-pub const CHANGING: &[&str] = &[
-    "mkdirat",
-    "unlinkat",
-    "renameat",
-    "renameat2",
-    "linkat",
-    "symlinkat",
-    "fchownat",
-    "fchown",
-    "fchmod",
-    "fchmodat",
-    "?fchmodat2",
-    "setxattr",
-    "lsetxattr",
-    "fsetxattr",
-    "?setxattrat",
-    "removexattr",
-    "lremovexattr",
-    "open_tree",
-    "move_mount",
-    "mount_setattr",
-    "mount",
-    "umount2",
-    "fsync",
-    "fdatasync",
-    "syncfs",
-    "pwrite64",
-    "write",
-    "ftruncate",
-    "ioctl",
-    "flock",
-    "clone3",
-];
-
 /// One run under strace.
 #[derive(Debug)]
 pub struct Traced {

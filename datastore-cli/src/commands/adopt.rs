@@ -1,7 +1,7 @@
 //! `adopt`: a volume of another machine, and the binds of what is on it.
 
-use datastore_core::Result;
 use datastore_core::goal::{Apps, Goal, VolumeSource};
+use datastore_core::{Error, Result};
 use datastore_exec::Engine;
 use datastore_exec::adoption::Wish;
 
@@ -34,7 +34,13 @@ pub(crate) fn adopt(session: &Session, args: &Adopt) -> Result<Exit> {
     let mut enabled = None;
     if exit == Exit::Done && !apps.names.is_empty() {
         // It was shown in the same plan.
-        let bound = engine.run(&Goal::Enable(apps), &mut Progress::new(json))?;
+        let goal = Goal::Enable(apps);
+        let bound = engine.run(&goal, &mut Progress::new(json)).map_err(|why| {
+            Error::new(why.kind(), "the volume has been adopted and stays so, but its apps could not be enabled")
+                .with_errno(why.errno().unwrap_or(0))
+                .hint(why.get_hint().map_or_else(|| format!("datastore {goal}"), ToOwned::to_owned))
+                .caused_by(why)
+        })?;
         if !json {
             view::report(&bound, false)?;
         }

@@ -168,6 +168,7 @@ impl Machine {
             done: 0,
             makes: Vec::new(),
             owes: BTreeSet::new(),
+            rooms: BTreeSet::new(),
             rest: None,
         });
         let carried = carry_out(self, plan, pulse)?;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use datastore_core::journal::{self, JournalError, OperationId, Told, Unfinished};
-use datastore_core::{AbsPath, Error, ErrorKind};
+use datastore_core::{AbsPath, Error, ErrorKind, moving};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
@@ -126,6 +126,7 @@ fn unfinished(operation: OperationId, told: &Told) -> Unfinished {
         done: told.done(),
         makes: told.makes(),
         owes: told.owes(),
+        rooms: moving::rooms(&told.begin.steps),
         rest: told.rest(),
     }
 }

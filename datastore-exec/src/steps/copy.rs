@@ -422,14 +422,24 @@ impl Copying {
     /// Demands that nobody has written since the last pass, and that nothing is owed.
     fn close(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
         if self.watch.is_some() {
-            let looked = self.pass(hands)?;
-            if !looked.is_quiet() {
-                let name = looked.changed().map_or(String::new(), |path| format!(": {}", printable(path)));
-                return Err(still_written(format!("something still writes to {}{name}", self.account.from)));
-            }
+            self.demand_unchanged(hands)?;
         }
         let found = self.settle(hands)?;
+        if self.is_owed() {
+            // Whoever has written while it was compared is to be told of, and not the disk.
+            self.demand_unchanged(hands)?;
+        }
         if self.is_owed() { Err(self.wrong(hands, &found)) } else { Ok(()) }
+    }
+
+    /// Makes a pass, which must find that nobody has written since the last one.
+    fn demand_unchanged(&mut self, hands: &Hands<'_>) -> Result<(), Failure> {
+        let looked = self.pass(hands)?;
+        if looked.is_quiet() {
+            return Ok(());
+        }
+        let name = looked.changed().map_or(String::new(), |path| format!(": {}", printable(path)));
+        Err(still_written(format!("something still writes to {}{name}", self.account.from)))
     }
 
     /// Makes what still differs such that the next comparison of the trees copies it anew.

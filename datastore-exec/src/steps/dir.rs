@@ -93,7 +93,9 @@ fn give(dir: &OwnedFd, path: &AbsPath, now: Attrs, to: Attrs) -> Result<(), Fail
 pub(super) fn set_attrs(root: &Root, path: &AbsPath, from: Attrs, to: Attrs) -> Result<(), Failure> {
     let (dir, facts) = open(root, path)?;
     let now = attrs(&facts);
-    if now != from && now != to {
+    // One that failed half-way has set the owner already, and the mode not yet.
+    let half = Attrs { mode: from.mode, ..to };
+    if now != from && now != to && now != half {
         return Err(Failure::changed(Reason::MountFailed, format!("{path} has {now} now, not {from}")));
     }
     give(&dir, path, now, to)

@@ -90,12 +90,16 @@ pub fn make_dir(entry: Entry<'_>, mode: u32) -> Result<OwnedFd, SysError> {
     let first = mode & 0o777;
     rustix::fs::mkdirat(entry.dir, entry.name, Mode::from_raw_mode(first))
         .map_err(|errno| entry.failed(|dir, name| Call::Mkdirat { dir, name, mode: first })(errno))?;
-    let fd = open(entry, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-    // With a usual umask there is nothing to give, and a change that changes nothing is written to the disk all the same.
-    if super::stat::facts(Entry::itself(&fd))?.mode.bits() != mode {
-        set_mode(&fd, mode)?;
-    }
-    Ok(fd)
+    let made = || {
+        let fd = open(entry, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        // With a usual umask there is nothing to give, and a change that changes nothing is written to the disk all the same.
+        if super::stat::facts(Entry::itself(&fd))?.mode.bits() != mode {
+            set_mode(&fd, mode)?;
+        }
+        Ok(fd)
+    };
+    // One that has not the mode that was asked for is none; if even this fails, the error that matters is the first one.
+    made().inspect_err(|_| drop(remove_dir(entry)))
 }
 
 /// Sets the permission bits of an open file or directory (fchmod(2)); not of an `O_PATH` descriptor.

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::error::{Call, FdName, SysError};
 use super::fd::{self, Entry};
+use super::proc;
 
 /// Whether a directory is immutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,8 @@ pub enum SetImmutable {
     Already,
     /// The file system has no such flag.
     Unsupported,
-    /// The caller lacks CAP_LINUX_IMMUTABLE, which nobody has in a user namespace (EPERM).
+    /// The caller lacks CAP_LINUX_IMMUTABLE, which nobody has in a user namespace (EPERM). For one who has it this is an error: nobody
+    /// expects it, and a directory would be left open that he believes to be sealed.
     NotPermitted,
 }
 
@@ -69,7 +71,7 @@ pub fn set_immutable_fd(dir: impl AsFd, on: bool) -> Result<SetImmutable, SysErr
     match rustix::fs::ioctl_setflags(&dir, new) {
         Ok(()) => Ok(SetImmutable::Changed),
         Err(Errno::NOTTY | Errno::OPNOTSUPP) => Ok(SetImmutable::Unsupported),
-        Err(Errno::PERM) => Ok(SetImmutable::NotPermitted),
+        Err(Errno::PERM) if !proc::may_make_immutable() => Ok(SetImmutable::NotPermitted),
         Err(errno) => Err(SysError::new(Call::SetFlags { fd: FdName::of(&dir), flags: new.bits() }, errno)),
     }
 }

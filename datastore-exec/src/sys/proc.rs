@@ -90,14 +90,21 @@ pub(crate) fn mnt_id_of_fdinfo(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Whether the calling thread sees `trusted.*` extended attributes (xattr(7)): it has CAP_SYS_ADMIN, and that of the
-/// machine rather than of a user namespace.
+/// Whether the calling thread sees `trusted.*` extended attributes (xattr(7)).
 pub(crate) fn sees_trusted() -> bool {
+    has_of_machine(CapabilitySet::SYS_ADMIN)
+}
+
+/// Whether the calling thread may make a directory immutable (ioctl_iflags(2)).
+pub(crate) fn may_make_immutable() -> bool {
+    has_of_machine(CapabilitySet::LINUX_IMMUTABLE)
+}
+
+/// Whether the calling thread has a capability, and that of the machine rather than of a user namespace.
+fn has_of_machine(capability: CapabilitySet) -> bool {
     // The inode of the first user namespace, PROC_USER_INIT_INO in linux/proc_ns.h.
     const FIRST: u64 = 0xEFFF_FFFD;
-    let capable =
-        rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
-    if !capable {
+    if !rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(capability)) {
         return false;
     }
     // Without user namespaces (or without /proc) there is only one.

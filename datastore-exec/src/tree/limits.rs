@@ -104,6 +104,22 @@ impl<'a> Scratch<'a> {
         Ok(Self { dir, fd: made?, is_named: true, is_dir })
     }
 
+    /// Takes its name away, and fails where that stays.
+    fn finish(mut self) -> Result<(), SysError> {
+        self.remove()?;
+        self.is_named = false;
+        Ok(())
+    }
+
+    fn remove(&self) -> Result<(), SysError> {
+        let entry = Entry::new(self.dir, SCRATCH);
+        match (self.is_named, self.is_dir) {
+            (false, _) => Ok(()),
+            (true, true) => fd::remove_dir(entry),
+            (true, false) => fd::remove_file(entry),
+        }
+    }
+
     /// Which of some flags it takes.
     fn takes(&self, wanted: u32) -> Result<u32, SysError> {
         let Some(before) = attr::flags(&self.fd)? else { return Ok(0) };
@@ -129,10 +145,8 @@ fn take_away(entry: Entry<'_>) -> Result<(), SysError> {
 
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
-        if self.is_named {
-            let entry = Entry::new(self.dir, SCRATCH);
-            let _ = if self.is_dir { fd::remove_dir(entry) } else { fd::remove_file(entry) };
-        }
+        // What failed is told already; a name that stays is taken away by the next run.
+        let _ = self.remove();
     }
 }
 
@@ -154,6 +168,9 @@ pub fn holds(to: &OwnedFd) -> Result<Holds, SysError> {
     };
     let settings = attr::flags(to)?.unwrap_or(0) & SETTINGS;
     let project = attr::extra(to)?.is_some_and(|extra| extra.project != 0 || extra.flags & attr::EXTRA_SETTINGS != 0);
+    // A copy that counts is no place for them.
+    dir.finish()?;
+    file.finish()?;
     Ok(Holds {
         flags: of_file | of_dir,
         extra,
@@ -227,7 +244,7 @@ impl Trial<'_> {
                 _ => name::special(entry, kind.as_raw_mode() | 0o600, 0),
             };
             match made {
-                Ok(()) => fd::remove_file(entry)?,
+                Ok(()) => fd::remove_file(entry).inspect_err(|_| drop(take_away(entry)))?,
                 Err(error) => self.misfit(
                     format!("the target takes no {what} ({}), and there are {count}", error.errno()),
                     "choose a file system of Linux, and run it as root of the machine",
@@ -250,11 +267,15 @@ impl Trial<'_> {
         }
         drop(fd::open(first, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?);
         let linked = name::link_entry(first, second).is_ok();
-        if linked {
-            fd::remove_file(second)?;
+        let second_is_gone = if linked { fd::remove_file(second) } else { Ok(()) };
+        let gone = second_is_gone.and_then(|()| fd::remove_file(first));
+        if gone.is_err() {
+            // Once more, so that nothing is left where that helps.
+            for left in [first, second] {
+                let _ = take_away(left);
+            }
         }
-        fd::remove_file(first)?;
-        Ok(linked)
+        gone.map(|()| linked)
     }
 
     fn length(&mut self) {

@@ -148,47 +148,23 @@ pub const ALLOWED: &[Allowed] = &[
         looks: false,
         why: "a record of what was done or failed: recovery looks at the machine, not at this line",
     },
-];
-
-/// Faults after which something does not hold yet that should. They are left out until it is mended.
-#[derive(Debug)]
-pub struct Open {
-    /// The scene.
-    pub scene: &'static str,
-    /// The files of the calls, as in [`Allowed`].
-    pub files: &'static [&'static str],
-    /// What does not hold.
-    pub what: &'static str,
-}
-
-/// All of them.
-pub const OPEN: &[Open] = &[
-    Open {
-        scene: "disable (nested)",
-        files: &["*/html/deep", "*/html/deep/cgi", "*/var/www", "*/var/www/html*"],
-        what: "a mount point that could not be unsealed stays sealed: `disable` finds nothing left to do the second time",
+    Allowed {
+        calls: &[],
+        files: &["/var/lib/datastore/hooks", "/var/lib/datastore/hooks/*"],
+        phases: &[Phase::Works, Phase::Tidies],
+        faults: &[],
+        looks: false,
+        why: "what hooks say is written down for whoever asks; that it could not be is told, and fails nothing",
     },
-    Open {
-        scene: "volume add (format)",
-        files: &["*"],
-        what: "after a failure behind mkfs the same command is refused, because the disk holds the file system that it made",
-    },
-    Open {
-        scene: "move (abort)",
-        files: &["*/.datastore", "*/.datastore/incoming", "*/.datastore/incoming/*"],
-        what: "a copy that cannot be looked at is taken for none; and an empty directory of copies may stay",
+    Allowed {
+        calls: &["unlinkat"],
+        files: &["*/.going-*"],
+        phases: &[Phase::Works],
+        faults: &[Fault::Fails(libc::EPERM)],
+        looks: false,
+        why: "a file that may not be removed is immutable; the flag is taken off, and it is removed then",
     },
 ];
-
-/// Whether a call is about one of these in a scene.
-#[must_use]
-pub fn is_open(scene: &str, hit: &Met, root: &Path) -> bool {
-    let files: Vec<String> = hit.call.paths().iter().map(|path| seen(path, root)).collect();
-    OPEN.iter().any(|open| {
-        open.scene == scene
-            && open.files.iter().any(|pattern| *pattern == "*" || files.iter().any(|f| is_like(f, pattern)))
-    })
-}
 
 /// Which entry allows that a fault is passed over.
 #[must_use]

@@ -12,6 +12,7 @@ macro_rules! each_scene {
         $crate::each_scene! { @do [$($what)+]
             init "init";
             apply "apply";
+            apply_with_hooks "apply (hooks)";
             stop "stop";
             start "start";
             restart "restart";

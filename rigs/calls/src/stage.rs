@@ -48,7 +48,7 @@ enum What {
     /// A directory of one of them.
     Directory(usize, PathBuf),
     /// Something of the machine's, which is the same for all copies.
-    Machine(OwnedFd),
+    Machine,
 }
 
 impl Stage {
@@ -87,7 +87,7 @@ impl Stage {
                     originals.push(clone(&mount.mount_point));
                     What::Whole(devices.len() - 1)
                 }
-                None => What::Machine(clone(&mount.mount_point)),
+                None => What::Machine,
             };
             placed.push(Placed { what, at: mount.mount_point, options: mount.options });
         }
@@ -126,6 +126,9 @@ impl Stage {
 
     fn copy(&self) {
         let root = self.sandbox.root();
+        // The kernel copies mounts of the own namespace alone.
+        let machines = self.mounts.iter().filter(|placed| matches!(placed.what, What::Machine));
+        let mut machines: Vec<OwnedFd> = machines.rev().map(|placed| clone(&placed.at)).collect();
         // All that is mounted below goes with it; in this namespace alone.
         rustix::mount::unmount(root, UnmountFlags::DETACH).unwrap_or_else(|e| panic!("unmount the scene: {e}"));
         let mut copies: Vec<OwnedFd> = Vec::new();
@@ -144,7 +147,7 @@ impl Stage {
                     bind(&copies[*of], below, at);
                     options(at, &placed.options);
                 }
-                What::Machine(mount) => bind(mount, Path::new(""), at),
+                What::Machine => attach(&machines.pop().expect("one for each"), at),
             }
         }
     }
@@ -161,9 +164,14 @@ fn bind(of: &OwnedFd, below: &Path, at: &Path) {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = rustix::mount::open_tree(of, below, flags)
         .unwrap_or_else(|e| panic!("clone {} for {}: {e}", below.display(), at.display()));
+    attach(&tree, at);
+}
+
+/// Mounts what was cloned.
+fn attach(tree: &OwnedFd, at: &Path) {
     let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(&tree, "", rustix::fs::CWD, at, empty)
-        .unwrap_or_else(|e| panic!("bind {} on {}: {e}", below.display(), at.display()));
+    rustix::mount::move_mount(tree, "", rustix::fs::CWD, at, empty)
+        .unwrap_or_else(|e| panic!("mount on {}: {e}", at.display()));
 }
 
 /// Gives a mount the options of mountinfo. Those of access times are the same for all.

@@ -143,7 +143,9 @@ impl Trial {
         let now = picture::exact(sandbox.root());
         let is_untouched = self.stage.is_untouched(&now);
         let said = said(outcome, sandbox.root());
-        if said.contains("everything that was done before has been taken back") {
+        // Of two operations the first stays.
+        let is_second = said.contains("the volume has been adopted and stays so");
+        if said.contains("everything that was done before has been taken back") && !is_second {
             let (now, before) = (without_copies(&now), without_copies(self.stage.before()));
             picture::same_but_for_new_directories(&now, &before, "it says that all has been taken back");
         } else if !is_untouched {
@@ -213,7 +215,10 @@ impl Trial {
         if recovered.status.code() != Some(0) {
             recovered.fail("recover");
         }
-        let again = sandbox.datastore(self.scene.command);
+        let mut again = sandbox.datastore(self.scene.command);
+        if let Some(instead) = self.told_instead(&again) {
+            again = sandbox.datastore(&instead);
+        }
         if again.status.code() != Some(0) && !self.is_gone(&again) {
             again.fail("the same command again");
         }
@@ -232,12 +237,28 @@ impl Trial {
         assert_eq!(left, Vec::<String>::new(), "what is left of it");
     }
 
+    /// What is to be run instead of the same command, where that says so.
+    fn told_instead(&self, again: &Run) -> Option<Vec<&'static str>> {
+        match self.scene.name {
+            // What was made is not made again.
+            "volume add (format)" if again.stderr.contains("leave out --format") => {
+                let words = self.scene.command.iter().copied();
+                let at = self.scene.command.iter().position(|word| *word == "--format")?;
+                Some(words.enumerate().filter(|(i, _)| *i != at && *i != at + 1).map(|(_, word)| word).collect())
+            }
+            // An operation that was finished with a part that failed is no interrupted one.
+            "recover" => Some(vec!["apply", "--yes"]),
+            _ => None,
+        }
+    }
+
     /// What `recover` has removed is not known any more, and what it has finished does not go on.
     fn is_gone(&self, again: &Run) -> bool {
         let (code, unknown) = match self.scene.name {
             "volume remove" => (2, "no volume is called"),
             "config remove" => (2, "no app is called"),
             "move (resume)" => (3, "failed or stopped half-way"),
+            name if name.starts_with("undo of") => (3, "no import or move of"),
             _ => return false,
         };
         again.status.code() == Some(code) && again.stderr.contains(unknown)
@@ -329,7 +350,9 @@ pub fn sane(outcome: &Outcome) {
 /// The failure names one of the files at hand, or the call itself.
 fn explains_itself(outcome: &Outcome, hit: &Met, root: &Path) {
     let said = said(outcome, root);
-    if said.contains("cannot be written to standard output") || said.contains("cannot run `") {
+    if said.contains("cannot be written to standard output")
+        || ["cannot run `", "cannot be run"].iter().any(|words| said.contains(words))
+    {
         return;
     }
     // What is tried on a file for a moment is told by its directory; and who cannot follow changes says that somebody writes.

@@ -1,4 +1,4 @@
-//! The whole command while the owner of the data exchanges names in it: import, move, adopt, reclaim.
+//! The whole command while the owner of the data exchanges names in it: import, move, adopt, reclaim, peek.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -159,6 +159,49 @@ fn an_adoption_gives_away_nothing_outside() {
         evidence.count("swaps", arena.swaps());
         evidence.count("disks", 1);
     }
+    violations.verdict();
+    assert!(evidence.counted("swaps") > 100, "{evidence:?}");
+    evidence.conclude();
+}
+
+/// What a bind covers belongs to the user, who holds directories of it open; root copies it out.
+#[test]
+fn what_is_copied_from_under_a_bind_has_nothing_of_others() {
+    let (violations, mut random) = (Violations::default(), Random::seeded());
+    let mut evidence = Evidence::new("races", "peek", &[18, 19, 20]);
+    let budget = Budget::of(Duration::from_secs(5));
+    let sandbox = Sandbox::in_memory();
+    sandbox.datastore(&["init", "--host", "server1", "--yes"]).ok();
+    sandbox.configlet("shop", &SHOP.replace("volume = \"data1\"\n", ""));
+    sandbox.datastore(&["apply", "--yes"]).ok();
+    // The bare mount point, as it was before anything was bound on it.
+    let beneath = sandbox.path("beneath");
+    fs::create_dir(&beneath).expect("make a directory");
+    rustix::mount::mount_bind(sandbox.path("/var/lib"), &beneath).expect("show what is beneath");
+    let bare = beneath.join("shop");
+    sandbox.run(sandbox.command("chattr").arg("-i").arg(&bare)).ok();
+    datastore_tests::hooks::mode(&bare, 0o755);
+    let vault = Vault::new(sandbox.path("vault"));
+    let ground = bare.join("ground");
+    let arena = Arena::new(ground.clone(), &vault, Decoy::PLAIN, 1);
+    Arena::plant(&ground.join("tree"));
+    arena.attack_at(Arena::slots(&ground.join("tree")));
+    let copy = sandbox.path("copy");
+    attacked(&arena, random.below(u64::MAX), || {
+        for number in 0.. {
+            if budget.is_spent(number >= 20_000) || violations.are_enough() {
+                break;
+            }
+            judged(&sandbox.datastore(&["peek", "shop", "--copy-to", "/copy"]), &violations, &mut evidence);
+            judged(&sandbox.datastore(&["peek", "shop", "--list"]), &violations, &mut evidence);
+            vault.check(&violations, "peek");
+            if copy.is_dir() {
+                vault::search(&copy, &violations, "peek");
+            }
+            let _ = fs::remove_dir_all(&copy);
+        }
+    });
+    evidence.count("swaps", arena.swaps());
     violations.verdict();
     assert!(evidence.counted("swaps") > 100, "{evidence:?}");
     evidence.conclude();

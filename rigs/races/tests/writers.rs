@@ -146,7 +146,6 @@ fn a_move_loses_no_write_that_was_promised() {
 }
 
 #[test]
-#[ignore = "open: while a writer goes on, the comparison may blame the disk instead of him"]
 fn an_import_loses_no_write_that_was_promised() {
     let budget = Budget::of(Duration::from_secs(8));
     let violations = Violations::default();

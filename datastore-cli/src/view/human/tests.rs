@@ -165,6 +165,7 @@ pub(in crate::view) fn report_of(plan: &Plan) -> Report {
         recovered: Vec::new(),
         downtime: None,
         timing: Timing { apply_ms: 1234.0, ..Timing::default() },
+        torn: false,
     }
 }
 

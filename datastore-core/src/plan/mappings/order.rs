@@ -36,7 +36,12 @@ impl Builder<'_, '_> {
         self.unbinds.sort_by(|a, b| b.0.cmp(&a.0));
         let mut steps = files;
         steps.extend(self.labels.into_iter().filter(|s| keep(s)));
-        steps.extend(self.unbinds.into_iter().map(|(_, step)| step).filter(|s| keep(s)));
+        for (_, unbind) in self.unbinds.into_iter().filter(|(_, step)| keep(step)) {
+            // What lies beneath it comes at once, while the outer bind is there: should that fail, it is bound again, and the outer one stays.
+            let subject = unbind.mapping;
+            steps.push(unbind);
+            steps.extend(self.unseals.extract_if(.., |step| step.mapping == subject));
+        }
         // Before fstab forgets an outer mapping: its line is what tells a second run, after a crash, where the inner ones lie. And before
         // directories are made, of which one may lie in what was a mount point.
         steps.extend(self.unseals.into_iter().filter(|s| keep(s)));
