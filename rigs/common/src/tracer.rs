@@ -192,7 +192,8 @@ fn follow(pid: Pid, watch: &mut dyn Watch) -> io::Result<(End, usize)> {
         WaitStatus::Exited(_, code) => return Ok((End::Code(code), 0)),
         other => return Err(io::Error::other(format!("the command began with {other:?}"))),
     }
-    let mut options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL;
+    // One that is begun by another program executes a second time, which would else be a SIGTRAP.
+    let mut options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL | Options::PTRACE_O_TRACEEXEC;
     let mut whom = pid;
     if watch.wants_threads() {
         options |= Options::PTRACE_O_TRACECLONE;
