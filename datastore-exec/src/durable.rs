@@ -187,6 +187,11 @@ fn create(temporary: Entry<'_>) -> Result<OwnedFd, Error> {
             fd::remove_file(temporary)?;
             Ok(fd::open(temporary, flags, 0o600)?)
         }
+        // Nobody else has this name, and it may have been made all the same.
+        Err(error) if error.errno() != Errno::EXIST => {
+            let _ = fd::remove_file(temporary);
+            Err(error.into())
+        }
         other => Ok(other?),
     }
 }

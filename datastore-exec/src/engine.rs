@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use datastore_core::alarm::Alarm;
 use datastore_core::candidate::{Candidates, Setting};
-use datastore_core::config::{GLOBALS, Input, Role};
+use datastore_core::config::{Content, GLOBALS, Input, Role};
 use datastore_core::doctor::{self, Diagnosis};
 use datastore_core::edit::{self, DEFAULT_CONFIG};
 use datastore_core::goal::{Apps, Goal};
@@ -502,6 +502,16 @@ pub(crate) fn demand_globals(inputs: &[Input]) -> Result<()> {
         .hint("datastore init"))
 }
 
+/// Nothing is known of host and volumes where `/etc/datastore.conf` cannot be read: what followed from that would be told as if it were so.
+pub(crate) fn demand_readable_globals(inputs: &[Input]) -> Result<()> {
+    match inputs.iter().find(|i| i.path == GLOBALS).map(|i| &i.content) {
+        Some(Content::Unreadable(why)) => {
+            Err(Error::new(ErrorKind::System, format!("{GLOBALS} cannot be read: {why}")).hint("dmesg | tail"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Nothing is known of volumes where `/etc/datastore.conf` cannot be understood.
 fn demand_sound_globals(wanted: &Wanted) -> Result<()> {
     let mut found = wanted.diagnostics.iter();
@@ -514,7 +524,7 @@ fn demand_sound_globals(wanted: &Wanted) -> Result<()> {
 
 fn globals_text(inputs: &[Input]) -> Option<String> {
     inputs.iter().find(|i| i.path == GLOBALS).and_then(|i| match &i.content {
-        datastore_core::config::Content::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
+        Content::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
         _ => None,
     })
 }

@@ -24,7 +24,7 @@ use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
 use crate::alarm;
 use crate::closed;
-use crate::engine::{Engine, demand_globals};
+use crate::engine::{Engine, demand_globals, demand_readable_globals};
 use crate::journal_file;
 use crate::kept::{self, Which};
 use crate::load;
@@ -123,6 +123,8 @@ fn ask(engine: &Engine, app: &AppName) -> Result<(), No> {
     let root = engine.root();
     let inputs = load::load(root, Some(app))?;
     demand_globals(&inputs).map_err(No::Undeclared)?;
+    demand_readable_globals(&inputs)
+        .map_err(|why| refusal(app, "", why.message(), why.get_hint().unwrap_or_default()))?;
     let wanted = resolve(inputs, &Incumbents::new());
     let Some(declared) = wanted.app(app) else {
         return Err(Error::new(ErrorKind::Usage, format!("no app is called `{app}`; it must not start"))

@@ -56,8 +56,10 @@ pub(crate) fn request(engine: &Engine, name: VolumeName, source: Source) -> Resu
 
 /// The path below the root that a typed one means.
 pub(super) fn below_root(engine: &Engine, typed: &Path) -> Result<AbsPath> {
-    let cwd = std::env::current_dir()
-        .map_err(|error| Error::new(ErrorKind::System, "the current directory is not known").caused_by(error))?;
+    let cwd = std::env::current_dir().map_err(|error| {
+        Error::new(ErrorKind::System, "getcwd: the current directory is not known; nothing has been changed")
+            .caused_by(error)
+    })?;
     let root = std::os::unix::ffi::OsStrExt::from_bytes(engine.root().path().as_bytes());
     place::below_root(Path::new::<std::ffi::OsStr>(root), &cwd, typed)
 }

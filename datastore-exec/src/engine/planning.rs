@@ -2,18 +2,21 @@
 
 use std::time::Instant;
 
+use datastore_core::config::Input;
 use datastore_core::goal::{Adopt, Apps, Goal, VolumeRequest};
 use datastore_core::observed::{Observed, Probe, VolumeFacts};
 use datastore_core::plan;
-use datastore_core::resolve::{incumbents, resolve};
+use datastore_core::resolve::{Incumbents, incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::switch::{switch, switch_back};
 use datastore_core::value::Id;
 use datastore_core::verify;
 use datastore_core::wanted::{Volume, Wanted};
-use datastore_core::{AbsPath, Result};
+use datastore_core::{AbsPath, Error, ErrorKind, Result};
 
-use super::{Engine, Prepared, demand_globals, demand_sound_globals, globals_text, ms, nesting, release};
+use super::{
+    Engine, Prepared, demand_globals, demand_readable_globals, demand_sound_globals, globals_text, ms, nesting, release,
+};
 use crate::observe::{self, Care};
 use crate::report::Timing;
 use crate::{adoption, load, moving, receipts, site};
@@ -52,6 +55,9 @@ impl Engine {
         let receipt = receipt.transpose()?.flatten();
         let (wanted, basis, (files, inputs)) = self.read(|inputs| {
             demand_globals(inputs)?;
+            if goal.moves() {
+                demand_readable(goal, inputs)?;
+            }
             // Where data is now is told by the configuration as it was.
             let before = matches!(goal, Goal::Move(_) | Goal::Undo(_)).then(|| inputs.clone());
             let files = match &receipt {
@@ -150,4 +156,18 @@ impl Engine {
         let interrupted = !observed.unfinished.is_empty();
         Ok(Prepared { checked, timing, mark: observed.mark, interrupted, volumes, homes, carriers })
     }
+}
+
+/// Refuses to move the data of an app of which nothing can be read: it would count as one that has none.
+fn demand_readable(goal: &Goal, inputs: &[Input]) -> Result<()> {
+    demand_readable_globals(inputs)?;
+    let known = resolve(inputs.to_vec(), &Incumbents::new());
+    for name in goal.apps().iter().flat_map(|apps| &apps.names) {
+        let problem = known.app(name).and_then(|app| app.problem.as_ref());
+        if let Some(problem) = problem.filter(|_| known.of_app(name).next().is_none()) {
+            let message = format!("{}; nothing has been changed", problem.detail);
+            return Err(Error::new(ErrorKind::Refused, message).hint(problem.hint.clone()));
+        }
+    }
+    Ok(())
 }

@@ -117,6 +117,8 @@ pub fn bind(source: impl AsFd, on: impl AsFd, at: Entry<'_>, options: BindOption
         Err(Errno::NOSYS) => return old_bind(source, on, at, options),
         Err(errno) => {
             let call = Call::MoveMount { source: FdName::of(source), target: FdName::of(on) };
+            // Should it be there all the same, it must not stay: nobody would know of it.
+            let _ = withdraw(&tree, at);
             return Err(SysError::new(call, errno).into());
         }
     }

@@ -29,6 +29,14 @@ fn configuration_that_cannot_be_read_is_not_taken_for_none() {
 }
 
 #[test]
+fn data_of_an_app_of_which_nothing_can_be_read_is_not_told_to_be_moved() {
+    for name in ["mail.conf", "datastore.conf"] {
+        let opens = |met: &Met| met.call.number == Sysno::openat && is_about(met, name);
+        assert_eq!(each("move (rename)", Fault::Fails(libc::EIO), 1, opens), [Came::Refused], "{name}");
+    }
+}
+
+#[test]
 fn where_no_thread_can_be_had_the_work_is_done_without() {
     for name in ["import", "reclaim"] {
         each(name, Fault::Fails(libc::EAGAIN), 8, |met| met.call.number == Sysno::clone3);
