@@ -317,7 +317,7 @@ fn stays(action: &Action, is_done: bool) -> Option<&'static str> {
     match action {
         Action::RemoveTree { .. } => Some("what was removed is gone, and the same command removes the rest"),
         Action::RunHook(_) => Some("what its hooks have done stays, and everything else has been taken back"),
-        Action::MakeFilesystem { .. } => {
+        Action::MakeFilesystem { .. } if is_done => {
             Some("the file system that was made stays, and the same command without --format goes on with it")
         }
         Action::SeedCopy { .. } if is_done => {
@@ -373,5 +373,25 @@ impl Clock {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datastore_core::AbsPath;
+    use datastore_core::value::Id;
+
+    #[test]
+    fn only_a_file_system_that_was_made_is_told_to_stay() {
+        let make = Action::MakeFilesystem {
+            device: AbsPath::literal("/disk.img"),
+            fstype: "ext4".into(),
+            label: "data1".into(),
+            uuid: Id::from_random([7; 16]),
+            force: false,
+        };
+        assert!(stays(&make, true).is_some_and(|told| told.contains("without --format")));
+        assert_eq!(stays(&make, false), None);
     }
 }

@@ -75,8 +75,9 @@ pub(crate) fn recover(engine: &Engine, listener: &mut dyn Listener) -> Result<Ve
         // A volume that was not mounted before is now.
         clean(engine.root(), &wanted(engine.root())?, &recovery.operation, goal)?;
         journal_file::close(engine.root(), &recovery.operation, Outcome::Recovered).map_err(|why| {
+            let operation = recovery.operation.as_str();
             let message =
-                format!("`{name}` has been finished, but counts as interrupted, for its journal has no end yet");
+                format!("{operation} has been finished, but counts as interrupted, for its journal has no end yet");
             Error::new(why.kind(), message)
                 .with_errno(why.errno().unwrap_or(0))
                 .hint(why.get_hint().unwrap_or("datastore recover").to_owned())

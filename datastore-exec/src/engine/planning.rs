@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use datastore_core::config::Input;
 use datastore_core::goal::{Adopt, Apps, Goal, VolumeRequest};
 use datastore_core::observed::{Observed, Probe, VolumeFacts};
 use datastore_core::plan;
-use datastore_core::resolve::{Incumbents, incumbents, resolve};
+use datastore_core::resolve::{incumbents, resolve};
 use datastore_core::standing::View;
 use datastore_core::switch::{switch, switch_back};
 use datastore_core::value::Id;
@@ -56,7 +55,7 @@ impl Engine {
         let (wanted, basis, (files, inputs)) = self.read(|inputs| {
             demand_globals(inputs)?;
             if goal.moves() {
-                demand_readable(goal, inputs)?;
+                demand_readable_globals(inputs)?;
             }
             // Where data is now is told by the configuration as it was.
             let before = matches!(goal, Goal::Move(_) | Goal::Undo(_)).then(|| inputs.clone());
@@ -71,6 +70,9 @@ impl Engine {
         let loaded = Instant::now();
         let all = Apps::default();
         goal.apps().unwrap_or(&all).demand_known(before, &basis.fstab)?;
+        if goal.moves() {
+            demand_readable(goal, before)?;
+        }
         let probe = Probe::of(nesting(before, &basis), |i| goal.concerns(&before.mappings[i]));
         let care = Care { beneath: goal.uncovers() };
         let observed = observe::observe(&self.root, self.ids()?, &probe, basis, care)?;
@@ -159,9 +161,7 @@ impl Engine {
 }
 
 /// Refuses to move the data of an app of which nothing can be read: it would count as one that has none.
-fn demand_readable(goal: &Goal, inputs: &[Input]) -> Result<()> {
-    demand_readable_globals(inputs)?;
-    let known = resolve(inputs.to_vec(), &Incumbents::new());
+fn demand_readable(goal: &Goal, known: &Wanted) -> Result<()> {
     for name in goal.apps().iter().flat_map(|apps| &apps.names) {
         let problem = known.app(name).and_then(|app| app.problem.as_ref());
         if let Some(problem) = problem.filter(|_| known.of_app(name).next().is_none()) {

@@ -262,20 +262,14 @@ impl Trial<'_> {
 
     fn links(&self) -> Result<bool, SysError> {
         let (first, second) = (Entry::new(self.to, SCRATCH), Entry::new(self.to, b".datastore-try-2"));
-        for left in [first, second] {
-            let _ = take_away(left);
-        }
+        let clear = || [first, second].into_iter().for_each(|left| drop(take_away(left)));
+        clear();
         drop(fd::open(first, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?);
         let linked = name::link_entry(first, second).is_ok();
         let second_is_gone = if linked { fd::remove_file(second) } else { Ok(()) };
         let gone = second_is_gone.and_then(|()| fd::remove_file(first));
-        if gone.is_err() {
-            // Once more, so that nothing is left where that helps.
-            for left in [first, second] {
-                let _ = take_away(left);
-            }
-        }
-        gone.map(|()| linked)
+        // Once more, so that nothing is left where that helps.
+        gone.inspect_err(|_| clear()).map(|()| linked)
     }
 
     fn length(&mut self) {

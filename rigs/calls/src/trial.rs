@@ -350,9 +350,8 @@ pub fn sane(outcome: &Outcome) {
 /// The failure names one of the files at hand, or the call itself.
 fn explains_itself(outcome: &Outcome, hit: &Met, root: &Path) {
     let said = said(outcome, root);
-    if said.contains("cannot be written to standard output")
-        || ["cannot run `", "cannot be run"].iter().any(|words| said.contains(words))
-    {
+    let itself = ["cannot be written to standard output", "cannot run `", "cannot be run"];
+    if itself.iter().any(|words| said.contains(words)) {
         return;
     }
     // What is tried on a file for a moment is told by its directory; and who cannot follow changes says that somebody writes.
